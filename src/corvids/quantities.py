@@ -105,7 +105,12 @@ def format_section(name: str, section: Any, provenance: Mapping[str, Provenance]
         origin = provenance.get(f"{name}.{field}")
         if origin is None:
             raise QuantityError(f"{name}.{field} has no provenance; say its unit and source before saving it")
-        entry = {"value": getattr(section, field), "unit": origin.unit, "std": origin.std, "source": origin.source}
+        entry = {
+            "value": getattr(section, field),
+            "unit": origin.unit,
+            "std": origin.std,
+            "source": origin.source,
+        }
         if not origin.unit:
             del entry["unit"]
         pairs = (f"{key} = {format_value(value)}" for key, value in entry.items() if value is not None)
@@ -127,7 +132,9 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> N
     known = list(known)
     for key in given:
         if key not in known:
-            raise QuantityError(f"{prefix}{key if key.isidentifier() else repr(key)} is unknown{nearest(key, known)}")
+            raise QuantityError(
+                f"{prefix}{key if key.isidentifier() else repr(key)} is unknown{nearest(key, known)}"
+            )
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -139,7 +146,9 @@ def nearest(name: str, known: list[str]) -> str:
 def _read_entry(where: str, entry: Any, spec: Spec) -> tuple[Any, Provenance]:
     unit = spec.quantity.unit
     keys = ("value", "unit", "source") if unit else ("value", "source")
-    example = f'{{ value = ..., unit = "{unit}", source = "..." }}' if unit else '{ value = "...", source = "..." }'
+    example = (
+        f'{{ value = ..., unit = "{unit}", source = "..." }}' if unit else '{ value = "...", source = "..." }'
+    )
     if not isinstance(entry, dict):
         found = "is missing" if entry is None else f"= {reprlib.repr(entry)} has no unit and source"
         raise QuantityError(f"{where} {found}; write {where.rpartition('.')[2]} = {example}")
@@ -164,7 +173,9 @@ def _read_entry(where: str, entry: Any, spec: Spec) -> tuple[Any, Provenance]:
 def _check_value(where: str, value: Any, spec: Spec) -> None:
     if spec.choices:
         if value not in spec.choices:
-            raise QuantityError(f"{where} = {reprlib.repr(value)} must be one of {', '.join(map(repr, spec.choices))}")
+            raise QuantityError(
+                f"{where} = {reprlib.repr(value)} must be one of {', '.join(map(repr, spec.choices))}"
+            )
         return
     noun = "whole number" if spec.kind is int else "number"
     wanted = f"{' x '.join(map(str, spec.shape))} {noun}s" if spec.shape else f"a {noun}"

@@ -17,7 +17,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,6 +34,7 @@ from corvids.quantities import (
     refuse_unknown,
     specs_of,
 )
+from corvids.vehicle_checks import contradictions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,8 +47,6 @@ GRAVITY_MPS2 = 9.80665
 """Standard gravity [m/s²]."""
 VEHICLE_DIR = Path(__file__).with_name("envs") / "vehicles"
 """Folder of the vehicles that come with corvids."""
-MIN_THRUST_TO_WEIGHT = 1.1
-"""A vehicle with less cannot hold its height while it turns."""
 
 Triple = tuple[float, float, float]
 """Three numbers: x, y, z."""
@@ -225,9 +224,8 @@ class Vehicle:
                     check_section(name, getattr(self, name))
         except QuantityError as error:
             raise VehicleError(str(error)) from None
-        for holds, message in _requirements(self):
-            if not holds:
-                raise VehicleError(message)
+        for contradiction in contradictions(self):
+            raise VehicleError(contradiction)
 
     @property
     def weight_n(self) -> float:
@@ -278,7 +276,9 @@ def load_vehicle(name_or_path: str | os.PathLike[str]) -> Vehicle:
     path = Path(name_or_path)
     if isinstance(name_or_path, str) and len(path.parts) <= 1 and path.suffix != ".toml":
         if name_or_path not in vehicle_names():
-            raise VehicleError(f"no vehicle is called {name_or_path!r}{nearest(name_or_path, vehicle_names())}")
+            raise VehicleError(
+                f"no vehicle is called {name_or_path!r}{nearest(name_or_path, vehicle_names())}"
+            )
         path = VEHICLE_DIR / f"{name_or_path}.toml"
     try:
         return _parse(path.read_text(encoding="utf-8"))
@@ -314,11 +314,17 @@ def _parse(text: str) -> Vehicle:
     refuse_unknown(table, ("schema", "name", "description", *SECTIONS), "")
     schema, name, description = (table.get(key) for key in ("schema", "name", "description"))
     if type(schema) is not int or schema != SCHEMA:
-        raise VehicleError(f"schema = {reprlib.repr(schema)} must be {SCHEMA}, the format that this version reads")
+        raise VehicleError(
+            f"schema = {reprlib.repr(schema)} must be {SCHEMA}, the format that this version reads"
+        )
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise VehicleError(f"name = {reprlib.repr(name)} must be a lower-case letter, then letters, digits, _ or -")
+        raise VehicleError(
+            f"name = {reprlib.repr(name)} must be a lower-case letter, then letters, digits, _ or -"
+        )
     if not isinstance(description, str) or not description.strip():
-        raise VehicleError(f"description = {reprlib.repr(description)} must say in a sentence what the vehicle is")
+        raise VehicleError(
+            f"description = {reprlib.repr(description)} must say in a sentence what the vehicle is"
+        )
     sections: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
     for section, kind in SECTIONS.items():
@@ -335,65 +341,3 @@ def _format(vehicle: Vehicle) -> str:
         if getattr(vehicle, name) is not None:
             parts.append(format_section(name, getattr(vehicle, name), vehicle.provenance))
     return "\n".join(parts)
-
-
-def _requirements(vehicle: Vehicle) -> Iterator[tuple[bool, str]]:
-    """What must hold between numbers that are each in their range: whether it does, and what to say if not."""
-    body, rotors, airframe, limits = vehicle.body, vehicle.rotors, vehicle.airframe, vehicle.limits
-    *lesser, largest = sorted(body.inertia_kgm2)
-    yield largest <= sum(lesser) * (1.0 + 1e-9), (
-        f"body.inertia_kgm2 = {body.inertia_kgm2} kg m2 breaks the triangle inequality: {largest:g} must not exceed"
-        f" the sum of the other two, {sum(lesser):g}"
-    )
-    quadrants = (("front right", 1, -1), ("rear left", -1, 1), ("front left", 1, 1), ("rear right", -1, -1))
-    for index, ((x, y, _), (place, sign_x, sign_y)) in enumerate(zip(rotors.position_b_m, quadrants, strict=True)):
-        yield x * sign_x >= 1e-3 and y * sign_y >= 1e-3, (
-            f"rotors.position_b_m[{index}] = ({x:g}, {y:g}) m must lie {place} (x {'<>'[sign_x > 0]} 0,"
-            f" y {'<>'[sign_y > 0]} 0, 1 mm at least): PX4's order is front right, rear left, front left, rear right"
-        )
-    yield tuple(rotors.spin) in ((1, 1, -1, -1), (-1, -1, 1, 1)), (
-        f"rotors.spin = {rotors.spin} must be (1, 1, -1, -1) or its opposite:"
-        " diagonal rotors turn the same way and the four sum to zero"
-    )
-    yield vehicle.thrust_to_weight >= MIN_THRUST_TO_WEIGHT, (
-        f"rotors: full thrust {vehicle.max_thrust_n:.4g} N (4 · thrust_coeff · speed_max²) over weight"
-        f" {vehicle.weight_n:.4g} N is {vehicle.thrust_to_weight:.3g}, must be at least {MIN_THRUST_TO_WEIGHT}"
-    )
-    yield rotors.speed_min_radps < vehicle.hover_speed_radps, (
-        f"rotors.speed_min_radps = {rotors.speed_min_radps:g} rad/s must be below the hover speed,"
-        f" {vehicle.hover_speed_radps:.4g} rad/s"
-    )
-    yield vehicle.weight_n < limits.thrust_max_n <= vehicle.max_thrust_n * (1.0 + 1e-9), (
-        f"limits.thrust_max_n = {limits.thrust_max_n:g} N must be above the weight, {vehicle.weight_n:.4g} N,"
-        f" and at most the rotors' full thrust, {vehicle.max_thrust_n:.4g} N"
-    )
-    thickness, bottom = airframe.half_thickness_m, airframe.disc_height_m - airframe.half_thickness_m
-    yield thickness <= airframe.disc_radius_m, (
-        f"airframe.half_thickness_m = {thickness:g} m must be at most disc_radius_m, {airframe.disc_radius_m:g} m"
-    )
-    yield airframe.ground_clearance_m >= -bottom, (
-        f"airframe.ground_clearance_m = {airframe.ground_clearance_m:g} m puts the disc into the ground:"
-        f" must be at least half_thickness_m - disc_height_m, {-bottom:g} m"
-    )
-    if vehicle.racket is not None:
-        yield from _racket_requirements(vehicle.racket, airframe.disc_height_m + thickness)
-    if vehicle.battery is not None:
-        full, empty = vehicle.battery.voltage_full_v, vehicle.battery.voltage_empty_v
-        yield empty < full, f"battery.voltage_empty_v = {empty:g} V must be below voltage_full_v, {full:g} V"
-
-
-def _racket_requirements(racket: Racket, airframe_top_m: float) -> Iterator[tuple[bool, str]]:
-    length, height_m = math.hypot(*racket.normal_b), racket.position_b_m[2]
-    yield abs(length - 1.0) < 1e-6 and racket.normal_b[2] > 0.0, (
-        f"racket.normal_b = {racket.normal_b} must have length 1, not {length:g}, and point up (z > 0)"
-    )
-    yield height_m > airframe_top_m, (
-        f"racket.position_b_m: z = {height_m:g} m must be above the airframe's top,"
-        f" disc_height_m + half_thickness_m = {airframe_top_m:g} m"
-    )
-    yield racket.sweet_radius_m <= 2.0 * racket.radius_m, (
-        f"racket.sweet_radius_m = {racket.sweet_radius_m:g} m must be at most twice radius_m, {racket.radius_m:g} m"
-    )
-    yield racket.restitution_rim <= racket.restitution, (
-        f"racket.restitution_rim = {racket.restitution_rim:g} must be at most restitution, {racket.restitution:g}"
-    )
