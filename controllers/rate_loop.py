@@ -127,7 +127,7 @@ def thrust_fraction(command: Scalar, curve: Scalar) -> Scalar:
 
 
 def inverse_thrust_fraction(fraction: Scalar, curve: Scalar) -> Scalar:
-    """Motor command 0..1 that gives the thrust ``fraction`` 0..1: the positive root, written so that ``f = 0`` is exact."""
+    """Motor command 0..1 that gives the thrust ``fraction`` 0..1: the positive root, exact also at f = 0."""
     linear = 1.0 - curve
     # The tiny term keeps 0/0 away at f = 1, fraction = 0, where the root itself is 0.
     root = torch.sqrt(linear * linear + 4.0 * curve * fraction)
@@ -143,7 +143,7 @@ def gains_of(
     allocation does (roll and pitch by a common scale so that the larger has root-mean-square 1/√2, yaw by its
     largest entry).
     """
-    px4, rotors = vehicle.px4, vehicle.rotors
+    px4 = vehicle.px4
 
     def axes(*names: str) -> list[float]:
         return [px4[name] for name in names]
