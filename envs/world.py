@@ -72,7 +72,7 @@ def fly(world: World, params: WorldParams, dt_s: float) -> World:
     )
 
 
-def control(world: World, command: RateCommand, gyro_bias_b: Vec3, gains: RateGains, dt_s: float) -> World:
-    """One step of the rate loop on the true body rates plus ``gyro_bias_b`` [rad/s]; sets the motor commands."""
-    memory, motors = rate_loop(world.rate_loop, command, world.body.omega_b + gyro_bias_b, gains, dt_s)
+def control(world: World, command: RateCommand, gains: RateGains, dt_s: float) -> World:
+    """One step of the rate loop on the body rates; sets the motor commands."""
+    memory, motors = rate_loop(world.rate_loop, command, world.body.omega_b, gains, dt_s)
     return world._replace(rate_loop=memory, command=motors)

@@ -1,0 +1,305 @@
+"""The training environment: a task in thousands of randomized worlds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
+from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
+from corvids.controllers.rate_loop import gains_of
+from corvids.controllers.spatial import Scalar
+from corvids.envs.actions import ACTIONS, CtbrAction
+from corvids.envs.compiling import compiled
+from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.randomization import Draws, Randomization
+from corvids.envs.sensing import NOISE_ROWS, SensorParams, SensorState, Signals, sense
+from corvids.envs.simulator import Simulator
+from corvids.envs.task import PolicyInputs
+from corvids.envs.tasks import task_named
+from corvids.envs.world import AT_REST, World
+from corvids.vehicle import load_vehicle
+
+PAST_ACTIONS = 3
+"""Actions that a policy remembers."""
+GUST_S = 0.5
+"""Correlation time of the wind's gusts."""
+_NOISE_POOL = 1 << 22
+_PRIVILEGED = (
+    "vehicle.mass_kg", "vehicle.thrust_max_n.r1", "vehicle.rise_fraction", "racket.normal_b.x", "racket.normal_b.y",
+    "racket.restitution", "ball.mass_kg", "ball.radius_m", "ball.drag_per_m", "wind_w.x", "wind_w.y",
+)  # fmt: skip
+"""True parameters that the critic is told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvConfig:
+    """An environment, but for the number of worlds and the device."""
+
+    task: str = "juggle"
+    """Name of the task."""
+    vehicle: str = "air"
+    """Name or path of the vehicle file."""
+    ball: BallConfig = BallConfig()
+    """The ball."""
+    randomization: Randomization = Randomization()
+    """What is drawn anew at every reset."""
+    ball_filter: BallFilterConfig = BallFilterConfig()
+    """The filter that the policy sees the ball through."""
+    physics_hz: int = 500
+    """Physics steps per second."""
+    rate_loop_hz: int = 500
+    """Steps per second of the body-rate loop."""
+    control_hz: int = 50
+    """Decisions of the policy per second."""
+    episode_s: float = 20.0
+    """Time limit of an episode (not a failure)."""
+    command_s: tuple[float, float] = (3.0, 8.0)
+    """Interval between changes of the command."""
+
+
+class Environment:
+    """Vectorised environment with automatic reset.
+
+    Observations are a dict of ``actor`` (what the policy file will see) and ``critic`` (the same, and the truth).
+    """
+
+    def __init__(
+        self,
+        config: EnvConfig,
+        worlds: int,
+        *,
+        device: torch.device | str = "cpu",
+        seed: int = 0,
+        compile_kernels: bool = True,
+    ) -> None:
+        self.config, self.worlds, self.device = config, worlds, torch.device(device)
+        self.vehicle = load_vehicle(config.vehicle)
+        self.task = task_named(config.task)(self.vehicle)
+        self.action = CtbrAction(self.vehicle)
+        self.tick_s = 1.0 / config.control_hz
+        self.nominal = world_params(self.vehicle, config.ball, 1.0 / config.physics_hz)
+        gains = gains_of(self.vehicle, 1.0 / config.rate_loop_hz)
+        self.simulator = Simulator(
+            self.nominal, gains, worlds, physics_hz=config.physics_hz, rate_loop_hz=config.rate_loop_hz,
+            control_hz=config.control_hz, device=self.device, compile_kernels=compile_kernels,
+        )  # fmt: skip
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._draws = Draws(config.randomization, self.nominal, self.device, self._generator)
+        self._pool = torch.randn(_NOISE_POOL, device=self.device, generator=self._generator)
+        rows = self.simulator.rows
+        self._offsets = torch.Generator().manual_seed(seed)
+
+        def zeros(count: int) -> torch.Tensor:
+            return torch.zeros((count, rows, 1), device=self.device)
+
+        self._sensors = zeros(len(SensorParams._fields))
+        self._sensor_template = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL)
+        self._sensor_state = zeros(len(list(leaves(self._sensor_template))))
+        self._episode = zeros(len(self.task.EPISODE))
+        self._command = zeros(len(self.task.COMMAND))
+        self._delay_steps, self._wind_mean, self._gust = zeros(1)[0], zeros(2), zeros(1)[0]
+        self._memory = torch.zeros((rows, self.task.MEMORY), device=self.device)
+        self._actions = torch.zeros((rows, PAST_ACTIONS * ACTIONS), device=self.device)
+        self.steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
+        """Control steps since the start of each episode."""
+        self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
+        self.steps_max = round(config.episode_s * config.control_hz)
+        names = leaf_names(self.nominal)
+        self._privileged = torch.tensor([names.index(name) for name in _PRIVILEGED], device=self.device)
+        values = torch.tensor(list(leaves(self.nominal)), device=self.device)[self._privileged]
+        self._privileged_scale = torch.where(values == 0.0, torch.ones_like(values), values)
+        self._wind_rows = slice(names.index("wind_w.x"), names.index("wind_w.x") + 3)
+        state_names = leaf_names(AT_REST)
+        self._count_rows = slice(
+            state_names.index("impact.racket_count"), state_names.index("impact.pos_w.x")
+        )
+        self._score = compiled(self._make_score(), compile_kernels)
+        self._observe = compiled(self._make_observe(), compile_kernels)
+        # Rows beyond the last world are padding: they hover, are never scored, and are never reset.
+        self._reset(torch.arange(rows, device=self.device))
+        self.observations = self._look()
+
+    def step(
+        self, action: torch.Tensor
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor, dict[str, Any]]:
+        """Advance by one control step under raw actions (worlds, 4).
+
+        Returns observations, rewards (worlds,), whether episodes ended (worlds,), and extras: ``time_outs`` (worlds,)
+        and ``log``, means over the episodes that ended.
+        """
+        simulator = self.simulator
+        squashed = self.action.squash(action)
+        thrust_n, rates = self.action.command(squashed)
+        self._actions = torch.cat((self._pad(squashed), self._actions[:, :-ACTIONS]), dim=1)
+        command = self._pad(torch.cat((thrust_n, rates), dim=1)).t().unsqueeze(-1)
+        self._blow()
+        simulator.step(command, self._delay_steps)
+        reward, failed, self._episode = self._score(
+            simulator.state, simulator.params, self._command, self._episode
+        )
+        simulator.state[self._count_rows] = 0.0
+        self.steps += 1
+        reward, failed = reward[: self.worlds, 0], failed[: self.worlds, 0] > 0.0
+        timed_out = (self.steps >= self.steps_max) & ~failed
+        done = failed | timed_out
+        extras: dict[str, Any] = {"time_outs": timed_out.float()}
+        ids = done.nonzero().squeeze(-1)
+        if len(ids):
+            extras["log"] = self._metrics(ids, failed)
+            self._reset(ids)
+        self._change_commands()
+        self.observations = self._look()
+        return self.observations, reward, done, extras
+
+    def _make_score(self):
+        task, nominal, tick_s = self.task, self.nominal, self.tick_s
+
+        def score(state, params, command, episode):
+            result = task.score(
+                unpack(state, AT_REST),
+                unpack(params, nominal),
+                command.unbind(0),
+                unpack(episode, task.EPISODE),
+                tick_s,
+            )
+            return result.reward, torch.where(result.failed, 1.0, 0.0), torch.stack(list(result.episode))
+
+        return score
+
+    def _make_observe(self):
+        task, tick_s, sample_s = self.task, self.tick_s, self.simulator.sample_s
+        template, filter_config = self._sensor_template, self.config.ball_filter
+
+        def observe(state, params, sensors, sensor_state, history, newest, noise, command, memory, actions):
+            sensor_params = SensorParams(*sensors.unbind(0))
+            new_state, signals = sense(
+                history, newest, sample_s, tick_s, sensor_params, unpack(sensor_state, template), noise,
+                filter_config, task.WITH_BALL,
+            )  # fmt: skip
+            inputs = policy_inputs(signals, command)
+            memory = task.remember(inputs, memory, tick_s)
+            actor = task.observe(inputs, memory, actions)
+            critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), params), dim=-1)
+            return pack(new_state), memory, actor, critic
+
+        return observe
+
+    def _look(self) -> dict[str, torch.Tensor]:
+        simulator, count = self.simulator, NOISE_ROWS * self.simulator.rows
+        start = int(torch.randint(_NOISE_POOL - count, (), generator=self._offsets))
+        noise = self._pool[start : start + count].reshape(NOISE_ROWS, simulator.rows, 1)
+        privileged = (simulator.params[self._privileged, :, 0] / self._privileged_scale[:, None]).t()
+        self._sensor_state, self._memory, actor, critic = self._observe(
+            simulator.state, privileged, self._sensors, self._sensor_state, simulator.history, simulator.newest, noise,
+            self._command, self._memory, self._actions,
+        )  # fmt: skip
+        return {"actor": actor[: self.worlds], "critic": critic[: self.worlds]}
+
+    def _reset(self, ids: torch.Tensor) -> None:
+        draws, task, count = self._draws, self.task, len(ids)
+        config = self.config.randomization
+        params = draws.params(count)
+        command = task.draw_command(draws, None, count)
+        start = task.draw_start(
+            draws, map_leaves(lambda row: row[:, 0], unpack(params, self.nominal)), command
+        )
+        hover = torch.zeros((4, count, 1), device=self.device)
+        hover[0] = self.vehicle.weight_n
+        self.simulator.place(ids, pack(start)[..., None], params, hover)
+        sensors = draws.sensors(count)
+        self._sensors[:, ids] = sensors
+        self._sensor_state[:, ids] = self._fresh_sensors(SensorParams(*sensors[..., 0]), count)[..., None]
+        self._episode[:, ids] = torch.tensor(list(task.EPISODE), device=self.device).reshape(-1, 1, 1)
+        self._command[:, ids] = command[..., None]
+        self._delay_steps[ids] = torch.round(
+            draws.uniform(config.command_delay_s, count, 1) / self.simulator.dt_s
+        )
+        self._wind_mean[:, ids] = params[self._wind_rows][:2]
+        self._gust[ids] = draws.uniform(config.gust_std_mps, count, 1)
+        self._memory[ids] = 0.0
+        self._actions[ids] = 0.0
+        real = ids[ids < self.worlds]
+        self.steps[real] = 0
+        self._next_command[real] = self._command_steps(len(real))
+
+    def _fresh_sensors(self, sensors: SensorParams, count: int) -> torch.Tensor:
+        """Sensor memory at the start of an episode: phases drawn, the ball not yet seen."""
+        draws = self._draws
+        phase = draws.uniform((0.0, 1.0), 2, count)
+        ones = torch.ones(count, device=self.device)
+        template = map_leaves(lambda leaf: ones * leaf, self._sensor_template)
+        vehicle_age = sensors.vehicle_delay_s + phase[0] * sensors.vehicle_period_s - self.tick_s
+        ball_age = sensors.ball_delay_s + phase[1] * sensors.ball_period_s - self.tick_s
+        return pack(
+            template._replace(vehicle_age_s=vehicle_age, ball_age_s=ball_age, estimate_age_s=ball_age)
+        )
+
+    def _command_steps(self, count: int) -> torch.Tensor:
+        return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()
+
+    def _change_commands(self) -> None:
+        ids = (self.steps == self._next_command).nonzero().squeeze(-1)
+        if len(ids):
+            last = self._command[:, ids, 0]
+            self._command[:, ids, 0] = self.task.draw_command(self._draws, last, len(ids))
+            self._next_command[ids] += self._command_steps(len(ids))
+
+    def _blow(self) -> None:
+        """Wind: a mean and an Ornstein–Uhlenbeck gust along each axis."""
+        wind = self.simulator.params[self._wind_rows]
+        share = self.tick_s / GUST_S
+        kick = torch.randn(wind.shape, device=self.device, generator=self._generator)
+        wind[:2] -= (wind[:2] - self._wind_mean) * share
+        wind[2] -= wind[2] * share
+        wind += kick * (self._gust * (2.0 * share) ** 0.5)
+
+    def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
+        fields = list(self.task.EPISODE._fields)
+        episode = self._episode[:, ids, 0]
+        log = {f"{name}": episode[fields.index(name)] for name in self.task.METRICS}
+        log["failed"] = failed[ids].float()
+        log["episode_s"] = self.steps[ids] * self.tick_s
+        return log
+
+    def _pad(self, per_world: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(per_world, (0, 0, 0, self.simulator.rows - self.worlds))
+
+
+def policy_inputs(signals: Signals, command: torch.Tensor) -> PolicyInputs:
+    """Feature tensors of signals (leaves (rows, 1)) and a packed command (c, rows, 1)."""
+
+    def columns(*components: Scalar) -> torch.Tensor:
+        return torch.cat(components, dim=-1)
+
+    return PolicyInputs(
+        pos_w=columns(*signals.pos_w),
+        vel_w=columns(*signals.vel_w),
+        quat_wb=columns(*signals.quat_wb),
+        omega_b=columns(*signals.omega_b),
+        vehicle_age_s=signals.vehicle_age_s,
+        ball_pos_w=columns(*signals.ball_pos_w),
+        ball_vel_w=columns(*signals.ball_vel_w),
+        ball_age_s=signals.ball_age_s,
+        command=columns(*command.unbind(0)),
+    )
+
+
+def _truth(world: World, inputs: PolicyInputs) -> torch.Tensor:
+    """What only the critic sees: the present state without noise."""
+    body, ball = world.body, world.ball
+    pos, ball_pos = torch.cat(tuple(body.pos_w), -1), torch.cat(tuple(ball.pos_w), -1)
+    return torch.cat(
+        (
+            pos - inputs.command[:, :3],
+            *body.vel_w,
+            *(rate * 0.5 for rate in body.omega_b),
+            *body.quat_wb,
+            ball_pos - pos,
+            *(speed * 0.3 for speed in ball.vel_w),
+            *world.rotors,
+        ),
+        dim=-1,
+    )

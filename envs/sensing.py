@@ -1,0 +1,163 @@
+"""What the policy gets to see: sampled, late, noisy signals, and the ball through the filter that will fly.
+
+Every signal is sampled at its own rate and phase and arrives after its own delay. Since a delay is constant within an
+episode, the newest sample that has arrived at a control tick is the truth at one moment of the past, read from the
+simulator's history: the same as a queue of messages, without the queue. Its age goes from tick to tick by a recursion.
+
+Stamps are part of a signal: motion capture and PX4 both say when a sample was taken, so a policy is told the age of
+what it sees, up to the error of the clocks (``clock_error_s``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from corvids.controllers.ball_filter import BallEstimate, BallFilterConfig, ball_filter
+from corvids.controllers.spatial import Quat, Scalar, Vec3, where
+
+BALL_SLOTS = 3
+"""Most ball measurements that are taken in at one control tick (120 Hz over 50 Hz gives two or three)."""
+NOISE_ROWS = 12 + 4 * BALL_SLOTS
+"""Standard normal numbers that one call of :func:`sense` uses for each world."""
+
+
+class SensorParams(NamedTuple):
+    """Sensors of a world, drawn per episode."""
+
+    vehicle_delay_s: Scalar
+    vehicle_period_s: Scalar
+    ball_delay_s: Scalar
+    ball_period_s: Scalar
+    clock_error_s: Scalar
+    """Reported age minus true age, the same for all signals."""
+    drop_quantile: Scalar
+    """A ball measurement is lost where a standard normal number lies below this."""
+    pos_std_m: Scalar
+    vel_std_mps: Scalar
+    attitude_std_rad: Scalar
+    rate_std_radps: Scalar
+    ball_std_m: Scalar
+
+
+class SensorState(NamedTuple):
+    """Memory of the sensors."""
+
+    vehicle_age_s: Scalar
+    """True age of the newest vehicle sample that has arrived."""
+    ball_age_s: Scalar
+    """True age of the newest ball sample that has arrived, lost or not."""
+    estimate_age_s: Scalar
+    """Reported age of the ball estimate."""
+    estimate: BallEstimate
+
+
+class Signals(NamedTuple):
+    """What the policy is given at a control tick."""
+
+    pos_w: Vec3
+    vel_w: Vec3
+    quat_wb: Quat
+    omega_b: Vec3
+    vehicle_age_s: Scalar
+    ball_pos_w: Vec3
+    ball_vel_w: Vec3
+    ball_age_s: Scalar
+
+
+class _Past:
+    """Linear interpolation of the history at an age that differs from world to world."""
+
+    def __init__(
+        self, history: torch.Tensor, newest: torch.Tensor, sample_s: float, age_s: torch.Tensor
+    ) -> None:
+        back = age_s * (1.0 / sample_s)
+        whole = torch.floor(back)
+        self._share = back - whole
+        slots = history.shape[0]
+        self._late = torch.remainder(newest - whole.to(torch.int64), slots)
+        self._early = torch.remainder(self._late - 1, slots)
+        self._history = history
+        self._worlds = torch.arange(history.shape[2], device=history.device).reshape(-1, 1)
+
+    def row(self, index: int) -> torch.Tensor:
+        """Row ``index`` of what sensors see, shape ``(rows, 1)``."""
+        zero = torch.zeros_like(self._worlds)
+        late = self._history[self._late, index, self._worlds, zero]
+        early = self._history[self._early, index, self._worlds, zero]
+        return late + (early - late) * self._share
+
+    def vec3(self, first: int) -> Vec3:
+        """Three rows from ``first``."""
+        return Vec3(*(self.row(first + i) for i in range(3)))
+
+
+def sense(
+    history: torch.Tensor,
+    newest: torch.Tensor,
+    sample_s: float,
+    tick_s: float,
+    params: SensorParams,
+    state: SensorState,
+    noise: torch.Tensor,
+    filter_config: BallFilterConfig,
+    with_ball: bool = True,
+) -> tuple[SensorState, Signals]:
+    """Signals at a control tick ``tick_s`` [s] after the last one.
+
+    ``history``: ring ``(slots, 16, rows, 1)`` spaced by ``sample_s`` [s], ``newest`` its newest slot; ``noise``:
+    standard normal, ``(NOISE_ROWS, rows, 1)``.
+    """
+    white = iter(noise.unbind(0))
+
+    def shake(v: Vec3, std: Scalar) -> Vec3:
+        return Vec3(*(component + std * next(white) for component in v))
+
+    age = _aged(state.vehicle_age_s, tick_s, params.vehicle_delay_s, params.vehicle_period_s)[0]
+    past = _Past(history, newest, sample_s, age)
+    tilt = Vec3(*(params.attitude_std_rad * next(white) for _ in range(3)))
+    quat = Quat(*(past.row(6 + i) for i in range(4))).normalized().turned(tilt)
+    vehicle = (
+        shake(past.vec3(0), params.pos_std_m),
+        shake(past.vec3(3), params.vel_std_mps),
+        quat,
+        shake(past.vec3(10), params.rate_std_radps),
+        age + params.clock_error_s,
+    )
+    if not with_ball:
+        nothing = Vec3(*(torch.zeros_like(age),) * 3)
+        return state._replace(vehicle_age_s=age), Signals(*vehicle, nothing, nothing, torch.zeros_like(age))
+
+    ball_age, arrived = _aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
+    estimate, estimate_age = state.estimate, state.estimate_age_s + tick_s
+    for slot in range(BALL_SLOTS):
+        # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
+        behind = arrived - 1.0 - slot
+        sample_age = ball_age + torch.relu(behind) * params.ball_period_s
+        seen = _Past(history, newest, sample_s, sample_age).vec3(13)
+        measured = shake(seen, params.ball_std_m)
+        taken = (behind >= 0.0) & (next(white) > params.drop_quantile)
+        reported = sample_age + params.clock_error_s
+        updated = ball_filter(estimate, measured, estimate_age - reported, filter_config)
+        estimate = _choose(taken, updated, estimate)
+        estimate_age = torch.where(taken, reported, estimate_age)
+    return (
+        SensorState(age, ball_age, estimate_age, estimate),
+        Signals(*vehicle, estimate.pos_w, estimate.vel_w, estimate_age),
+    )
+
+
+def _aged(age_s: Scalar, tick_s: float, delay_s: Scalar, period_s: Scalar) -> tuple[Scalar, Scalar]:
+    """True age of the newest sample that has arrived after another tick, and how many have arrived meanwhile."""
+    older = age_s + tick_s
+    arrived = torch.floor((older - delay_s) / period_s)
+    return older - arrived * period_s, arrived
+
+
+def _choose(mask: torch.Tensor, a: BallEstimate, b: BallEstimate) -> BallEstimate:
+    return BallEstimate(
+        where(mask, a.pos_w, b.pos_w),
+        where(mask, a.vel_w, b.vel_w),
+        *(torch.where(mask, one, other) for one, other in zip(a[2:], b[2:], strict=True)),  # type: ignore[arg-type]
+    )

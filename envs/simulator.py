@@ -1,0 +1,130 @@
+"""Thousands of worlds, stepped together.
+
+The state of all worlds is one packed tensor of shape ``(rows, worlds, drones)`` (see ``controllers/packing.py``); one
+compiled function advances it by one physics step. Row length is padded, so tensors that the simulator hands out have
+``rows`` worlds of which only the first ``worlds`` mean anything.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from corvids.controllers.packing import leaves, map_leaves, pack, unpack
+from corvids.controllers.rate_loop import RateCommand, RateGains
+from corvids.controllers.spatial import Vec3
+from corvids.envs.compiling import compiled, padded
+from corvids.envs.world import AT_REST, World, WorldParams, control, fly
+from corvids.errors import CorvidsError
+
+SENSED_ROWS = 16
+"""Rows of a packed :class:`World` that sensors see: body (position, velocity, attitude, rates) and ball position."""
+
+
+class Simulator:
+    """Worlds with one vehicle (and ball) each, advanced by control steps.
+
+    Parameters: ``nominal``, whose leaves are floats, fills every world until :attr:`params` is written; ``gains`` are
+    the autopilot's, for a rate loop stepped at ``rate_loop_hz``; ``history_s`` is how far back :attr:`history` reaches.
+    """
+
+    def __init__(
+        self,
+        nominal: WorldParams,
+        gains: RateGains,
+        worlds: int,
+        *,
+        physics_hz: int = 500,
+        rate_loop_hz: int = 500,
+        control_hz: int = 50,
+        history_s: float = 0.128,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        compile_kernels: bool = True,
+    ) -> None:
+        if physics_hz % rate_loop_hz or physics_hz % (2 * control_hz):
+            raise CorvidsError(
+                f"physics rate {physics_hz} Hz: must be a multiple of the rate loop's ({rate_loop_hz} Hz) "
+                f"and an even multiple of the control rate ({control_hz} Hz)"
+            )
+        self.worlds = worlds
+        self.rows = padded(worlds)
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.dt_s = 1.0 / physics_hz
+        self.substeps = physics_hz // control_hz
+        self.sample_s = 2.0 * self.dt_s
+        self._control_every = physics_hz // rate_loop_hz
+
+        def fill(value: float) -> torch.Tensor:
+            return torch.full((self.rows, 1), value, device=self.device, dtype=dtype)
+
+        self.state = pack(map_leaves(fill, AT_REST))
+        """Packed :class:`World` of every world."""
+        self.params = pack(map_leaves(fill, nominal))
+        """Packed :class:`WorldParams` of every world."""
+        self.gains = pack(map_leaves(lambda gain: gain.to(self.device, dtype).reshape(1, 1), gains))
+        self.command = torch.zeros((4, self.rows, 1), device=self.device, dtype=dtype)
+        """CTBR command in force: thrust [N] and body rates [rad/s]."""
+        slots = round(history_s / self.sample_s)
+        self.history = torch.zeros((slots, SENSED_ROWS, self.rows, 1), device=self.device, dtype=dtype)
+        """Ring of what sensors see, one slot every :attr:`sample_s` seconds; :attr:`newest` is the last written."""
+        self.newest = torch.zeros((), device=self.device, dtype=torch.int64)
+        self._head = 0
+        self._indices = [
+            torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
+        ]
+        self._nominal, self._gains = nominal, gains
+        self._substep = compiled(self._make_substep(True), compile_kernels)
+        self._coast = (
+            compiled(self._make_substep(False), compile_kernels) if self._control_every > 1 else self._substep
+        )
+
+    def _make_substep(self, with_control: bool):
+        nominal, gains_tree, dt_s = self._nominal, self._gains, self.dt_s
+        loop_s = dt_s * self._control_every
+
+        def substep(state, params, gains, old, new, delay_steps, index):
+            world = unpack(state, AT_REST)
+            truth = unpack(params, nominal)
+            if with_control:
+                is_new = delay_steps <= index
+                thrust, *rates = (
+                    torch.where(is_new, n, o) for n, o in zip(new.unbind(0), old.unbind(0), strict=True)
+                )
+                command = RateCommand(thrust, Vec3(*rates))
+                world = control(world, command, unpack(gains, gains_tree), loop_s)
+            return torch.stack(list(leaves(fly(world, truth, dt_s))))
+
+        return substep
+
+    @property
+    def world(self) -> World:
+        """The state as a tree of views of shape ``(rows, 1)``."""
+        return unpack(self.state, AT_REST)
+
+    @property
+    def truth(self) -> WorldParams:
+        """The parameters as a tree of views of shape ``(rows, 1)``."""
+        return unpack(self.params, self._nominal)
+
+    def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
+        """One control step: ``command`` (4, rows, 1) comes into force ``delay_steps`` (rows, 1) physics steps late."""
+        for i, index in enumerate(self._indices):
+            substep = self._substep if i % self._control_every == 0 else self._coast
+            self.state = substep(
+                self.state, self.params, self.gains, self.command, command, delay_steps, index
+            )
+            if i % 2 == 1:
+                self._head = (self._head + 1) % len(self.history)
+                self.history[self._head].copy_(self.state[:SENSED_ROWS])
+        self.newest.fill_(self._head)
+        self.command.copy_(command)
+
+    def place(
+        self, ids: torch.Tensor, state: torch.Tensor, params: torch.Tensor, command: torch.Tensor
+    ) -> None:
+        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``, at rest so far."""
+        self.state[:, ids] = state
+        self.params[:, ids] = params
+        self.command[:, ids] = command
+        self.history[:, :, ids] = state[:SENSED_ROWS]

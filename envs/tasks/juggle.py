@@ -1,0 +1,194 @@
+"""Keep a ball in the air with a racket: to a commanded apex, over a commanded place, both changeable in flight."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import torch
+
+from corvids.controllers.packing import map_leaves
+from corvids.controllers.rate_loop import Four
+from corvids.controllers.spatial import Quat, Scalar, Vec3, smaller
+from corvids.envs.features import GRAVITY_MPS2, fallen, rotation_matrix, turned
+from corvids.envs.randomization import Draws
+from corvids.envs.task import PolicyInputs, Score
+from corvids.envs.vehicle_dynamics import RigidBody
+from corvids.envs.world import AT_REST, Ball, World, WorldParams
+from corvids.vehicle import Vehicle
+
+RISE_MIN_M = 0.3
+"""A hit counts if the ball's centre then rises this far above the point of impact."""
+INTERVAL_MIN_S = 0.3
+"""Hits closer together are dribbling, and cost."""
+MEMORY_S = 3.0
+"""Time constant of the running means that let the policy remove what is constantly off (restitution, thrust)."""
+
+
+class Episode(NamedTuple):
+    """What is remembered of an episode."""
+
+    since_hit_s: Scalar
+    hits: Scalar
+    apex_error2_m2: Scalar
+    """Sum over hits."""
+    place_error2_m2: Scalar
+    """Sum over hits."""
+
+
+class Juggle:
+    """Juggling. Command: place of the vehicle [m, world] and apex of the ball's centre above the point of impact [m]."""
+
+    NAME: ClassVar[str] = "juggle"
+    COMMAND: ClassVar[tuple[str, ...]] = ("place_x_w_m", "place_y_w_m", "place_z_w_m", "apex_m")
+    MEMORY: ClassVar[int] = 4
+    WITH_BALL: ClassVar[bool] = True
+    EPISODE: ClassVar[Episode] = Episode(1.0, 0.0, 0.0, 0.0)
+    METRICS: ClassVar[tuple[str, ...]] = ("hits",)
+
+    def __init__(self, vehicle: Vehicle) -> None:
+        racket = vehicle.racket
+        self._reach_m = (racket.position_b_m[2] if racket else 0.0) + 0.04
+        self._hover = math.sqrt(1.0 / vehicle.thrust_to_weight)
+
+    def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
+        """A new apex, and a place up to half a metre from the last one."""
+        step = draws.uniform((-0.5, 0.5), 3, count)
+        place = (
+            step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device)
+            if last is None
+            else last[:3] + step
+        )
+        place[2].clamp_(0.8, 2.5)
+        return torch.cat((place, draws.uniform((0.35, 1.5), 1, count)))
+
+    def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
+        """Hovering near the place; the ball let go above the racket, or thrown at it, well or badly."""
+        count = command.shape[1]
+        spread = draws.uniform((0.0, 1.0), count)
+
+        def some(size: float, scale: torch.Tensor | float = 1.0) -> Vec3:
+            return Vec3(*(draws.uniform((-size, size), 3, count) * scale))
+
+        zero = torch.zeros_like(spread)
+        state = map_leaves(lambda leaf: zero + leaf, AT_REST)
+        pos = Vec3(*command[:3]) + some(0.15, spread)
+        body = RigidBody(
+            pos,
+            some(0.3, spread),
+            Quat(*Quat.from_roll_pitch_yaw(*some(0.15, spread))),
+            some(0.5, spread),
+        )
+        wild = torch.where(draws.uniform((0.0, 1.0), count) < 0.5, 0.15, 1.0)
+        angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
+        aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
+        speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
+        height = self._reach_m + draws.uniform((0.3, 1.4), count)
+        ball = Ball(
+            Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
+            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), draws.uniform((-1.0, 1.5), count) * wild),
+            some(3.0, spread),
+        )
+        hover = zero + self._hover
+        return state._replace(body=body, ball=ball, rotors=Four(*(hover,) * 4))
+
+    def score(
+        self, world: World, params: WorldParams, command: tuple[Scalar, ...], episode: Episode, tick_s: float
+    ) -> Score:
+        """Rewards hits that send the ball to the apex and back over the place; being there; being calm."""
+        place, apex = Vec3(*command[:3]), command[3]
+        impact, body, ball = world.impact, world.body, world.ball
+        hit = impact.racket_count > 0.0
+        vel = impact.vel_after_w
+        up = torch.relu(vel.z)
+        drag = params.ball.drag_per_m
+        rise = torch.log(1.0 + drag * up * up / GRAVITY_MPS2) / (2.0 * drag + 1e-9)
+        back_s = up * (2.0 / GRAVITY_MPS2)
+        miss = Vec3(impact.pos_w.x + vel.x * back_s - place.x, impact.pos_w.y + vel.y * back_s - place.y, 0.0)
+        off = body.pos_w - place
+        counted = hit & (rise >= RISE_MIN_M) & (episode.since_hit_s >= INTERVAL_MIN_S)
+        apex_error = (rise - apex) / apex
+        quality = (
+            0.3
+            + 0.8 * torch.exp(-(apex_error * apex_error) * 60.0)
+            + 0.6 * torch.exp(-miss.norm2() * 40.0)
+            + 0.3 * torch.exp(-off.norm2() * 40.0)
+            - 0.2 * impact.offset_m / params.racket.radius_m
+        )
+        event = torch.where(counted, quality, torch.where(hit, -1.0, 0.0))
+
+        ball_off = Vec3(ball.pos_w.x - place.x, ball.pos_w.y - place.y, 0.0).norm()
+        yaw = body.quat_wb.yaw()
+        spin = body.omega_b.norm2()
+        upright = body.quat_wb.body_z().z
+        running = (
+            1.0
+            - 0.6 * smaller(off.norm(), 1.5)
+            - 0.4 * smaller(ball_off, 1.5)
+            - 0.5 * torch.abs(yaw)
+            - 0.02 * spin
+        )
+        above = ball.pos_w.z - body.pos_w.z - self._reach_m
+        failed = (
+            (above < -0.3)
+            | (above > 4.0)
+            | (ball_off > 3.0)
+            | (off.norm2() > 4.0)
+            | (upright < 0.2)
+            | (body.pos_w.z < 0.25)
+        )
+        reward = event + tick_s * running - torch.where(failed, 4.0, 0.0)
+        one = torch.where(counted, 1.0, 0.0)
+        return Score(
+            reward,
+            failed,
+            Episode(
+                torch.where(hit, tick_s, episode.since_hit_s + tick_s),
+                episode.hits + one,
+                episode.apex_error2_m2 + one * (rise - apex) * (rise - apex),
+                episode.place_error2_m2 + one * off.norm2(),
+            ),
+        )
+
+    def remember(self, inputs: PolicyInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
+        """Running means of the ball's apex error and of the vehicle's place error."""
+        place, apex = inputs.command[:, :3], inputs.command[:, 3:4]
+        top = inputs.ball_pos_w[:, 2:3] + inputs.ball_vel_w[:, 2:3].square() / (2.0 * GRAVITY_MPS2)
+        apex_error = (top - place[:, 2:3] - self._reach_m - apex).clamp(-0.5, 0.5)
+        error = torch.cat((apex_error, (inputs.pos_w - place).clamp(-0.5, 0.5)), dim=-1)
+        return memory + (error - memory) * (tick_s / MEMORY_S)
+
+    def observe(self, inputs: PolicyInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Everything brought to the present by its age; the ball also where it will come down to the racket."""
+        place, apex = inputs.command[:, :3], inputs.command[:, 3:4]
+        pos = inputs.pos_w + inputs.vel_w * inputs.vehicle_age_s
+        quat = turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s)
+        ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, inputs.ball_age_s)
+        face = torch.tensor((0.0, 0.0, self._reach_m), dtype=pos.dtype, device=pos.device)
+        rel = ball - pos - face
+        up = ball_vel[:, 2:3]
+        landing_speed = (up.square() + 2.0 * GRAVITY_MPS2 * rel[:, 2:3].relu()).sqrt()
+        until_s = (up + landing_speed) / GRAVITY_MPS2
+        landing = rel[:, :2] + ball_vel[:, :2] * until_s
+        outgoing = (2.0 * GRAVITY_MPS2 * apex).sqrt()
+        off = (place - pos).clamp(-1.0, 1.0)
+        return torch.cat(
+            (
+                off * 2.0,
+                inputs.vel_w,
+                rotation_matrix(quat),
+                inputs.omega_b * 0.5,
+                rel,
+                ball_vel * 0.3,
+                until_s * 2.0,
+                landing * 4.0,
+                (landing - off[:, :2]) * 2.0,
+                (landing_speed - outgoing) * 0.5,
+                outgoing * 0.3,
+                inputs.vehicle_age_s * 20.0,
+                inputs.ball_age_s * 20.0,
+                memory * 4.0,
+                actions,
+            ),
+            dim=-1,
+        )

@@ -1,0 +1,116 @@
+"""Configuration of a training run, and its presets."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from corvids.envs.environment import EnvConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Actor and critic networks."""
+
+    actor: tuple[int, ...] = (128, 128)
+    """Hidden layers of the actor."""
+    critic: tuple[int, ...] = (128, 128)
+    """Hidden layers of the critic."""
+    activation: Literal["elu", "relu", "tanh"] = "elu"
+    """Activation function."""
+    noise_std: float = 0.5
+    """Initial standard deviation of the exploration noise on the raw action."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PpoConfig:
+    """Proximal policy optimization (Schulman et al. 2017), as rsl_rl implements it."""
+
+    steps: int = 24
+    """Control steps per world in one batch."""
+    epochs: int = 4
+    """Passes over each batch."""
+    minibatches: int = 4
+    """Parts that a batch is split into."""
+    learning_rate: float = 1e-3
+    """Initial learning rate; then adapted to the KL target."""
+    desired_kl: float = 0.01
+    """KL divergence per update that the learning rate is adapted to."""
+    clip: float = 0.2
+    """Clipping range of the probability ratio."""
+    discount: float = 0.995
+    """Discount per control step."""
+    gae_lambda: float = 0.95
+    """λ of generalised advantage estimation."""
+    entropy: float = 0.0
+    """Weight of the entropy bonus."""
+    value_weight: float = 1.0
+    """Weight of the value loss."""
+    grad_norm_max: float = 1.0
+    """Gradient clipping."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    env: EnvConfig = EnvConfig()
+    """The environment."""
+    network: NetworkConfig = NetworkConfig()
+    """The networks."""
+    ppo: PpoConfig = PpoConfig()
+    """The algorithm."""
+    worlds: int = 2048
+    """Parallel worlds in each process."""
+    iterations: int = 800
+    """Batches to learn from."""
+    save_every: int = 25
+    """Batches between checkpoints."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+
+
+def rsl_rl_config(config: TrainConfig) -> dict[str, Any]:
+    """The same in rsl_rl's terms (a dict, as its runner wants it)."""
+    network, ppo = config.network, config.ppo
+
+    def model(hidden: tuple[int, ...]) -> dict[str, Any]:
+        return {
+            "class_name": "MLPModel",
+            "hidden_dims": list(hidden),
+            "activation": network.activation,
+            "obs_normalization": True,
+        }
+
+    return {
+        "num_steps_per_env": ppo.steps,
+        "save_interval": config.save_every,
+        "check_for_nan": False,
+        "obs_groups": {"actor": ["actor"], "critic": ["critic"]},
+        "actor": {
+            **model(network.actor),
+            "distribution_cfg": {
+                "class_name": "GaussianDistribution",
+                "init_std": network.noise_std,
+                "std_type": "log",
+                "std_range": (0.02, 2.0),
+            },
+        },
+        "critic": model(network.critic),
+        "algorithm": {
+            "class_name": "PPO",
+            "num_learning_epochs": ppo.epochs,
+            "num_mini_batches": ppo.minibatches,
+            "clip_param": ppo.clip,
+            "gamma": ppo.discount,
+            "lam": ppo.gae_lambda,
+            "value_loss_coef": ppo.value_weight,
+            "entropy_coef": ppo.entropy,
+            "learning_rate": ppo.learning_rate,
+            "max_grad_norm": ppo.grad_norm_max,
+            "schedule": "adaptive",
+            "desired_kl": ppo.desired_kl,
+            "rnd_cfg": None,
+            "symmetry_cfg": None,
+        },
+    }

@@ -1,0 +1,58 @@
+"""The environment as rsl_rl sees it."""
+
+from __future__ import annotations
+
+import torch
+from rsl_rl.env import VecEnv
+from tensordict import TensorDict
+
+from corvids.controllers.packing import leaf_names
+from corvids.envs.actions import ACTIONS
+from corvids.envs.environment import Environment
+from corvids.envs.world import AT_REST
+from corvids.errors import CorvidsError
+
+
+class RslVecEnv(VecEnv):
+    """rsl_rl's vectorised environment around :class:`Environment`."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self.cfg = env.config
+        self.num_envs = env.worlds
+        self.num_actions = ACTIONS
+        self.max_episode_length = env.steps_max
+        self.device = env.device
+
+    @property
+    def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
+        """Steps since the start of each episode."""
+        return self.env.steps
+
+    @episode_length_buf.setter
+    def episode_length_buf(self, steps: torch.Tensor) -> None:
+        self.env.steps.copy_(steps)
+
+    def get_observations(self) -> TensorDict:
+        """The current observations."""
+        return TensorDict(dict(self.env.observations), batch_size=[self.num_envs], device=self.device)
+
+    def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
+        """One control step; refuses to go on with anything that is not finite."""
+        _, rewards, dones, extras = self.env.step(actions)
+        observations = self.get_observations()
+        total = rewards.sum() + sum(group.sum() for group in observations.values())
+        if not torch.isfinite(total):
+            raise CorvidsError(self._culprit(actions, rewards, observations))
+        return observations, rewards, dones, extras
+
+    def _culprit(self, actions: torch.Tensor, rewards: torch.Tensor, observations: TensorDict) -> str:
+        state = self.env.simulator.state[:, : self.num_envs, 0]
+        signals = dict(zip(leaf_names(AT_REST), state, strict=True))
+        signals = {"action": actions.t(), **signals, "reward": rewards}
+        signals.update({f"observation {name!r}": group.t() for name, group in observations.items()})
+        for name, values in signals.items():
+            bad = (~torch.isfinite(values)).nonzero()
+            if len(bad):
+                return f"training stopped: {name} is not finite in world {int(bad[0, -1])} (last checkpoint is intact)"
+        return "training stopped: a sum of observations overflowed (last checkpoint is intact)"
