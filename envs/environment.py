@@ -42,11 +42,11 @@ class EnvConfig:
     """Name of the task."""
     vehicle: str = "air"
     """Name or path of the vehicle file."""
-    ball: BallConfig = BallConfig()
+    ball: BallConfig = dataclasses.field(default_factory=BallConfig)
     """The ball."""
-    randomization: Randomization = Randomization()
+    randomization: Randomization = dataclasses.field(default_factory=Randomization)
     """What is drawn anew at every reset."""
-    ball_filter: BallFilterConfig = BallFilterConfig()
+    ball_filter: BallFilterConfig = dataclasses.field(default_factory=BallFilterConfig)
     """The filter that the policy sees the ball through."""
     physics_hz: int = 500
     """Physics steps per second."""
@@ -80,11 +80,12 @@ class Environment:
         self.task = task_named(config.task)(self.vehicle)
         self.action = CtbrAction(self.vehicle)
         self.tick_s = 1.0 / config.control_hz
-        self.nominal = world_params(self.vehicle, config.ball, 1.0 / config.physics_hz)
+        self.nominal = world_params(self.vehicle, config.ball, 1.0 / config.physics_hz, self.task.WITH_BALL)
         gains = gains_of(self.vehicle, 1.0 / config.rate_loop_hz)
         self.simulator = Simulator(
             self.nominal, gains, worlds, physics_hz=config.physics_hz, rate_loop_hz=config.rate_loop_hz,
-            control_hz=config.control_hz, device=self.device, compile_kernels=compile_kernels,
+            control_hz=config.control_hz, with_ball=self.task.WITH_BALL, device=self.device,
+            compile_kernels=compile_kernels,
         )  # fmt: skip
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._draws = Draws(config.randomization, self.nominal, self.device, self._generator)
@@ -99,7 +100,7 @@ class Environment:
         self._sensor_template = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL)
         self._sensor_state = zeros(len(list(leaves(self._sensor_template))))
         self._episode = zeros(len(self.task.EPISODE))
-        self._command = zeros(len(self.task.COMMAND))
+        self._command = zeros(len(self.task.COMMAND) + self.task.PATH)
         self._delay_steps, self._wind_mean, self._gust = zeros(1)[0], zeros(2), zeros(1)[0]
         self._memory = torch.zeros((rows, self.task.MEMORY), device=self.device)
         self._actions = torch.zeros((rows, PAST_ACTIONS * ACTIONS), device=self.device)
@@ -137,7 +138,7 @@ class Environment:
         command = self._pad(torch.cat((thrust_n, rates), dim=1)).t().unsqueeze(-1)
         self._blow()
         simulator.step(command, self._delay_steps)
-        reward, failed, self._episode = self._score(
+        reward, failed, self._episode, self._command = self._score(
             simulator.state, simulator.params, self._command, self._episode
         )
         simulator.state[self._count_rows] = 0.0
@@ -158,20 +159,18 @@ class Environment:
         task, nominal, tick_s = self.task, self.nominal, self.tick_s
 
         def score(state, params, command, episode):
-            result = task.score(
-                unpack(state, AT_REST),
-                unpack(params, nominal),
-                command.unbind(0),
-                unpack(episode, task.EPISODE),
-                tick_s,
-            )
-            return result.reward, torch.where(result.failed, 1.0, 0.0), torch.stack(list(result.episode))
+            world, truth = unpack(state, AT_REST), unpack(params, nominal)
+            wanted = command.unbind(0)
+            result = task.score(world, truth, wanted, unpack(episode, task.EPISODE), tick_s)
+            moved = torch.stack(list(task.move(wanted, tick_s)))
+            return result.reward, torch.where(result.failed, 1.0, 0.0), torch.stack(list(result.episode)), moved
 
         return score
 
     def _make_observe(self):
         task, tick_s, sample_s = self.task, self.tick_s, self.simulator.sample_s
         template, filter_config = self._sensor_template, self.config.ball_filter
+        commands = len(task.COMMAND)
 
         def observe(state, params, sensors, sensor_state, history, newest, noise, command, memory, actions):
             sensor_params = SensorParams(*sensors.unbind(0))
@@ -179,7 +178,7 @@ class Environment:
                 history, newest, sample_s, tick_s, sensor_params, unpack(sensor_state, template), noise,
                 filter_config, task.WITH_BALL,
             )  # fmt: skip
-            inputs = policy_inputs(signals, command)
+            inputs = policy_inputs(signals, command[:commands])
             memory = task.remember(inputs, memory, tick_s)
             actor = task.observe(inputs, memory, actions)
             critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), params), dim=-1)

@@ -11,7 +11,7 @@ from corvids.envs.ball import BallParams, DiscParams
 from corvids.envs.vehicle_dynamics import VehicleParams
 from corvids.envs.world import WorldParams
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle
+from corvids.vehicle import Racket, Vehicle
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,36 +65,41 @@ def lag_fraction(tau_s: float, dt_s: float) -> float:
     return 1.0 - math.exp(-dt_s / tau_s)
 
 
-def world_params(vehicle: Vehicle, ball: BallConfig, dt_s: float) -> WorldParams:
+def world_params(vehicle: Vehicle, ball: BallConfig, dt_s: float, with_ball: bool = True) -> WorldParams:
     """Parameters (leaves are floats) of a world with ``vehicle`` and ``ball``, in still air.
 
-    Raises :class:`~corvids.errors.CorvidsError` if the vehicle has no racket.
+    Raises :class:`~corvids.errors.CorvidsError` if there is a ball but no racket for it.
     """
     racket, airframe = vehicle.racket, vehicle.airframe
-    if racket is None:
+    frame = DiscParams(
+        center_b=Vec3(0.0, 0.0, airframe.disc_height_m),
+        normal_b=Vec3(0.0, 0.0, 1.0),
+        radius_m=airframe.disc_radius_m - airframe.half_thickness_m,
+        half_thickness_m=airframe.half_thickness_m,
+        sweet_radius_m=airframe.disc_radius_m,
+        restitution=airframe.restitution,
+        restitution_rim=airframe.restitution,
+        friction=airframe.friction,
+    )
+    if racket is None and with_ball:
         raise CorvidsError(f"vehicle {vehicle.name!r} has no [racket] table; juggling needs one (try 'air')")
     return WorldParams(
         vehicle=vehicle_params(vehicle, dt_s),
-        racket=DiscParams(
-            center_b=Vec3(*racket.position_b_m),
-            normal_b=Vec3(*racket.normal_b),
-            radius_m=racket.radius_m,
-            half_thickness_m=0.0,
-            sweet_radius_m=racket.sweet_radius_m,
-            restitution=racket.restitution,
-            restitution_rim=racket.restitution_rim,
-            friction=racket.friction,
-        ),
-        airframe=DiscParams(
-            center_b=Vec3(0.0, 0.0, airframe.disc_height_m),
-            normal_b=Vec3(0.0, 0.0, 1.0),
-            radius_m=airframe.disc_radius_m - airframe.half_thickness_m,
-            half_thickness_m=airframe.half_thickness_m,
-            sweet_radius_m=airframe.disc_radius_m,
-            restitution=airframe.restitution,
-            restitution_rim=airframe.restitution,
-            friction=airframe.friction,
-        ),
+        racket=frame if racket is None else _racket(racket),
+        airframe=frame,
         ball=BallParams(*dataclasses.astuple(ball)),
         wind_w=Vec3(0.0, 0.0, 0.0),
+    )
+
+
+def _racket(racket: Racket) -> DiscParams:
+    return DiscParams(
+        center_b=Vec3(*racket.position_b_m),
+        normal_b=Vec3(*racket.normal_b),
+        radius_m=racket.radius_m,
+        half_thickness_m=0.0,
+        sweet_radius_m=racket.sweet_radius_m,
+        restitution=racket.restitution,
+        restitution_rim=racket.restitution_rim,
+        friction=racket.friction,
     )

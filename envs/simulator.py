@@ -37,6 +37,7 @@ class Simulator:
         rate_loop_hz: int = 500,
         control_hz: int = 50,
         history_s: float = 0.128,
+        with_ball: bool = True,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         compile_kernels: bool = True,
@@ -73,7 +74,7 @@ class Simulator:
         self._indices = [
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
-        self._nominal, self._gains = nominal, gains
+        self._nominal, self._gains, self._with_ball = nominal, gains, with_ball
         self._substep = compiled(self._make_substep(True), compile_kernels)
         self._coast = (
             compiled(self._make_substep(False), compile_kernels) if self._control_every > 1 else self._substep
@@ -81,7 +82,7 @@ class Simulator:
 
     def _make_substep(self, with_control: bool):
         nominal, gains_tree, dt_s = self._nominal, self._gains, self.dt_s
-        loop_s = dt_s * self._control_every
+        loop_s, with_ball = dt_s * self._control_every, self._with_ball
 
         def substep(state, params, gains, old, new, delay_steps, index):
             world = unpack(state, AT_REST)
@@ -93,7 +94,7 @@ class Simulator:
                 )
                 command = RateCommand(thrust, Vec3(*rates))
                 world = control(world, command, unpack(gains, gains_tree), loop_s)
-            return torch.stack(list(leaves(fly(world, truth, dt_s))))
+            return torch.stack(list(leaves(fly(world, truth, dt_s, with_ball))))
 
         return substep
 
@@ -123,7 +124,7 @@ class Simulator:
     def place(
         self, ids: torch.Tensor, state: torch.Tensor, params: torch.Tensor, command: torch.Tensor
     ) -> None:
-        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``, at rest so far."""
+        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``."""
         self.state[:, ids] = state
         self.params[:, ids] = params
         self.command[:, ids] = command

@@ -59,6 +59,8 @@ class Task(Protocol):
     """Names of the command's components, with units."""
     MEMORY: ClassVar[int]
     """Numbers that the policy carries from tick to tick besides its past actions."""
+    PATH: ClassVar[int]
+    """Further rows behind the command's, for :meth:`move`; the policy does not see them."""
     WITH_BALL: ClassVar[bool]
     EPISODE: ClassVar[Any]
     """Initial memory of an episode: a named tuple of floats."""
@@ -68,7 +70,7 @@ class Task(Protocol):
     def __init__(self, vehicle: Vehicle) -> None: ...
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
-        """Commands (c, count); ``last`` are those in force, or None at the start of an episode."""
+        """Commands and path rows (c + PATH, count); ``last`` are those in force, or None at the start of an episode."""
         ...
 
     def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:

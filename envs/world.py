@@ -50,12 +50,14 @@ AT_REST = World(
 """Template of a world: its leaves say the order in which states are packed."""
 
 
-def fly(world: World, params: WorldParams, dt_s: float) -> World:
-    """One physics step under the motor commands that ``world`` holds."""
+def fly(world: World, params: WorldParams, dt_s: float, with_ball: bool = True) -> World:
+    """One physics step under the motor commands that ``world`` holds; without the ball, that stays where it is."""
     rotors, forces = step_rotors(world.rotors, world.command, params.vehicle, dt_s)
     body, specific_force_w = step_body(
         world.body, world.specific_force_w, forces, params.wind_w, params.vehicle, dt_s
     )
+    if not with_ball:
+        return world._replace(body=body, rotors=rotors, specific_force_w=specific_force_w)
     ball = step_flight(world.ball, params.wind_w, params.ball, dt_s)
     body, ball, impact = collide(
         (world.body, world.ball),

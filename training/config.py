@@ -54,7 +54,7 @@ class PpoConfig:
 class TrainConfig:
     """One training run."""
 
-    env: EnvConfig = EnvConfig()
+    env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     """The environment."""
     network: NetworkConfig = NetworkConfig()
     """The networks."""

@@ -37,11 +37,12 @@ class Episode(NamedTuple):
 
 
 class Juggle:
-    """Juggling. Command: place of the vehicle [m, world] and apex of the ball's centre above the point of impact [m]."""
+    """Command: place of the vehicle [m, world] and apex of the ball's centre above the point of impact [m]."""
 
     NAME: ClassVar[str] = "juggle"
     COMMAND: ClassVar[tuple[str, ...]] = ("place_x_w_m", "place_y_w_m", "place_z_w_m", "apex_m")
     MEMORY: ClassVar[int] = 4
+    PATH: ClassVar[int] = 0
     WITH_BALL: ClassVar[bool] = True
     EPISODE: ClassVar[Episode] = Episode(1.0, 0.0, 0.0, 0.0)
     METRICS: ClassVar[tuple[str, ...]] = ("hits",)
@@ -91,6 +92,10 @@ class Juggle:
         )
         hover = zero + self._hover
         return state._replace(body=body, ball=ball, rotors=Four(*(hover,) * 4))
+
+    def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
+        """A command stands until the next one."""
+        return command
 
     def score(
         self, world: World, params: WorldParams, command: tuple[Scalar, ...], episode: Episode, tick_s: float

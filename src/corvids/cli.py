@@ -1,0 +1,121 @@
+"""The ``corvids`` command: finds the verb, and turns every mistake of the user's into one line and exit code 2."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from corvids import __version__
+from corvids.errors import CorvidsError
+
+COMMANDS: dict[str, str] = {
+    "train": "train a task in thousands of parallel worlds",
+    "export": "turn a trained run into one policy file (ONNX)",
+    "fly": "fly a policy file in a plant; record, render",
+    "eval": "score a policy file over many trials: JSON and report page",
+    "bench": "measure the speed of simulator and training, and of peers",
+    "demo": "train quickly, export, fly in MuJoCo, report: the whole path in minutes",
+}
+"""Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""
+
+Options = TypeVar("Options")
+_TYRO_FRAME = ("For full helptext", "Parsing error", "Unrecognized options ─", "Unrecognized options:")
+_MODULES = {"eval": "evaluate"}
+_EXTRA_OF = {
+    **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
+    **dict.fromkeys(("mujoco", "imageio", "imageio_ffmpeg", "matplotlib"), "sim"),
+    **dict.fromkeys(("scipy", "pyulog", "rosbags"), "calibrate"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``corvids <verb> …``; returns the exit code: 0 done, 2 the user's mistake, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return _dispatch(argv)
+    except CorvidsError as error:
+        print(f"corvids: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = _EXTRA_OF.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        print(
+            f"corvids: this needs {error.name}; install it with: pip install 'corvids[{extra}]'",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        print("corvids: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"corvids {__version__}\n\nusage: corvids <verb> [options]   (corvids <verb> --help)\n")
+        for name, purpose in COMMANDS.items():
+            print(f"  {name:8} {purpose}")
+        return 0
+    if argv[0] == "--version":
+        print(__version__)
+        return 0
+    verb = argv[0]
+    if verb not in COMMANDS:
+        close = difflib.get_close_matches(verb, COMMANDS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(COMMANDS)}"
+        raise CorvidsError(f"unknown command {verb!r}; {hint}")
+    module = importlib.import_module(f"corvids.commands.{_MODULES.get(verb, verb)}")
+    return module.main(argv[1:])
+
+
+def first_word(argv: list[str], verb: str, what: str, known: Iterable[str]) -> tuple[str, list[str]]:
+    """The leading positional argument and the rest; raises :class:`CorvidsError` where it is missing."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"usage: corvids {verb} {what.upper()} [options]   {what}: {', '.join(known)}")
+        print(f"       corvids {verb} {next(iter(known))} --help   lists the options")
+        raise SystemExit(0)
+    if not argv or argv[0].startswith("-"):
+        raise CorvidsError(
+            f"{verb}: which {what}? corvids {verb} {what.upper()} …, with one of: {', '.join(known)}"
+        )
+    return argv[0], argv[1:]
+
+
+def option_value(argv: list[str], option: str) -> str | None:
+    """Value of ``--option value`` or ``--option=value``, the last one, before the real parsing."""
+    value = None
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        if word == option:
+            value = following
+        elif word.startswith(option + "="):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def parse(options: type[Options], argv: list[str], usage: str, default: Options | None = None) -> Options:
+    """``argv`` as an instance of the dataclass ``options`` (by tyro); raises :class:`CorvidsError` in one line."""
+    import tyro
+
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(
+                options, args=argv, prog=f"corvids {usage}", default=default, use_underscores=False
+            )
+    except SystemExit as exit_:
+        if exit_.code in (0, None):
+            raise
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.getvalue())
+        lines = [line.strip(" │╭╮╰╯─\t") for line in plain.splitlines()]
+        said = [line for line in lines if line and not line.startswith(_TYRO_FRAME)]
+        raise CorvidsError(f"{usage}: {' '.join(said[:2])} (see: corvids {usage} --help)") from None

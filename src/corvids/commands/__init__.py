@@ -1,0 +1,1 @@
+"""The command line's verbs, one module each. Here, and only here, all folders meet."""
