@@ -19,6 +19,10 @@ Range = tuple[float, float]
 class Randomization:
     """Ranges of all draws. A *factor* multiplies the nominal value."""
 
+    command_share: float = 1.0
+    """Share of a task's range of commands that is drawn from."""
+    wild_rate: float = 0.3
+    """Share of the episodes that start badly: thrown, tumbling."""
     mass_factor: Range = (0.85, 1.15)
     """Vehicle mass."""
     inertia_factor: Range = (0.8, 1.2)

@@ -18,7 +18,7 @@ class NetworkConfig:
     """Hidden layers of the critic."""
     activation: Literal["elu", "relu", "tanh"] = "elu"
     """Activation function."""
-    noise_std: float = 0.5
+    noise_std: float = 0.35
     """Initial standard deviation of the exploration noise on the raw action."""
 
 

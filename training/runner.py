@@ -56,7 +56,10 @@ class ProgressLogger(Logger):
         for extras in self.ep_extras:
             for name, values in extras.items():
                 totals.setdefault(name, []).append(values)
-        return {name: float(torch.cat(values).float().mean()) for name, values in totals.items()}
+        means = {name: float(torch.cat(values).float().mean()) for name, values in totals.items()}
+        if "hits" in means:
+            means["hits_per_s"] = means["hits"] / max(means["episode_s"], 1e-9)
+        return means
 
 
 class Runner(OnPolicyRunner):

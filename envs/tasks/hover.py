@@ -47,7 +47,7 @@ class Hover:
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A position within a metre of the last one, well above the ground."""
-        step = draws.uniform((-1.0, 1.0), 3, count)
+        step = draws.uniform((-1.0, 1.0), 3, count) * draws.config.command_share
         place = (
             step + torch.tensor([[0.0], [0.0], [3.0]], device=step.device)
             if last is None
@@ -57,9 +57,9 @@ class Hover:
         return place
 
     def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
-        """Half of the starts are calm; the others tilt up to 70°, tumble and move."""
+        """Most starts are calm; the wild ones tilt up to 70°, tumble and move."""
         count = command.shape[1]
-        wild = torch.where(draws.uniform((0.0, 1.0), count) < 0.5, 0.1, 1.0)
+        wild = torch.where(draws.uniform((0.0, 1.0), count) < draws.config.wild_rate, 1.0, 0.1)
 
         def some(size: float) -> Vec3:
             return Vec3(*(draws.uniform((-size, size), 3, count) * wild))

@@ -19,6 +19,10 @@ from corvids.vehicle import Vehicle
 
 RISE_MIN_M = 0.3
 """A hit counts if the ball's centre then rises this far above the point of impact."""
+APEX_M = 0.6
+"""The usual command."""
+APEX_RANGE_M = (0.35, 1.5)
+"""All commands."""
 INTERVAL_MIN_S = 0.3
 """Hits closer together are dribbling, and cost."""
 MEMORY_S = 3.0
@@ -54,14 +58,13 @@ class Juggle:
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A new apex, and a place up to half a metre from the last one."""
-        step = draws.uniform((-0.5, 0.5), 3, count)
-        place = (
-            step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device)
-            if last is None
-            else last[:3] + step
-        )
+        share = draws.config.command_share
+        step = draws.uniform((-0.5 * share, 0.5 * share), 3, count)
+        place = step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device) if last is None else last[:3] + step
         place[2].clamp_(0.8, 2.5)
-        return torch.cat((place, draws.uniform((0.35, 1.5), 1, count)))
+        low, high = APEX_RANGE_M
+        apex = draws.uniform((APEX_M + share * (low - APEX_M), APEX_M + share * (high - APEX_M)), 1, count)
+        return torch.cat((place, apex))
 
     def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
         """Hovering near the place; the ball let go above the racket, or thrown at it, well or badly."""
@@ -80,7 +83,7 @@ class Juggle:
             Quat(*Quat.from_roll_pitch_yaw(*some(0.15, spread))),
             some(0.5, spread),
         )
-        wild = torch.where(draws.uniform((0.0, 1.0), count) < 0.5, 0.15, 1.0)
+        wild = torch.where(draws.uniform((0.0, 1.0), count) < draws.config.wild_rate, 1.0, 0.15)
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
@@ -113,11 +116,14 @@ class Juggle:
         off = body.pos_w - place
         counted = hit & (rise >= RISE_MIN_M) & (episode.since_hit_s >= INTERVAL_MIN_S)
         apex_error = (rise - apex) / apex
+        missed_m, off_m = miss.norm(), off.norm()
         quality = (
-            0.3
-            + 0.8 * torch.exp(-(apex_error * apex_error) * 60.0)
-            + 0.6 * torch.exp(-miss.norm2() * 40.0)
-            + 0.3 * torch.exp(-off.norm2() * 40.0)
+            0.4
+            + 0.6 * torch.exp(-(apex_error * apex_error) * 60.0)
+            + 0.4 * (1.0 - smaller(torch.abs(apex_error), 1.0))
+            + 0.5 * torch.exp(-(missed_m * missed_m) * 40.0)
+            + 0.3 * (1.0 - smaller(missed_m, 1.0))
+            + 0.3 * torch.exp(-(off_m * off_m) * 40.0)
             - 0.2 * impact.offset_m / params.racket.radius_m
         )
         event = torch.where(counted, quality, torch.where(hit, -1.0, 0.0))
@@ -128,7 +134,7 @@ class Juggle:
         upright = body.quat_wb.body_z().z
         running = (
             1.0
-            - 0.6 * smaller(off.norm(), 1.5)
+            - 0.6 * smaller(off_m, 1.5)
             - 0.4 * smaller(ball_off, 1.5)
             - 0.5 * torch.abs(yaw)
             - 0.02 * spin
@@ -138,7 +144,7 @@ class Juggle:
             (above < -0.3)
             | (above > 4.0)
             | (ball_off > 3.0)
-            | (off.norm2() > 4.0)
+            | (off_m > 2.0)
             | (upright < 0.2)
             | (body.pos_w.z < 0.25)
         )
@@ -151,7 +157,7 @@ class Juggle:
                 torch.where(hit, tick_s, episode.since_hit_s + tick_s),
                 episode.hits + one,
                 episode.apex_error2_m2 + one * (rise - apex) * (rise - apex),
-                episode.place_error2_m2 + one * off.norm2(),
+                episode.place_error2_m2 + one * off_m * off_m,
             ),
         )
 
