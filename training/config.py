@@ -20,6 +20,8 @@ class NetworkConfig:
     """Activation function."""
     noise_std: float = 0.35
     """Initial standard deviation of the exploration noise on the raw action."""
+    noise_std_min: float = 0.12
+    """Below this it is not let fall: without a floor it collapsed, and learning with it, within 600 batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PpoConfig:
     """Discount per control step."""
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation."""
-    entropy: float = 0.0
+    entropy: float = 0.002
     """Weight of the entropy bonus."""
     value_weight: float = 1.0
     """Weight of the value loss."""
@@ -93,7 +95,7 @@ def rsl_rl_config(config: TrainConfig) -> dict[str, Any]:
                 "class_name": "GaussianDistribution",
                 "init_std": network.noise_std,
                 "std_type": "log",
-                "std_range": (0.02, 2.0),
+                "std_range": (network.noise_std_min, 1.0),
             },
         },
         "critic": model(network.critic),

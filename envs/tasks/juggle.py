@@ -23,6 +23,8 @@ APEX_M = 0.6
 """The usual command."""
 APEX_RANGE_M = (0.35, 1.5)
 """All commands."""
+PLACE_STEP_M = 0.35
+"""Largest change of the commanded place along each axis."""
 INTERVAL_MIN_S = 0.3
 """Hits closer together are dribbling, and cost."""
 MEMORY_S = 3.0
@@ -57,9 +59,9 @@ class Juggle:
         self._hover = math.sqrt(1.0 / vehicle.thrust_to_weight)
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
-        """A new apex, and a place up to half a metre from the last one."""
+        """A new apex, and a place not far from the last one."""
         share = draws.config.command_share
-        step = draws.uniform((-0.5 * share, 0.5 * share), 3, count)
+        step = draws.uniform((-PLACE_STEP_M * share, PLACE_STEP_M * share), 3, count)
         place = step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device) if last is None else last[:3] + step
         place[2].clamp_(0.8, 2.5)
         low, high = APEX_RANGE_M
@@ -87,10 +89,10 @@ class Juggle:
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
-        height = self._reach_m + draws.uniform((0.3, 1.4), count)
+        height = self._reach_m + draws.uniform((0.5, 1.3), count)
         ball = Ball(
             Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
-            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), draws.uniform((-1.0, 1.5), count) * wild),
+            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), draws.uniform((-0.5, 1.0), count) * (1.0 - wild)),
             some(3.0, spread),
         )
         hover = zero + self._hover
@@ -134,7 +136,7 @@ class Juggle:
         upright = body.quat_wb.body_z().z
         running = (
             1.0
-            - 0.6 * smaller(off_m, 1.5)
+            - 1.0 * smaller(off_m, 1.5)
             - 0.4 * smaller(ball_off, 1.5)
             - 0.5 * torch.abs(yaw)
             - 0.02 * spin
