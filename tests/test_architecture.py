@@ -36,7 +36,7 @@ RULES = {
     "envs": rule("corvids.envs corvids.controllers", "numpy torch mujoco isaaclab imageio matplotlib"),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
-        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime",
+        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google",
     ),
     "deploy": rule("corvids.deploy", "numpy onnxruntime pymavlink mcap"),
     "calibration": rule(

@@ -5,22 +5,23 @@ from __future__ import annotations
 import dataclasses
 
 from corvids.envs.environment import EnvConfig
+from corvids.envs.randomization import Randomization
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError
-from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
+from corvids.training.config import TrainConfig
 
 _JUGGLE = TrainConfig(env=EnvConfig(task="juggle", vehicle="air"))
 
 PRESETS: dict[str, dict[str, TrainConfig]] = {
     "juggle": {
-        "quick": dataclasses.replace(_JUGGLE, worlds=2048, iterations=250),
-        "full": dataclasses.replace(
+        "quick": dataclasses.replace(
             _JUGGLE,
-            worlds=4096,
-            iterations=3000,
-            network=NetworkConfig(actor=(256, 128), critic=(256, 256)),
-            ppo=PpoConfig(discount=0.997),
+            env=dataclasses.replace(
+                _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_rate=0.05), episode_s=15.0
+            ),
+            iterations=260,
         ),
+        "full": dataclasses.replace(_JUGGLE, iterations=2500),
     },
     "hover": {
         "quick": TrainConfig(env=EnvConfig(task="hover", vehicle="x500", episode_s=10.0), iterations=200),

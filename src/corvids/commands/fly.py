@@ -1,0 +1,71 @@
+"""``corvids fly TASK``: fly one policy file once, as the vehicle would."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from corvids.cli import first_word, parse
+from corvids.commands.files import check_writable
+from corvids.commands.trials import TrialsConfig, fly_trials, open_policy
+from corvids.envs.recording import Recorder
+
+VIDEO_HZ = 50
+"""Frames per second of a video: one per control tick."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FlyOptions:
+    """Fly a policy file in a plant and say how it went; with --video, show it."""
+
+    policy: Path = Path("pretrained/juggle.onnx")
+    """The policy file."""
+    plant: str = "mujoco"
+    """Engine: native or mujoco."""
+    condition: str = "noisy"
+    """Row of the table of conditions: nominal, noisy, ball5g, throws."""
+    seconds: float = 30.0
+    """How long to fly."""
+    seed: int = 0
+    """Seed of all draws."""
+    vehicle: str | None = None
+    """Vehicle to fly, name or file; default: the one that the policy was trained for."""
+    video: Path | None = None
+    """Where to write a video (MP4), rendered without a screen."""
+
+
+def main(argv: list[str]) -> int:
+    """Entry point."""
+    task, rest = first_word(argv, "fly", "task", ("juggle",))
+    options = parse(FlyOptions, rest, f"fly {task}")
+    if options.video:
+        check_writable(options.video, ".mp4")
+    hits = fly_once(task, options)
+    return 0 if hits >= 0 else 2
+
+
+def fly_once(task: str, options: FlyOptions) -> int:
+    """Fly, say how it went, render; returns the counted hits."""
+    file = open_policy(options.policy, task)
+    config = TrialsConfig(
+        plant=options.plant,
+        condition=options.condition,
+        trials=1,
+        seconds=options.seconds,
+        max_hits=1_000_000,
+        seed=options.seed,
+        vehicle=options.vehicle,
+    )
+    recorder = Recorder(rate_hz=VIDEO_HZ)
+    verdict, flight, vehicle = fly_trials(file, config, plant_recorder=recorder)
+    print(
+        f"{options.plant} {options.condition}: {int(verdict.hits[0])} counted hits in {verdict.seconds[0]:.1f} s, "
+        f"ended by {verdict.end[0]}; policy flew {100.0 * flight.by_policy[0]:.1f} % of {flight.ticks} ticks, "
+        f"{flight.compute_median_s * 1e6:.0f} µs each (median)"
+    )
+    if options.video:
+        from corvids.envs.render import render_video
+
+        render_video(recorder.recording, vehicle, options.video)
+        print(f"written: {options.video}")
+    return int(verdict.hits[0])
