@@ -8,12 +8,14 @@ branch. At most one impact a step is resolved.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, clip, smaller, where
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, VehicleParams
+
+Tree = TypeVar("Tree")
 
 STICKING_SPEED_MPS = 0.05
 """Normal speed below which an impact is plastic, so that a resting ball does not bounce for ever (Zeno)."""
@@ -86,7 +88,11 @@ class _Contact(NamedTuple):
     normal_b: Vec3
     """From the disc to the ball."""
     offset_m: Scalar
+    """Distance of the ball's centre from the disc's axis."""
     height_m: Scalar
+    """Height of the ball's centre above the disc's plane."""
+    outward_b: Vec3
+    """Unit vector from the axis to the ball's centre, along the disc."""
 
 
 def step_flight(ball: Ball, wind_w: Vec3, params: BallParams, dt_s: float) -> Ball:
@@ -96,9 +102,13 @@ def step_flight(ball: Ball, wind_w: Vec3, params: BallParams, dt_s: float) -> Ba
     accel = _flight_accel(vel_half - wind_w, ball.spin_w, params)
     pos = ball.pos_w + ball.vel_w * dt_s + accel * (half * dt_s)
     vel = ball.vel_w + accel * dt_s
-    grounded = (pos.z < params.radius_m) & (vel.z < 0.0)
-    bounced = Vec3(vel.x, vel.y, torch.where(grounded, -params.ground_restitution * vel.z, vel.z))
-    return Ball(pos, bounced, ball.spin_w)
+    sunk = params.radius_m - pos.z
+    grounded = (sunk > 0.0) & (vel.z < 0.0)
+    # The speed when it touched the ground, so that energy is not gained and a resting ball rests.
+    rebound = params.ground_restitution * torch.sqrt(torch.relu(vel.z * vel.z - (2.0 * GRAVITY_MPS2) * sunk))
+    pos_z = torch.where(grounded, params.radius_m, pos.z)
+    vel_z = torch.where(grounded, rebound, vel.z)
+    return Ball(Vec3(pos.x, pos.y, pos_z), Vec3(vel.x, vel.y, vel_z), ball.spin_w)
 
 
 def collide(
@@ -114,30 +124,37 @@ def collide(
     """Correct the end of a step for the impact, if any, that happened within it.
 
     ``before`` and ``after`` are the states at the step's ends as if ball and vehicle passed through each other. All is
-    done in body axes, where a racket's face stands still: the time since contact is the depth over the closing speed.
+    done in body axes, where a racket's face stands still. An impact is sure to be seen as long as the ball's centre
+    does not pass the disc's plane within one step: below one ball radius per step of relative speed.
     """
     (body0, ball0), (body1, ball1) = before, after
     frame = body1.quat_wb.matrix()
     rel = frame.unrotate(ball1.pos_w - body1.pos_w)
-    slip_w = ball1.vel_w - body1.vel_w
-    rel_accel = frame.unrotate(slip_w - (ball0.vel_w - body0.vel_w)) * (1.0 / dt_s)
-    rel_vel = frame.unrotate(slip_w) - body1.omega_b.cross(rel)
+    slip_b = frame.unrotate(ball1.vel_w - body1.vel_w)
+    rel_vel = slip_b - body1.omega_b.cross(rel)
+    # Its change over the step, as the turning body sees it: Coriolis, centrifugal and Euler terms included.
+    ball_change_w = ball1.vel_w - ball0.vel_w
+    change = (
+        frame.unrotate(ball_change_w - (body1.vel_w - body0.vel_w))
+        - body1.omega_b.cross(slip_b + rel_vel) * dt_s
+        - (body1.omega_b - body0.omega_b).cross(rel)
+    )
+    rel_accel = change * (1.0 / dt_s)
 
     on_racket = _nearest(rel, racket, params)
     on_airframe = _nearest(rel, airframe, params)
-    is_racket = on_racket.gap_m <= on_airframe.gap_m
+    is_racket = (on_racket.gap_m <= on_airframe.gap_m) | (on_airframe.gap_m > 0.0)
     disc = _choose(is_racket, racket, airframe)
-    depth = -smaller(on_racket.gap_m, on_airframe.gap_m)
-    closing = -rel_vel.dot(where(is_racket, on_racket.normal_b, on_airframe.normal_b))
-    hit = (depth > 0.0) & (closing > 0.0)
-    since_s = torch.where(hit, smaller(depth / closing, dt_s), 0.0)
+    now = _choose(is_racket, on_racket, on_airframe)
+    hit, since_s = _time_since_contact(now, disc, rel_vel, rel_accel, params, dt_s)
 
     # The moment of contact itself. What is deeper than one step's travel began the step inside: it is pushed out.
+    rel = rel - (rel_vel - rel_accel * (0.5 * since_s)) * since_s
     rel_vel = rel_vel - rel_accel * since_s
-    contact = _nearest(rel - rel_vel * since_s, disc, params)
+    contact = _nearest(rel, disc, params)
     normal = contact.normal_b
     sunk = torch.where(hit, torch.relu(-contact.gap_m), 0.0)
-    arm = rel - rel_vel * since_s - normal * params.radius_m
+    arm = rel - normal * params.radius_m
     closing = -rel_vel.dot(normal)
     hit = hit & (closing > 0.0)
 
@@ -145,27 +162,33 @@ def collide(
     restitution = disc.restitution + (disc.restitution_rim - disc.restitution) * rim
     restitution = torch.where(closing > STICKING_SPEED_MPS, restitution, 0.0)
     ball_mobility, body_mobility = 1.0 / params.mass_kg, 1.0 / vehicle.mass_kg
-    admittance = ball_mobility + body_mobility + _turning_admittance(arm, normal, vehicle)
+    inverse_inertia = vehicle.inverse_inertia()
+    lever = arm.cross(normal)
+    turn_per_push = lever.scale(inverse_inertia)
+    admittance = ball_mobility + body_mobility + lever.dot(turn_per_push)
     push = torch.where(hit, (1.0 + restitution) * closing / admittance, 0.0)
 
-    # Friction opposes the slip of the ball's surface over the racket, at most until it rolls (Coulomb).
+    # Friction opposes the slip over the racket that the push leaves, at most until the ball rolls (Coulomb). One after
+    # the other, neither impulse can gain energy.
     spin_b = frame.unrotate(ball1.spin_w)
-    surface = rel_vel + body1.omega_b.cross(normal * params.radius_m) - spin_b.cross(normal) * params.radius_m
+    surface = (
+        rel_vel + (body1.omega_b - spin_b).cross(normal) * params.radius_m + turn_per_push.cross(arm) * push
+    )
     slip = surface - normal * surface.dot(normal)
     inverse_speed = torch.rsqrt(slip.norm2() + 1e-12)
     slip_dir = slip * inverse_speed
+    lever = arm.cross(slip_dir)
     sliding = ball_mobility * (1.0 + 1.0 / params.inertia_factor) + body_mobility
-    grip = 1.0 / (inverse_speed * (sliding + _turning_admittance(arm, slip_dir, vehicle)))
+    grip = 1.0 / (inverse_speed * (sliding + lever.dot(lever.scale(inverse_inertia))))
     rub = smaller(disc.friction * push, torch.where(hit, grip, 0.0))
 
-    # Body axes turn between contact and the end of the step; the impulse belongs to the earlier ones.
+    # Body axes turn between contact and the end of the step; impulse and normal belong to the earlier ones.
     impulse_b = normal * push - slip_dir * rub
-    impulse = frame.rotate(impulse_b - (body1.omega_b * since_s).cross(impulse_b))
-    inverse_inertia = vehicle.inverse_inertia()
     turn_b = -arm.cross(impulse_b).scale(inverse_inertia)
-    spin_kick = frame.rotate(impulse_b.cross(normal)) * (
-        ball_mobility / (params.inertia_factor * params.radius_m)
-    )
+    turned = body1.omega_b * since_s
+    impulse = frame.rotate(impulse_b - turned.cross(impulse_b))
+    normal_w = frame.rotate(normal - turned.cross(normal))
+    spin_kick = impulse.cross(normal_w) * (ball_mobility / (params.inertia_factor * params.radius_m))
     ball_kick, body_kick = impulse * ball_mobility, impulse * -body_mobility
     body = RigidBody(
         body1.pos_w + body_kick * since_s,
@@ -174,7 +197,7 @@ def collide(
         body1.omega_b + turn_b,
     )
     ball = Ball(
-        ball1.pos_w + ball_kick * since_s + frame.rotate(normal * sunk),
+        ball1.pos_w + ball_kick * since_s + normal_w * sunk,
         ball1.vel_w + ball_kick,
         ball1.spin_w + spin_kick,
     )
@@ -183,7 +206,7 @@ def collide(
         impact.racket_count + torch.where(counted, 1.0, 0.0),
         impact.other_count + torch.where(hit & ~counted, 1.0, 0.0),
         where(counted, ball1.pos_w - ball1.vel_w * since_s, impact.pos_w),
-        where(counted, ball.vel_w, impact.vel_after_w),
+        where(counted, ball.vel_w - ball_change_w * (since_s * (1.0 / dt_s)), impact.vel_after_w),
         torch.where(counted, contact.offset_m, impact.offset_m),
     )
     return body, ball, impact
@@ -199,21 +222,47 @@ def _nearest(rel_b: Vec3, disc: DiscParams, params: BallParams) -> _Contact:
     distance2 = away.norm2() + 1e-12
     inverse_distance = torch.rsqrt(distance2)
     gap = distance2 * inverse_distance - params.radius_m - disc.half_thickness_m
-    return _Contact(gap, away * inverse_distance, offset2 * inverse_offset, height)
+    return _Contact(gap, away * inverse_distance, offset2 * inverse_offset, height, radial * inverse_offset)
 
 
-def _choose(mask: torch.Tensor, a: DiscParams, b: DiscParams) -> DiscParams:
-    return DiscParams(
-        where(mask, a.center_b, b.center_b),
-        where(mask, a.normal_b, b.normal_b),
-        *(torch.where(mask, one, other) for one, other in zip(a[2:], b[2:], strict=True)),  # type: ignore[arg-type]
-    )
+def _time_since_contact(
+    now: _Contact, disc: DiscParams, rel_vel: Vec3, rel_accel: Vec3, params: BallParams, dt_s: float
+) -> tuple[torch.Tensor, Scalar]:
+    """Whether the ball ran into the disc within this step, and how long ago [s] (0 where it did not).
+
+    The path is taken as straight in the plane through the disc's axis and the ball. There the ball's centre stays
+    ``reach`` away from a line, the face, and from its end, the rim: it met the face if it was above it when its height
+    was ``reach``, else the rim, where it entered the circle of that radius. So a ball that slides over the rim
+    within one step, or has already passed it, is not missed.
+    """
+    reach = params.radius_m + disc.half_thickness_m
+    out_vel, up_vel = rel_vel.dot(now.outward_b), rel_vel.dot(disc.normal_b)
+    side = torch.where(now.height_m > 0.0, 1.0, -1.0)
+
+    depth, closing = reach - side * now.height_m, -side * up_vel
+    # Depth is what was covered since contact at the mean of the closing speeds then and now.
+    closing2_then = closing * closing + 2.0 * depth * (side * rel_accel.dot(disc.normal_b))
+    face_s = 2.0 * depth / (closing + torch.sqrt(torch.relu(closing2_then)))
+    on_face = (depth > 0.0) & (closing > 0.0) & (now.offset_m - out_vel * face_s < disc.radius_m)
+
+    beyond = now.offset_m - disc.radius_m
+    toward = -(out_vel * beyond + up_vel * now.height_m)
+    inside = reach * reach - beyond * beyond - now.height_m * now.height_m
+    speed2 = out_vel * out_vel + up_vel * up_vel
+    root2 = toward * toward + speed2 * inside
+    rim_s = (torch.sqrt(torch.relu(root2)) - toward) / speed2
+    entered = (rim_s < dt_s) | ((inside > 0.0) & (toward > 0.0))
+    on_rim = (root2 > 0.0) & (rim_s > 0.0) & entered
+
+    hit = on_face | on_rim
+    return hit, torch.where(hit, smaller(torch.where(on_face, face_s, rim_s), dt_s), 0.0)
 
 
-def _turning_admittance(arm_b: Vec3, direction_b: Vec3, vehicle: VehicleParams) -> Scalar:
-    """Velocity along ``direction_b`` of the point ``arm_b`` per unit impulse there, from rotation alone [1/kg]."""
-    moment = arm_b.cross(direction_b)
-    return moment.dot(moment.scale(vehicle.inverse_inertia()))
+def _choose(mask: torch.Tensor, a: Tree, b: Tree) -> Tree:
+    """``a`` where ``mask`` holds, ``b`` elsewhere, leaf by leaf."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return type(a)(*(_choose(mask, one, other) for one, other in zip(a, b, strict=True)))
+    return torch.where(mask, a, b)  # type: ignore[arg-type, return-value]
 
 
 def _flight_accel(air_w: Vec3, spin_w: Vec3, params: BallParams) -> Vec3:

@@ -33,11 +33,19 @@ class BallConfig:
 
 
 def vehicle_params(vehicle: Vehicle, dt_s: float) -> VehicleParams:
-    """Physics of ``vehicle`` (leaves are floats) for a simulation stepped every ``dt_s`` [s]."""
+    """Physics of ``vehicle`` (leaves are floats) for a simulation stepped every ``dt_s`` [s].
+
+    Raises :class:`~corvids.errors.CorvidsError` if its rotors have inertia, but only their thrust is simulated.
+    """
     body, rotors = vehicle.body, vehicle.rotors
     thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
     idle = rotors.speed_min_radps / rotors.speed_max_radps
     lag_is_speed = rotors.thrust_lag == "speed"
+    if not lag_is_speed and rotors.inertia_kgm2 > 0.0:
+        raise CorvidsError(
+            f"vehicle {vehicle.name!r}: rotors.inertia_kgm2 = {rotors.inertia_kgm2:g} kg m2 must be 0 where"
+            " rotors.thrust_lag is 'thrust', because such rotors have no speed of their own"
+        )
     return VehicleParams(
         mass_kg=body.mass_kg,
         inertia_kgm2=Vec3(*body.inertia_kgm2),

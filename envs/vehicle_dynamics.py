@@ -12,10 +12,8 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.rate_loop import Four, thrust_fraction
-from corvids.controllers.spatial import Quat, Scalar, Vec3, larger
-
-GRAVITY_MPS2 = 9.80665
-"""Standard gravity."""
+from corvids.controllers.spatial import Quat, Scalar, Vec3, larger, where
+from corvids.vehicle import GRAVITY_MPS2
 
 
 class RigidBody(NamedTuple):
@@ -125,7 +123,7 @@ def step_body(
     accel = _with_gravity(force)
     pos = body.pos_w + body.vel_w * dt_s + accel * (half * dt_s)
     vel = body.vel_w + accel * dt_s
-    return _on_ground(RigidBody(pos, vel, quat, omega), params), force
+    return _on_ground(body, RigidBody(pos, vel, quat, omega), force, params)
 
 
 def gyroscopic_torque(omega_b: Vec3, spin_momentum: Scalar) -> Vec3:
@@ -156,12 +154,21 @@ def _with_gravity(specific_force: Vec3) -> Vec3:
     return Vec3(specific_force.x, specific_force.y, specific_force.z - GRAVITY_MPS2)
 
 
-def _on_ground(body: RigidBody, params: VehicleParams) -> RigidBody:
-    """Landing gear that neither bounces nor slides: below its clearance a vehicle that moves down stops."""
-    landed = (body.pos_w.z <= params.ground_clearance_m) & (body.vel_w.z <= 0.0)
+def _on_ground(
+    before: RigidBody, after: RigidBody, force_w: Vec3, params: VehicleParams
+) -> tuple[RigidBody, Vec3]:
+    """Landing gear that neither bounces, slides nor tips: below its clearance a vehicle that moves down stops.
+
+    ``force_w`` is the specific force [m/s²]; while the ground carries the vehicle, that is gravity's opposite.
+    """
+    landed = (after.pos_w.z <= params.ground_clearance_m) & (after.vel_w.z <= 0.0)
+    rest = Vec3(before.pos_w.x, before.pos_w.y, params.ground_clearance_m)
     moving = torch.where(landed, 0.0, 1.0)
-    pos = Vec3(body.pos_w.x, body.pos_w.y, torch.where(landed, params.ground_clearance_m, body.pos_w.z))
-    return RigidBody(pos, body.vel_w * moving, body.quat_wb, body.omega_b * moving)
+    quat_wb = Quat(
+        *(torch.where(landed, old, new) for old, new in zip(before.quat_wb, after.quat_wb, strict=True))
+    )
+    body = RigidBody(where(landed, rest, after.pos_w), after.vel_w * moving, quat_wb, after.omega_b * moving)
+    return body, where(landed, Vec3(0.0, 0.0, GRAVITY_MPS2), force_w)
 
 
 def _lagged_from_thrust(fraction: Scalar, params: VehicleParams) -> Scalar:
