@@ -90,6 +90,7 @@ def ball_filter(
     skipped = surprise & ~bounced & ~lost
 
     gain_pos, gain_vel = pos_var / total, cov / total
+    left = noise / total  # 1 - gain_pos, which float32 would round to 0 where the ball is not yet known
     restart = bounced | lost
     mirrored = Vec3(vel.x, vel.y, torch.where(bounced, -vel.z, vel.z))
     taken_pos = where(restart, measured_w, pos + innovation * gain_pos)
@@ -98,8 +99,8 @@ def ball_filter(
     return BallEstimate(
         where(skipped, pos, taken_pos),
         where(skipped, vel, taken_vel),
-        torch.where(restart, noise, torch.where(skipped, pos_var, pos_var - gain_pos * pos_var)),
-        torch.where(restart, 0.0, torch.where(skipped, cov, cov - gain_pos * cov)),
+        torch.where(restart, noise, torch.where(skipped, pos_var, left * pos_var)),
+        torch.where(restart, 0.0, torch.where(skipped, cov, left * cov)),
         torch.where(restart, new_vel_var, torch.where(skipped, vel_var, vel_var - gain_vel * cov)),
         torch.where(skipped, estimate.rejected + 1.0, 0.0),
     )

@@ -62,7 +62,11 @@ class Juggle:
         """A new apex, and a place not far from the last one."""
         share = draws.config.command_share
         step = draws.uniform((-PLACE_STEP_M * share, PLACE_STEP_M * share), 3, count)
-        place = step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device) if last is None else last[:3] + step
+        place = (
+            step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device)
+            if last is None
+            else last[:3] + step
+        )
         place[2].clamp_(0.8, 2.5)
         low, high = APEX_RANGE_M
         apex = draws.uniform((APEX_M + share * (low - APEX_M), APEX_M + share * (high - APEX_M)), 1, count)
@@ -92,7 +96,11 @@ class Juggle:
         height = self._reach_m + draws.uniform((0.5, 1.3), count)
         ball = Ball(
             Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
-            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), draws.uniform((-0.5, 1.0), count) * (1.0 - wild)),
+            Vec3(
+                speed * torch.cos(aim),
+                speed * torch.sin(aim),
+                draws.uniform((-0.5, 1.0), count) * (1.0 - wild),
+            ),
             some(3.0, spread),
         )
         hover = zero + self._hover
@@ -111,8 +119,8 @@ class Juggle:
         hit = impact.racket_count > 0.0
         vel = impact.vel_after_w
         up = torch.relu(vel.z)
-        drag = params.ball.drag_per_m
-        rise = torch.log(1.0 + drag * up * up / GRAVITY_MPS2) / (2.0 * drag + 1e-9)
+        drag = params.ball.drag_per_m + 1e-6  # so that the formula holds without drag, too: up²/2g
+        rise = torch.log1p(drag * up * up / GRAVITY_MPS2) / (2.0 * drag)
         back_s = up * (2.0 / GRAVITY_MPS2)
         miss = Vec3(impact.pos_w.x + vel.x * back_s - place.x, impact.pos_w.y + vel.y * back_s - place.y, 0.0)
         off = body.pos_w - place

@@ -33,13 +33,13 @@ class Track(Hover):
     """Centre [m] and frequency [rad/s] along each axis."""
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
-        """A curve about a new centre, entered at a random phase."""
-        center = super().draw_command(draws, None, count)
-        size = torch.tensor(AMPLITUDE_M, device=center.device)[:, None]
+        """A curve entered at a random phase, within a metre of where the last one was left."""
+        pos = super().draw_command(draws, last, count)
+        size = torch.tensor(AMPLITUDE_M, device=pos.device)[:, None]
         moving = draws.uniform((0.0, 1.0), 1, count) > STANDING
         amplitude = size * draws.uniform((0.2, 1.0), 3, count) * moving
         frequency, phase = draws.uniform(FREQUENCY_RADPS, 3, count), draws.uniform((0.0, 6.2832), 3, count)
-        pos = center + amplitude * torch.sin(phase)
+        center = pos - amplitude * torch.sin(phase)
         return torch.cat((pos, amplitude * frequency * torch.cos(phase), center, frequency))
 
     def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
