@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.packing import map_leaves
-from corvids.controllers.spatial import Scalar, Vec3, clip, larger
+from corvids.controllers.spatial import Scalar, Vec3, clip, larger, smaller
 from corvids.vehicle import Vehicle
 
 RATE_ERROR_FADE_RADPS = math.radians(400.0)
@@ -55,14 +55,8 @@ class MixColumn(NamedTuple):
     slope: Four
     inverse_slope: Four
     """Reciprocals of the slopes' magnitudes: constants that the compiled loop need not recompute."""
-    inverse_norm2: Scalar
-
-    @staticmethod
-    def of(slopes: list[float]) -> MixColumn:
-        """The column with these slopes, none of which may be zero."""
-        return MixColumn(
-            Four(*slopes), Four(*(1.0 / abs(s) for s in slopes)), 1.0 / sum(s * s for s in slopes)
-        )
+    effect: Four
+    """The other way round: how much of this torque (or collective) each rotor gives at full thrust."""
 
 
 ROLL_SIGNS, PITCH_SIGNS, YAW_SIGNS, LEVEL_SIGNS = (-1, 1, 1, -1), (-1, 1, -1, 1), (-1, -1, 1, 1), (1, 1, 1, 1)
@@ -139,9 +133,9 @@ def gains_of(
 ) -> RateGains:
     """The gains of one vehicle file, for a loop stepped every ``dt_s`` [s], as 0-d tensors.
 
-    The mixer's columns are PX4's: the pseudo-inverse of the effectiveness of an X quadrotor, normalised as its control
+    The mixer's columns are PX4's: the inverse of the effectiveness of the four rotors, normalised as its control
     allocation does (roll and pitch by a common scale so that the larger has root-mean-square 1/√2, yaw by its
-    largest entry).
+    largest entry, the collective by its mean).
     """
     px4 = vehicle.px4
 
@@ -153,7 +147,7 @@ def gains_of(
             *(px4[f"MC_{axis}RATE_{term}"] * px4[f"MC_{axis}RATE_K"] for axis in ("ROLL", "PITCH", "YAW"))
         )
 
-    roll, pitch, yaw = _mixer_columns(vehicle)
+    roll, pitch, yaw, level = _mixer_columns(vehicle)
     b0, a1, a2 = two_pole_lowpass(px4["IMU_GYRO_CUTOFF"], dt_s)
     cutoff = 2.0 * math.pi * px4["IMU_DGYRO_CUTOFF"]
     gains = RateGains(
@@ -168,10 +162,10 @@ def gains_of(
         accel_alpha=dt_s * cutoff / (1.0 + dt_s * cutoff) if cutoff > 0.0 else 1.0,
         inverse_thrust_max=1.0 / vehicle.max_thrust_n,
         thrust_curve=px4["THR_MDL_FAC"],
-        roll=MixColumn.of(roll),
-        pitch=MixColumn.of(pitch),
-        yaw=MixColumn.of(yaw),
-        level=MixColumn.of([1.0] * 4),
+        roll=roll,
+        pitch=pitch,
+        yaw=yaw,
+        level=level,
     )
     return map_leaves(lambda value: torch.tensor(value, device=device, dtype=dtype), gains)
 
@@ -235,32 +229,35 @@ def rate_loop(
 def mix(thrust: Scalar, torque: Vec3, gains: RateGains, airmode: bool = False) -> tuple[Four, Vec3]:
     """Rotor thrust fractions 0..1 for a normalised collective and torque, and the torque they really give.
 
-    PX4's sequential desaturation: without airmode collective thrust may only be reduced for roll and pitch; then roll
-    and pitch give way; yaw is added last and reduced until it fits.
+    PX4's sequential desaturation: without airmode collective thrust may only be reduced for roll and pitch, which then
+    give way themselves; with airmode it may be raised too, and they are only cut off at the rotors' limits. Yaw is
+    added last and reduced until it fits.
     """
     roll, pitch, yaw, level = gains.roll, gains.pitch, gains.yaw, gains.level
     wish = level.slope.map(lambda one: one * thrust).plus(roll.slope, torque.x).plus(pitch.slope, torque.y)
     rotors = _desaturated(wish, level, LEVEL_SIGNS, reduce_only=not airmode)
-    rotors = _desaturated(rotors, roll, ROLL_SIGNS)
-    rotors = _desaturated(rotors, pitch, PITCH_SIGNS)
+    if not airmode:
+        rotors = _desaturated(rotors, roll, ROLL_SIGNS)
+        rotors = _desaturated(rotors, pitch, PITCH_SIGNS)
     rotors = _desaturated(rotors.plus(yaw.slope, torque.z), yaw, YAW_SIGNS, upper=1.0 + YAW_HEADROOM)
     rotors = _desaturated(rotors, level, LEVEL_SIGNS, reduce_only=True)
     rotors = rotors.map(lambda fraction: clip(fraction, 0.0, 1.0))
-    # The columns are orthogonal, so projection on a column returns the torque that was given.
-    given = Vec3(*(rotors.dot(column.slope) * column.inverse_norm2 for column in (roll, pitch, yaw)))
-    return rotors, given
+    return rotors, Vec3(rotors.dot(roll.effect), rotors.dot(pitch.effect), rotors.dot(yaw.effect))
 
 
 def _desaturated(
     rotors: Four, column: MixColumn, signs: tuple[int, ...], upper: float = 1.0, reduce_only: bool = False
 ) -> Four:
-    """``rotors`` moved along ``column`` by the least that brings them into 0..``upper``, centred where nothing fits."""
-    for share in (1.0, 0.5):
-        gain = share * _desaturation_gain(rotors, column.inverse_slope, signs, upper)
-        if reduce_only:
-            gain = -torch.relu(-gain)
-        rotors = rotors.plus(column.slope, gain)
-    return rotors
+    """``rotors`` moved along ``column`` by the least that brings them into 0..``upper``, centred where nothing fits.
+
+    With ``reduce_only`` the move is downwards or none: the second pass takes back no more than the first one gave.
+    """
+    first = _desaturation_gain(rotors, column.inverse_slope, signs, upper)
+    if reduce_only:
+        first = -torch.relu(-first)
+    rotors = rotors.plus(column.slope, first)
+    second = 0.5 * _desaturation_gain(rotors, column.inverse_slope, signs, upper)
+    return rotors.plus(column.slope, smaller(second, -first) if reduce_only else second)
 
 
 def _desaturation_gain(rotors: Four, inverse_slope: Four, signs: tuple[int, ...], upper: float) -> Scalar:
@@ -283,20 +280,19 @@ def _fade(error: Scalar) -> Scalar:
     return torch.relu(1.0 - ratio * ratio)
 
 
-def _mixer_columns(vehicle: Vehicle) -> tuple[list[float], list[float], list[float]]:
-    rotors = vehicle.rotors
-    roll = [position[1] for position in rotors.position_b_m]
-    pitch = [-position[0] for position in rotors.position_b_m]
-    yaw = [-spin for spin in rotors.spin]
-
-    def pseudo_inverse(column: list[float]) -> list[float]:
-        norm = sum(entry * entry for entry in column)
-        return [entry / norm for entry in column]
-
-    roll, pitch = pseudo_inverse(roll), pseudo_inverse(pitch)
-    scale = max(math.sqrt(sum(entry * entry for entry in column) / 2.0) for column in (roll, pitch))
-    return (
-        [entry / scale for entry in roll],
-        [entry / scale for entry in pitch],
-        [float(entry) for entry in yaw],
-    )
+def _mixer_columns(vehicle: Vehicle) -> list[MixColumn]:
+    """Roll, pitch, yaw and collective (the level column). The vehicle file's checks make the matrix invertible."""
+    x, y, _ = zip(*vehicle.rotors.position_b_m, strict=True)
+    spin = vehicle.rotors.spin
+    effects = torch.tensor([y, [-v for v in x], [-s for s in spin], [1.0] * 4], dtype=torch.float64)
+    slopes = torch.linalg.inv(effects)
+    roll, pitch, yaw, level = slopes.unbind(1)
+    tilting = float(max(roll.norm(), pitch.norm())) / math.sqrt(2.0)
+    scales = (tilting, tilting, float(yaw.max()), float(level.abs().mean()))
+    return [
+        MixColumn(Four(*slope), Four(*(1.0 / abs(s) for s in slope)), Four(*effect))
+        for slope, effect in (
+            ((column / scale).tolist(), (row * scale).tolist())
+            for column, row, scale in zip(slopes.unbind(1), effects, scales, strict=True)
+        )
+    ]
