@@ -126,7 +126,7 @@ class _FirstTrial:
         return {
             "time_s": flown.time_s[:count],
             "ball_z_m": flown.ball_pos_w[:count, 2],
-            "racket_z_m": flown.pos_w[:count, 2],
+            "vehicle_z_m": flown.pos_w[:count, 2],
             "tilt_deg": np.degrees(np.arccos(np.clip(upright, -1.0, 1.0))),
             "thrust_n": np.array([thrust for _, thrust in self._rows[:count]]),
         }

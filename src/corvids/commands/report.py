@@ -28,7 +28,7 @@ def write_report(
     """Write the page of an evaluation.
 
     ``result`` is what the JSON holds, ``verdict`` the referee's; ``flight`` is the first trial, sampled at the control
-    rate: ``time_s`` (t,), ``ball_z_m`` (t,), ``racket_z_m`` (t,), ``tilt_deg`` (t,), ``thrust_n`` (t,).
+    rate: ``time_s`` (t,), ``ball_z_m`` (t,), ``vehicle_z_m`` (t,), ``tilt_deg`` (t,), ``thrust_n`` (t,).
     """
     title = f"{result['task']} · {result['condition']} · {result['plant']}"
     trials = result["trials"]
@@ -82,7 +82,7 @@ def _timeline(flight: dict[str, np.ndarray]) -> tuple[str, str]:
     time_s = flight["time_s"][shown]
     figure, axes = _canvas(rows=2)
     axes[0].plot(time_s, flight["ball_z_m"][shown], color=_ACCENT, label="ball")
-    axes[0].plot(time_s, flight["racket_z_m"][shown], color=_INK, label="racket")
+    axes[0].plot(time_s, flight["vehicle_z_m"][shown], color=_INK, label="vehicle")
     axes[0].set(ylabel="height [m]")
     axes[0].legend(frameon=False, loc="upper right", ncols=2)
     axes[1].plot(time_s, flight["thrust_n"][shown], color=_ACCENT, label="collective thrust [N]")
