@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from statistics import NormalDist
+from typing import Any
 
 import torch
 
@@ -83,12 +84,13 @@ class Randomization:
     """Ball position."""
 
 
+_POINTS: dict[str, Any] = {
+    field.name: (1.0, 1.0) if field.name.endswith("_factor") else (0.0, 0.0)
+    for field in dataclasses.fields(Randomization)
+    if field.type == "Range" and not field.name.endswith("_period_s")
+}
 NO_RANDOMIZATION = Randomization(
-    **{
-        field.name: (1.0, 1.0) if field.name.endswith("_factor") else (0.0, 0.0)
-        for field in dataclasses.fields(Randomization)
-        if field.type == "Range" and not field.name.endswith("_period_s")
-    },
+    **_POINTS,
     ball_drop_rate=0.0,
     pos_std_m=0.0,
     vel_std_mps=0.0,

@@ -77,6 +77,10 @@ class Task(Protocol):
         """States in which episodes start; leaves of shape (count,)."""
         ...
 
+    def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
+        """Command and path rows one control step later; on component tensors."""
+        ...
+
     def score(
         self, world: World, params: WorldParams, command: tuple[Scalar, ...], episode: Any, tick_s: float
     ) -> Score:

@@ -25,12 +25,14 @@ class RslVecEnv(VecEnv):
         self.device = env.device
 
     @property
-    def episode_length_buf(self) -> torch.Tensor:  # type: ignore[override]
+    def episode_length_buf(self) -> torch.Tensor:
         """Steps since the start of each episode."""
         return self.env.steps
 
     @episode_length_buf.setter
-    def episode_length_buf(self, steps: torch.Tensor) -> None:
+    def episode_length_buf(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self, steps: torch.Tensor
+    ) -> None:
         self.env.steps.copy_(steps)
 
     def get_observations(self) -> TensorDict:
@@ -40,17 +42,18 @@ class RslVecEnv(VecEnv):
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
         """One control step; refuses to go on with anything that is not finite."""
         _, rewards, dones, extras = self.env.step(actions)
-        observations = self.get_observations()
-        total = rewards.sum() + sum(group.sum() for group in observations.values())
+        total = rewards.sum()
+        for group in self.env.observations.values():
+            total = total + group.sum()
         if not torch.isfinite(total):
-            raise CorvidsError(self._culprit(actions, rewards, observations))
-        return observations, rewards, dones, extras
+            raise CorvidsError(self._culprit(actions, rewards))
+        return self.get_observations(), rewards, dones, extras
 
-    def _culprit(self, actions: torch.Tensor, rewards: torch.Tensor, observations: TensorDict) -> str:
+    def _culprit(self, actions: torch.Tensor, rewards: torch.Tensor) -> str:
         state = self.env.simulator.state[:, : self.num_envs, 0]
         signals = dict(zip(leaf_names(AT_REST), state, strict=True))
         signals = {"action": actions.t(), **signals, "reward": rewards}
-        signals.update({f"observation {name!r}": group.t() for name, group in observations.items()})
+        signals.update({f"observation {name!r}": group.t() for name, group in self.env.observations.items()})
         for name, values in signals.items():
             bad = (~torch.isfinite(values)).nonzero()
             if len(bad):

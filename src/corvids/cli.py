@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from corvids import __version__
 from corvids.errors import CorvidsError
@@ -26,7 +26,6 @@ COMMANDS: dict[str, str] = {
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""
 
 Options = TypeVar("Options")
-_TYRO_FRAME = ("For full helptext", "Parsing error", "Unrecognized options ─", "Unrecognized options:")
 _MODULES = {"eval": "evaluate"}
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
@@ -94,7 +93,7 @@ def first_word(argv: list[str], verb: str, what: str, known: Iterable[str]) -> t
 def option_value(argv: list[str], option: str) -> str | None:
     """Value of ``--option value`` or ``--option=value``, the last one, before the real parsing."""
     value = None
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word == option:
             value = following
         elif word.startswith(option + "="):
@@ -109,13 +108,26 @@ def parse(options: type[Options], argv: list[str], usage: str, default: Options 
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(
-                options, args=argv, prog=f"corvids {usage}", default=default, use_underscores=False
-            )
+            words = {"args": argv, "prog": f"corvids {usage}", "use_underscores": False}
+            return tyro.cli(options, default=cast(Options, default), **words)
     except SystemExit as exit_:
         if exit_.code in (0, None):
             raise
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", captured.getvalue())
-        lines = [line.strip(" │╭╮╰╯─\t") for line in plain.splitlines()]
-        said = [line for line in lines if line and not line.startswith(_TYRO_FRAME)]
-        raise CorvidsError(f"{usage}: {' '.join(said[:2])} (see: corvids {usage} --help)") from None
+        raise CorvidsError(
+            f"{usage}: {_said_in_box(captured.getvalue())} (see: corvids {usage} --help)"
+        ) from None
+
+
+def _said_in_box(text: str) -> str:
+    """The error in tyro's box as one line: a title, a rule, the error, a rule, perhaps the option that was meant."""
+    sections: list[list[str]] = [[]]
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines():
+        bare = line.strip(" │\t")
+        if re.match(r"[╭╰]|[─-]+$", bare):
+            sections.append([])
+        elif bare:
+            sections[-1].append(bare)
+    error = " ".join(sections[1]) if len(sections) > 1 else " ".join(text.split())
+    meant = [lines[1] for lines in sections if len(lines) > 1 and lines[0].startswith("Perhaps you meant")]
+    option = re.match(r"--[\w.-]+", meant[0]) if meant else None
+    return f"{error}; did you mean {option[0]}?" if option else error
