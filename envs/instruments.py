@@ -64,6 +64,7 @@ class Queue:
         held_s = HORIZON_S + np.max(signal.delay_s)
         self._depth = int(np.ceil(held_s / np.min(signal.period_s))) + 1
         self._signal, self._rng = signal, rng
+        self._has_drops = bool(np.any(signal.drop_rate > 0.0))
         self._due_s = signal.phase_s.copy()
         self._stamp_s = np.full((worlds, self._depth), np.nan)
         self._values = np.zeros((worlds, self._depth, width))
@@ -80,10 +81,11 @@ class Queue:
 
     def put(self, worlds: NDArray[np.int64], values: Array) -> None:
         """Take the samples ``values`` (n, width) that are due in ``worlds`` (n,)."""
-        kept = self._rng.random(len(worlds)) >= self._signal.drop_rate[worlds]
         stamps = self._due_s[worlds]
-        self._due_s[worlds] += self._signal.period_s[worlds]
-        worlds, values, stamps = worlds[kept], values[kept], stamps[kept]
+        self._due_s[worlds] = stamps + self._signal.period_s[worlds]
+        if self._has_drops:
+            kept = self._rng.random(len(worlds)) >= self._signal.drop_rate[worlds]
+            worlds, values, stamps = worlds[kept], values[kept], stamps[kept]
         slot = self._written[worlds] % self._depth
         self._stamp_s[worlds, slot], self._values[worlds, slot] = stamps, values
         self._written[worlds] += 1
@@ -183,12 +185,17 @@ def _vehicle_rows(state: State, worlds: NDArray[np.int64] | slice = slice(None))
 
 def _turned(quat_wb: Array, rotation_b: Array) -> Array:
     """Attitudes (n, 4), of any length, turned by rotation vectors (n, 3) [rad, body] and brought to unit length."""
-    half = 0.5 * rotation_b
-    angle = np.linalg.norm(half, axis=1)
+    a, b, c = 0.5 * rotation_b.T
+    angle = np.sqrt(a * a + b * b + c * c)
     cos, sinc = np.cos(angle), np.sinc(angle / np.pi)
-    w, v = quat_wb[:, :1], quat_wb[:, 1:]
-    dw, dv = cos[:, None], half * sinc[:, None]
-    turned = np.concatenate(
-        (w * dw - np.sum(v * dv, axis=1, keepdims=True), w * dv + dw * v + np.cross(v, dv)), axis=1
+    a, b, c = a * sinc, b * sinc, c * sinc
+    w, x, y, z = quat_wb.T
+    turned = np.stack(
+        (
+            w * cos - x * a - y * b - z * c,
+            w * a + x * cos + y * c - z * b,
+            w * b - x * c + y * cos + z * a,
+            w * c + x * b - y * a + z * cos,
+        )
     )
-    return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+    return (turned / np.sqrt(np.sum(turned * turned, axis=0))).T

@@ -27,8 +27,8 @@ from corvids.envs.world import WorldParams
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle
 
-NEAR_M = 0.02
-"""A ball this much further off than contact is near: more than it flies in one step [m]."""
+NEAR_M = 1e-3
+"""How far above contact a ball already counts as touching its racket [m]."""
 PARKING_M = 1e3
 """Height at which retired worlds hang still [m]."""
 
@@ -85,8 +85,10 @@ class MujocoEngine:
 
         self._racket_pairs = mujoco_model.pairs_between(model, RACKET, BALL)
         racket, ball = self._params.racket, self._params.ball
-        reach = np.sqrt(racket.center_b.norm2()) + racket.radius_m + ball.radius_m + NEAR_M
+        reach = np.sqrt(racket.center_b.norm2()) + racket.radius_m + ball.radius_m
         self._reach2 = reach * reach
+        slope = np.sqrt(np.maximum(1.0 - racket.normal_b.z**2, 0.0))
+        self._face_height = racket.center_b.z + ball.radius_m + reach * slope + NEAR_M
         self._alive = np.ones(self.worlds, dtype=bool)
         self._pressed = np.zeros((self.worlds, 2), dtype=bool)
         self._counts = np.zeros((self.worlds, 2), dtype=np.int64)
@@ -174,9 +176,15 @@ class MujocoEngine:
             )
 
     def _prepare_contact(self) -> None:
-        """Say what an impact in the coming step would be like, for each ball that is near its racket."""
+        """Say what an impact in the coming step would be like, for each ball that is about to touch its racket."""
         between = self._qpos[7:10] - self._qpos[0:3]
-        near = np.flatnonzero(np.sum(between * between, axis=0) < self._reach2)
+        is_near = np.sum(between * between, axis=0) < self._reach2
+        if not is_near.any():
+            return
+        w, x, y, z = self._qpos[3:7]
+        up = 2.0 * ((x * z + w * y) * between[0] + (y * z - w * x) * between[1])
+        up += (1.0 - 2.0 * (x * x + y * y)) * between[2]
+        near = np.flatnonzero(is_near & (up < self._face_height))
         if len(near) == 0:
             return
         qpos, qvel, accel = self._qpos[:, near], self._qvel[:, near], self._smooth[:, near]

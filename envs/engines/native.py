@@ -17,22 +17,24 @@ from corvids.vehicle import Vehicle
 _NAMES = leaf_names(AT_REST)
 
 
-def _rows(first: str, count: int) -> slice:
-    start = _NAMES.index(first)
-    return slice(start, start + count)
+def _rows(first: str, last: str) -> slice:
+    return slice(_NAMES.index(first), _NAMES.index(last) + 1)
 
 
-_POS, _VEL, _QUAT, _OMEGA = (
-    _rows("body.pos_w.x", 3),
-    _rows("body.vel_w.x", 3),
-    _rows("body.quat_wb.w", 4),
-    _rows("body.omega_b.x", 3),
+_FIELDS = (
+    _rows("body.pos_w.x", "body.pos_w.z"),
+    _rows("body.vel_w.x", "body.vel_w.z"),
+    _rows("body.quat_wb.w", "body.quat_wb.z"),
+    _rows("body.omega_b.x", "body.omega_b.z"),
+    _rows("rotors.r1", "rotors.r4"),
+    _rows("ball.pos_w.x", "ball.pos_w.z"),
+    _rows("ball.vel_w.x", "ball.vel_w.z"),
+    _rows("ball.spin_w.x", "ball.spin_w.z"),
 )
-_ROTORS, _COMMAND = _rows("rotors.r1", 4), _rows("command.r1", 4)
-_BALL_POS, _BALL_VEL, _BALL_SPIN = (_rows(f"ball.{name}.x", 3) for name in ("pos_w", "vel_w", "spin_w"))
-_STATE = (_POS, _VEL, _QUAT, _OMEGA, _ROTORS, _BALL_POS, _BALL_VEL, _BALL_SPIN)
-_COUNTS, _IMPACT_POS = _rows("impact.racket_count", 2), _rows("impact.pos_w.x", 3)
-_FORCE = _rows("specific_force_w.x", 3)
+"""Rows of a packed world that make up a :class:`State`, field by field."""
+_COUNTS = _rows("impact.racket_count", "impact.other_count")
+_IMPACT_POS = _rows("impact.pos_w.x", "impact.pos_w.z")
+_FORCE = _rows("specific_force_w.x", "specific_force_w.z")
 
 
 class NativeEngine:
@@ -83,7 +85,7 @@ class NativeEngine:
         self._state = pack(
             map_leaves(lambda leaf: torch.full((self._rows, 1), leaf, dtype=self._dtype), AT_REST)
         )
-        for rows, values in zip(_STATE, state, strict=True):
+        for rows, values in zip(_FIELDS, state, strict=True):
             for row, column in zip(self._state[rows], values.T, strict=True):
                 row.copy_(self._tensor(column))
         self._counts = np.zeros((2, self.worlds))
@@ -104,7 +106,8 @@ class NativeEngine:
 
     @property
     def state(self) -> State:
-        return State(*(self._read(rows) for rows in _STATE))
+        rows = self._read(slice(0, max(field.stop for field in _FIELDS)))
+        return State(*(rows[:, field] for field in _FIELDS))
 
     @property
     def specific_force_w(self) -> Array:
