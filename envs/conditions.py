@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from corvids.controllers.spatial import Vec3
-from corvids.envs.engines.engine import TICK_S, Array, State
+from corvids.envs.engines.engine import TICK_S, Array, State, spread
 from corvids.envs.instruments import Sensors, Signal
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
@@ -140,7 +140,7 @@ def draw(
     params = _params(world_params(vehicle, ball, TICK_S), of)
     height = np.full(trials, apex_m) if condition.release_height_m is None else of["release_height_m"]
     start = _start(params, np.broadcast_to(place_w_m, (trials, 3)), height, of)
-    return Trials(start, params, _sensors(condition, of))
+    return Trials(start, spread(params, trials), _sensors(condition, of))
 
 
 class _Draw:

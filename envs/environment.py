@@ -163,7 +163,12 @@ class Environment:
             wanted = command.unbind(0)
             result = task.score(world, truth, wanted, unpack(episode, task.EPISODE), tick_s)
             moved = torch.stack(list(task.move(wanted, tick_s)))
-            return result.reward, torch.where(result.failed, 1.0, 0.0), torch.stack(list(result.episode)), moved
+            return (
+                result.reward,
+                torch.where(result.failed, 1.0, 0.0),
+                torch.stack(list(result.episode)),
+                moved,
+            )
 
         return score
 

@@ -70,6 +70,7 @@ class Plant:
         self._thrust_n = trials.params.vehicle.mass_kg * GRAVITY_MPS2
         self._rate_b_radps = np.zeros((engine.worlds, 3))
         self._commands: deque[tuple[int, Array, Array]] = deque()
+        self._record()
 
     @property
     def now_s(self) -> float:
@@ -127,6 +128,9 @@ class Plant:
             ended = self._referee.judge(self.now_s, after, engine.contacts)
             if ended.any():
                 engine.retire(ended)
+        self._record()
+
+    def _record(self) -> None:
         if self._recorder is not None:
-            hits = np.zeros(engine.worlds, np.int64) if self._referee is None else self._referee.hits
-            self._recorder.watch(self.now_s, after, hits)
+            hits = np.zeros(self._engine.worlds, np.int64) if self._referee is None else self._referee.hits
+            self._recorder.watch(self.now_s, self._state, hits)

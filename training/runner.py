@@ -1,4 +1,4 @@
-"""The training loop: rsl_rl's on-policy runner with atomic checkpoints, a progress bar, and CPU processes."""
+"""The training loop: rsl_rl's on-policy runner with atomic checkpoints, a guard against divergence, CPU processes."""
 
 from __future__ import annotations
 
@@ -7,59 +7,19 @@ import dataclasses
 import io
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rsl_rl.runners import OnPolicyRunner
-from rsl_rl.utils.logger import Logger
 
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
+from corvids.training.progress import ProgressLogger, progress_bar
 from corvids.training.vec_env import RslVecEnv
 
 CHECKPOINT = "checkpoint.pt"
 """Name of the one checkpoint in a run's folder; replaced atomically."""
-
-
-class ProgressLogger(Logger):
-    """rsl_rl's TensorBoard logger, with one live line in place of its pages of text."""
-
-    progress: Progress | None = None
-
-    def log(self, it: int, start_it: int, total_it: int, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Write all curves; show episode metrics, speed and time left."""
-        means = self._episode_means()
-        with contextlib.redirect_stdout(io.StringIO()):
-            super().log(it, start_it, total_it, *args, **kwargs)
-        if self.writer is None or self.progress is None:
-            return
-        samples = self.cfg["num_steps_per_env"] * self.num_envs * self.gpu_world_size
-        rate = samples / max(kwargs["collect_time"] + kwargs["learn_time"], 1e-9)
-        shown = "  ".join(f"{name} {value:.2f}" for name, value in means.items())
-        self.progress.update(
-            self.progress.task_ids[0], completed=it + 1, status=f"{shown}  {rate / 1e3:.0f}k samples/s"
-        )
-        if not self.progress.console.is_terminal and (it + 1) % 10 == 0:
-            print(f"iteration {it + 1}/{total_it}  {shown}  {rate / 1e3:.0f}k samples/s", flush=True)
-
-    def _episode_means(self) -> dict[str, float]:
-        totals: dict[str, list[torch.Tensor]] = {}
-        for extras in self.ep_extras:
-            for name, values in extras.items():
-                totals.setdefault(name, []).append(values)
-        means = {name: float(torch.cat(values).float().mean()) for name, values in totals.items()}
-        if "hits" in means:
-            means["hits_per_s"] = means["hits"] / max(means["episode_s"], 1e-9)
-        return means
 
 
 class Runner(OnPolicyRunner):
@@ -70,7 +30,7 @@ class Runner(OnPolicyRunner):
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(env, rsl_rl_config(config), str(run_dir), device)
         self.run_dir = run_dir
-        self.logger = ProgressLogger(
+        self.logger: ProgressLogger = ProgressLogger(
             log_dir=str(run_dir),
             cfg=self.cfg,
             env_cfg=env.cfg,
@@ -80,20 +40,38 @@ class Runner(OnPolicyRunner):
             gpu_global_rank=self.gpu_global_rank,
             device=device,
         )
-        self.logger.git_status_repos = []
 
     def train(self) -> None:
         """Learn from where the runner stands up to the configured number of iterations."""
         remaining = self.train_config.iterations - self.current_learning_iteration
         if remaining <= 0:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                   TimeRemainingColumn(), TextColumn("{task.fields[status]}"))  # fmt: skip
-        with Progress(*columns, transient=False, disable=self.gpu_global_rank != 0) as progress:
-            progress.add_task("training", total=self.train_config.iterations, status="")
-            assert_logger(self.logger).progress = progress
-            with contextlib.redirect_stdout(_Quiet()):
-                self.learn(remaining, init_at_random_ep_len=True)
+        # What rsl_rl prints goes nowhere; the bar keeps the console that it was given before.
+        with (
+            open(os.devnull, "w") as nowhere,
+            progress_bar(is_main=self.gpu_global_rank == 0) as progress,
+            contextlib.redirect_stdout(nowhere),
+        ):
+            done = self.current_learning_iteration
+            progress.add_task("training", total=self.train_config.iterations, completed=done, status="")
+            self.logger.progress = progress
+            setattr(self.alg, "update", self._watched(self.alg.update))  # noqa: B010
+            self.learn(remaining, init_at_random_ep_len=True)
+
+    def _watched(self, update: Callable[[], dict[str, float]]) -> Callable[[], dict[str, float]]:
+        """``update`` that stops where learning has diverged, before that becomes the checkpoint."""
+
+        def watched() -> dict[str, float]:
+            losses = update()
+            for network in ("actor", "critic"):
+                for name, weight in getattr(self.alg, network).state_dict().items():
+                    if not torch.isfinite(weight).all():
+                        raise CorvidsError(
+                            f"training stopped: {network} weight {name} is not finite (last checkpoint is intact)"
+                        )
+            return losses
+
+        return watched
 
     def save(self, path: str, infos: dict | None = None) -> None:
         """Replace the checkpoint atomically. ``path`` is ignored: a run has one checkpoint."""
@@ -103,17 +81,32 @@ class Runner(OnPolicyRunner):
         state["config"] = dataclasses.asdict(self.train_config)
         state["train_config"] = self.train_config
         state["git_revision"] = git_revision()
+        content = io.BytesIO()
+        torch.save(state, content)
         target = self.run_dir / CHECKPOINT
         partial = target.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise CorvidsError(
+                f"{target}: cannot be written: {error.strerror or error} (the checkpoint before is intact)"
+            ) from None
 
     def resume(self) -> None:
-        """Continue after the checkpoint in the run's folder; raises :class:`CorvidsError` if there is none."""
-        self.load(str(find_checkpoint(self.run_dir)), map_location=self.device)
+        """Continue after the checkpoint in the run's folder; raises :class:`CorvidsError` if none there fits."""
+        path = find_checkpoint(self.run_dir)
+        try:
+            self.load(str(path), map_location=self.device)
+        except RuntimeError:
+            raise CorvidsError(
+                f"{path}: its networks are not those of this configuration (task {self.train_config.env.task!r},"
+                f" {self.train_config.network}); resume with the configuration that the run was started with"
+            ) from None
         self.current_learning_iteration += 1
 
     def _configure_multi_gpu(self) -> None:
@@ -132,30 +125,6 @@ class Runner(OnPolicyRunner):
         torch.distributed.init_process_group(
             "gloo", rank=self.gpu_global_rank, world_size=self.gpu_world_size
         )
-
-
-class _Quiet(io.StringIO):
-    """Swallows rsl_rl's own prints but lets :class:`ProgressLogger`'s lines through."""
-
-    def write(self, text: str) -> int:
-        import sys
-
-        if text.startswith("iteration ") or text == "\n":
-            return sys.__stdout__.write(text) if sys.__stdout__ else 0
-        return len(text)
-
-    def flush(self) -> None:
-        import sys
-
-        if sys.__stdout__:
-            sys.__stdout__.flush()
-
-
-def assert_logger(logger: Logger) -> ProgressLogger:
-    """The runner's logger with its type."""
-    if not isinstance(logger, ProgressLogger):
-        raise TypeError(type(logger))
-    return logger
 
 
 def find_checkpoint(run: Path) -> Path:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,10 +16,15 @@ from corvids.cli import first_word, option_value, parse
 from corvids.envs.environment import Environment
 from corvids.envs.tasks import TASKS, task_named
 from corvids.errors import CorvidsError
+from corvids.training.checkpoint import load_checkpoint
+from corvids.training.checks import check_config, check_reach
 from corvids.training.config import TrainConfig
 from corvids.training.presets import preset
-from corvids.training.runner import CHECKPOINT, Runner
+from corvids.training.runner import CHECKPOINT, Runner, find_checkpoint
 from corvids.training.vec_env import RslVecEnv
+
+LOCK = "lock"
+"""Name of the file in a run's folder that the process which trains there holds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +36,7 @@ class TrainOptions:
     run: Path | None = None
     """Folder for the checkpoint and the curves; default runs/TASK-PRESET."""
     resume: bool = False
-    """Continue from the checkpoint in the run's folder."""
+    """Continue from the checkpoint in the run's folder, with its configuration but for what is given here."""
     device: str = "cpu"
     """Where to simulate and learn: cpu, cuda, cuda:0."""
     config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -39,9 +47,13 @@ def main(argv: list[str]) -> int:
     """Entry point."""
     task, rest = first_word(argv, "train", "task", TASKS)
     task_named(task)
-    default = TrainOptions(config=preset(task, option_value(rest, "--preset") or "quick"))
-    options = parse(TrainOptions, rest, f"train {task}", default)
-    run = options.run or Path("runs") / f"{task}-{options.preset}"
+    name = option_value(rest, "--preset") or "quick"
+    default, run = preset(task, name), Path(option_value(rest, "--run") or Path("runs", f"{task}-{name}"))
+    if "--resume" in rest:
+        default = load_checkpoint(run).config
+        if default.env.task != task:
+            raise CorvidsError(f"{run}: is a run of {default.env.task!r}; continue it with that task")
+    options = parse(TrainOptions, rest, f"train {task}", TrainOptions(config=default))
     train(options.config, run, device=options.device, resume=options.resume)
     print(f"trained: {run / CHECKPOINT}\nnext: corvids export {run} --out {task}.onnx")
     return 0
@@ -51,28 +63,60 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     """Train into folder ``run``; returns the seconds that learning took.
 
     Under ``torchrun`` each process simulates ``config.worlds`` worlds and takes the GPU of its local rank. Raises
-    :class:`CorvidsError` where the folder holds another run, or no checkpoint to resume from, or the device is absent.
+    :class:`CorvidsError`, and writes nothing, where the configuration is wrong, the folder holds another run or no
+    checkpoint to resume from, or the device is absent.
     """
     rank, local = int(os.getenv("RANK", "0")), int(os.getenv("LOCAL_RANK", "0"))
+    check_config(config)
     if device == "cuda":
         device = f"cuda:{local}"
+    _check_device(device)
+    if resume:
+        find_checkpoint(run)
+    if rank == 0:
+        _check_folder(run, resume)
+    torch.manual_seed(config.seed + rank)
+    env = RslVecEnv(Environment(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
+    check_reach(config, env.env.simulator)
+    with _held(run) if rank == 0 else contextlib.nullcontext():
+        runner = Runner(env, config, run, device)
+        if resume:
+            runner.resume()
+        start = time.perf_counter()
+        runner.train()
+        return time.perf_counter() - start
+
+
+def _check_device(device: str) -> None:
     try:
+        if torch.device(device).type not in ("cpu", "cuda"):
+            raise RuntimeError
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise CorvidsError(
             f"device {device!r} is not there; use cpu, or cuda on a machine with a GPU"
         ) from None
-    if rank == 0:
-        if (run / CHECKPOINT).exists() and not resume:
-            raise CorvidsError(f"{run}: holds a run already; continue it with --resume or name another --run")
-        if run.exists() and not run.is_dir():
-            raise CorvidsError(f"{run}: is a file; --run names a folder")
-        run.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed + rank)
-    env = RslVecEnv(Environment(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
-    runner = Runner(env, config, run, device)
-    if resume:
-        runner.resume()
-    start = time.perf_counter()
-    runner.train()
-    return time.perf_counter() - start
+
+
+def _check_folder(run: Path, resume: bool) -> None:
+    if (run / CHECKPOINT).exists() and not resume:
+        raise CorvidsError(f"{run}: holds a run already; continue it with --resume or name another --run")
+    there = next(path for path in (run.absolute(), *run.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise CorvidsError(f"{there}: is a file; --run names a folder")
+    if not os.access(there, os.W_OK):
+        raise CorvidsError(f"{there}: is not writable; name another --run")
+
+
+@contextlib.contextmanager
+def _held(run: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder. The lock goes with the process, however that ends."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CorvidsError(
+                f"{run}: another process is training there; wait for it or name another --run"
+            ) from None
+        yield

@@ -1,0 +1,109 @@
+"""What a training's configuration must be, so that a wrong number ends in one line and not in a strange policy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from corvids.envs.sensing import BALL_SLOTS
+from corvids.envs.simulator import Simulator
+from corvids.errors import CorvidsError
+from corvids.training.config import TrainConfig
+
+_MANY = 1e9
+BOUNDS: dict[str, tuple[float, float]] = {
+    "worlds": (1, 131_072), "iterations": (1, _MANY), "save_every": (1, _MANY), "seed": (0, 2**31),
+    "network.actor": (1, 8192), "network.critic": (1, 8192),
+    "network.noise_std": (1e-3, 1.0), "network.noise_std_min": (1e-3, 1.0),
+    "ppo.steps": (1, 10_000), "ppo.epochs": (1, 1000), "ppo.minibatches": (1, 10_000),
+    "ppo.learning_rate": (1e-8, 1.0), "ppo.desired_kl": (1e-6, 10.0), "ppo.clip": (1e-3, 1.0),
+    "ppo.discount": (0.0, 1.0), "ppo.gae_lambda": (0.0, 1.0), "ppo.entropy": (0.0, 10.0),
+    "ppo.value_weight": (0.0, 1e3), "ppo.grad_norm_max": (1e-6, 1e6),
+    "env.physics_hz": (20, 20_000), "env.rate_loop_hz": (10, 20_000), "env.control_hz": (5, 1000),
+    "env.episode_s": (0.2, 1e5), "env.command_s": (0.2, 1e6),
+    "env.ball.mass_kg": (1e-3, 1.0), "env.ball.radius_m": (5e-3, 0.5), "env.ball.drag_per_m": (0.0, 10.0),
+    "env.ball.magnus": (-1.0, 1.0), "env.ball.inertia_factor": (0.1, 1.0), "env.ball.ground_restitution": (0.0, 1.0),
+    "env.ball_filter.measurement_std_m": (1e-5, 1.0), "env.ball_filter.accel_std_mps2": (0.0, 1e3),
+    "env.ball_filter.drag_per_m": (0.0, 10.0), "env.ball_filter.gate": (1.0, 1e6),
+    "env.ball_filter.bounce_std_mps": (1e-3, 100.0), "env.ball_filter.start_std_mps": (1e-3, 100.0),
+    "env.ball_filter.rejections_max": (1, 1000),
+    "env.randomization.command_share": (0.0, 1.0), "env.randomization.wild_rate": (0.0, 1.0),
+    "env.randomization.racket_tilt_rad": (-0.5, 0.5), "env.randomization.wind_mps": (-30.0, 30.0),
+    "env.randomization.gust_std_mps": (0.0, 30.0), "env.randomization.ball_drop_rate": (0.0, 0.99),
+    "env.randomization.vehicle_period_s": (5e-4, 0.1), "env.randomization.ball_period_s": (5e-4, 0.1),
+    "env.randomization.command_delay_s": (0.0, 0.2), "env.randomization.vehicle_delay_s": (0.0, 0.2),
+    "env.randomization.ball_delay_s": (0.0, 0.2), "env.randomization.clock_error_s": (-0.1, 0.1),
+    "env.randomization.pos_std_m": (0.0, 1.0), "env.randomization.vel_std_mps": (0.0, 10.0),
+    "env.randomization.attitude_std_rad": (0.0, 0.5), "env.randomization.rate_std_radps": (0.0, 10.0),
+    "env.randomization.ball_std_m": (0.0, 1.0),
+    **{f"env.randomization.{name}_factor": (0.0, 100.0)
+       for name in ("drag", "friction", "ball_drag", "magnus", "noise", "restitution", "torque")},
+    **{f"env.randomization.{name}_factor": (0.05, 20.0)
+       for name in ("mass", "inertia", "thrust", "rotor", "lag", "ball_mass", "ball_radius")},
+}  # fmt: skip
+"""Smallest and largest value of every number in a :class:`TrainConfig`, by its dotted name."""
+
+
+def numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of all numbers and tuples of numbers in a nested dataclass."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from numbers(value, f"{prefix}{field.name}.")
+        elif not isinstance(value, str):
+            yield prefix + field.name, value
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse what cannot be trained: the :class:`CorvidsError` names the field, its value and what is allowed."""
+    for name, value in numbers(config):
+        low, high = BOUNDS[name]
+        is_range = isinstance(value, tuple) and not name.startswith("network.")
+        if value == ():
+            raise CorvidsError(f"config.{name} = () must name the size of one layer at least")
+        for entry in value if isinstance(value, tuple) else (value,):
+            if not low <= entry <= high:  # NaN fails too
+                raise CorvidsError(f"config.{name} = {value} is out of range; allowed: {low:g} to {high:g}")
+        if is_range and value[0] > value[1]:
+            raise CorvidsError(
+                f"config.{name} = {value} is the wrong way round: the smaller value comes first"
+            )
+    network, ppo, env = config.network, config.ppo, config.env
+    if network.noise_std < network.noise_std_min:
+        raise CorvidsError(
+            f"config.network.noise_std = {network.noise_std} must not be below noise_std_min, {network.noise_std_min}"
+        )
+    if config.worlds * ppo.steps < ppo.minibatches:
+        raise CorvidsError(
+            f"config.ppo.minibatches = {ppo.minibatches} must not exceed a batch, worlds · steps ="
+            f" {config.worlds * ppo.steps}"
+        )
+    tick_s, drawn = 1.0 / env.control_hz, env.randomization
+    if drawn.command_delay_s[1] > tick_s:
+        raise CorvidsError(
+            f"config.env.randomization.command_delay_s = {drawn.command_delay_s} must be below a control step,"
+            f" {tick_s:g} s"
+        )
+    if math.ceil(tick_s / drawn.ball_period_s[0] - 1e-9) > BALL_SLOTS:
+        raise CorvidsError(
+            f"config.env.randomization.ball_period_s = {drawn.ball_period_s} gives more than {BALL_SLOTS}"
+            f" measurements in a control step; it must be at least {tick_s / BALL_SLOTS:.4g} s"
+        )
+
+
+def check_reach(config: TrainConfig, simulator: Simulator) -> None:
+    """Refuse delays that reach further back than the simulator's history."""
+    reach_s = (len(simulator.history) - 1) * simulator.sample_s
+    drawn = config.env.randomization
+    oldest = {
+        "vehicle_delay_s": drawn.vehicle_delay_s[1] + drawn.vehicle_period_s[1],
+        "ball_delay_s": drawn.ball_delay_s[1] + BALL_SLOTS * drawn.ball_period_s[1],
+    }
+    for name, age_s in oldest.items():
+        if age_s > reach_s + 1e-9:
+            raise CorvidsError(
+                f"config.env.randomization.{name} = {getattr(drawn, name)} makes messages up to {age_s:.4g} s old;"
+                f" the simulator remembers {reach_s:.4g} s"
+            )
