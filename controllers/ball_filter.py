@@ -85,7 +85,8 @@ def ball_filter(
     innovation = measured_w - pos
     total = pos_var + noise
     surprise = innovation.norm2() > config.gate * total
-    bounced = surprise & (vel.z < 0.0) & (innovation.z > 0.0)
+    is_far_above = (innovation.z > 0.0) & (innovation.z * innovation.z > config.gate * total)
+    bounced = is_far_above & (vel.z < 0.0)
     lost = surprise & ~bounced & (estimate.rejected >= config.rejections_max - 1)
     skipped = surprise & ~bounced & ~lost
 

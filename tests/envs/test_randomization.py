@@ -133,6 +133,18 @@ def test_every_range_is_in_use():
     assert used == {field.name for field in dataclasses.fields(Randomization) if field.type == "Range"}
 
 
+@pytest.mark.xfail(
+    strict=True, reason="each moment is drawn alone: no body has a moment above the sum of the others"
+)
+@pytest.mark.parametrize("vehicle", ["air", "x500", "crazyflie"])
+def test_every_body_that_is_drawn_could_exist(vehicle: str):
+    nominal = world_params(load_vehicle(vehicle), BallConfig(), 0.002, with_ball=False)
+    drawing = Draws(Randomization(), nominal, torch.device("cpu"), torch.Generator().manual_seed(0))
+    first = NAMES.index("vehicle.inertia_kgm2.x")
+    moments = drawing.params(WORLDS)[first : first + 3, :, 0].sort(dim=0).values
+    assert (moments[2] <= moments[0] + moments[1]).all()
+
+
 def test_the_racket_tilts_within_its_range_and_keeps_its_length():
     params = drawn(only(racket_tilt_rad=(-0.02, 0.02)))
     x, y, z = (params[f"racket.normal_b.{axis}"] for axis in AXES)
