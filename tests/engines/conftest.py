@@ -1,19 +1,23 @@
-"""What the tests of engines and plants share: a vehicle with a racket, and a controller of twenty lines."""
+"""What the tests of engines share: vehicles with rackets, starts, and a controller of twenty lines."""
 
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from corvids.envs.engines.engine import Engine, State
+from corvids.envs.engines.mujoco_engine import MujocoEngine
+from corvids.envs.engines.native import NativeEngine
 from corvids.vehicle import Racket, Vehicle, load_vehicle
 
-G = 9.80665
 
-
-def with_racket(vehicle: Vehicle) -> Vehicle:
-    """``vehicle``, with a racket just above its airframe if it has none."""
+def with_racket(name: str) -> Vehicle:
+    """A vehicle by name, with a racket just above its airframe if it has none."""
+    vehicle = load_vehicle(name)
     if vehicle.racket is not None:
         return vehicle
     top = vehicle.airframe.disc_height_m + vehicle.airframe.half_thickness_m
@@ -21,9 +25,40 @@ def with_racket(vehicle: Vehicle) -> Vehicle:
     return dataclasses.replace(vehicle, racket=racket)
 
 
+def make(kind: str, vehicle: Vehicle, worlds: int, **options) -> Engine:
+    """An engine for tests: uncompiled, in double precision."""
+    if kind == "native":
+        return NativeEngine(vehicle, worlds, dtype=torch.float64, compile_kernels=False)
+    return MujocoEngine(vehicle, worlds, compile_kernels=False, **options)
+
+
+def start(vehicle: Vehicle, worlds: int, **changes) -> State:
+    """Vehicles hovering 10 m up with idle air around them, balls 5 m above; ``changes`` broadcast over worlds."""
+    lagged = 1.0 / vehicle.thrust_to_weight
+    lagged = np.sqrt(lagged) if vehicle.rotors.thrust_lag == "speed" else lagged
+    still = (0.0, 0.0, 0.0)
+    fields = {
+        "pos_w": (0.0, 0.0, 10.0),
+        "vel_w": still,
+        "quat_wb": (1.0, 0.0, 0.0, 0.0),
+        "omega_b": still,
+        "rotors": (lagged,) * 4,
+        "ball_pos_w": (0.0, 0.0, 15.0),
+        "ball_vel_w": still,
+        "ball_spin_w": still,
+        **changes,
+    }
+    return State(
+        **{
+            k: np.broadcast_to(v, (worlds, len(fields[k]) if np.ndim(v) == 1 else np.shape(v)[1]))
+            for k, v in fields.items()
+        }
+    )
+
+
 def hover(readings, place_w, mass_kg):
     """Commands (thrust (n,), body rates (n, 3)) that hold a place: PD on position, P on attitude."""
-    accel_w = 6.0 * (place_w - readings.pos_w) - 4.5 * readings.vel_w + np.array([0.0, 0.0, G])
+    accel_w = 6.0 * (place_w - readings.pos_w) - 4.5 * readings.vel_w + np.array([0.0, 0.0, 9.80665])
     w, x, y, z = readings.quat_wb.T
     up_w = np.stack((2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)), axis=1)
     thrust_n = mass_kg * np.maximum(np.sum(accel_w * up_w, axis=1), 0.0)
@@ -37,5 +72,8 @@ def hover(readings, place_w, mass_kg):
 
 
 @pytest.fixture
-def air() -> Vehicle:
-    return load_vehicle("air")
+def lab() -> SimpleNamespace:
+    """The helpers above, for tests in files."""
+    return SimpleNamespace(
+        with_racket=with_racket, make=make, start=start, hover=hover, air=load_vehicle("air")
+    )
