@@ -56,6 +56,8 @@ class EnvConfig:
     """Decisions of the policy per second."""
     episode_s: float = 20.0
     """Time limit of an episode (not a failure)."""
+    wild_episode_s: float = 4.0
+    """The same where episodes start badly: longer ones would hardly be about the start."""
     command_s: tuple[float, float] = (3.0, 8.0)
     """Interval between changes of the command."""
 
@@ -106,8 +108,13 @@ class Environment:
         self._actions = torch.zeros((rows, PAST_ACTIONS * ACTIONS), device=self.device)
         self.steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
         """Control steps since the start of each episode."""
-        self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
         self.steps_max = round(config.episode_s * config.control_hz)
+        """Control steps in the longest episode."""
+        self._is_wild = torch.arange(rows, device=self.device) < config.randomization.wild_share * worlds
+        self._limit_steps = torch.where(
+            self._is_wild[:worlds], round(min(config.wild_episode_s, config.episode_s) * config.control_hz), self.steps_max
+        )
+        self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
         names = leaf_names(self.nominal)
         self._privileged = torch.tensor([names.index(name) for name in _PRIVILEGED], device=self.device)
         values = torch.tensor(list(leaves(self.nominal)), device=self.device)[self._privileged]
@@ -144,7 +151,7 @@ class Environment:
         simulator.state[self._count_rows] = 0.0
         self.steps += 1
         reward, failed = reward[: self.worlds, 0], failed[: self.worlds, 0] > 0.0
-        timed_out = (self.steps >= self.steps_max) & ~failed
+        timed_out = (self.steps >= self._limit_steps) & ~failed
         done = failed | timed_out
         extras: dict[str, Any] = {"time_outs": timed_out.float()}
         ids = done.nonzero().squeeze(-1)
@@ -207,9 +214,10 @@ class Environment:
         config = self.config.randomization
         params = draws.params(count)
         command = task.draw_command(draws, None, count)
-        start = task.draw_start(
-            draws, map_leaves(lambda row: row[:, 0], unpack(params, self.nominal)), command
-        )
+        # Half of the bad starts are as bad as they come, so that the worst are not the rarest.
+        severity = draws.uniform((0.0, 2.0), count).clamp(max=1.0) * self._is_wild[ids]
+        truth = map_leaves(lambda row: row[:, 0], unpack(params, self.nominal))
+        start = task.draw_start(draws, truth, command, severity)
         hover = torch.zeros((4, count, 1), device=self.device)
         hover[0] = self.vehicle.weight_n
         self.simulator.place(ids, pack(start)[..., None], params, hover)
@@ -245,11 +253,11 @@ class Environment:
         return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()
 
     def _change_commands(self) -> None:
-        ids = (self.steps == self._next_command).nonzero().squeeze(-1)
+        ids = (self.steps >= self._next_command).nonzero().squeeze(-1)
         if len(ids):
             last = self._command[:, ids, 0]
             self._command[:, ids, 0] = self.task.draw_command(self._draws, last, len(ids))
-            self._next_command[ids] += self._command_steps(len(ids))
+            self._next_command[ids] = self.steps[ids] + self._command_steps(len(ids))
 
     def _blow(self) -> None:
         """Wind: a mean and an Ornstein–Uhlenbeck gust along each axis."""
@@ -264,8 +272,11 @@ class Environment:
         fields = list(self.task.EPISODE._fields)
         episode = self._episode[:, ids, 0]
         log = {f"{name}": episode[fields.index(name)] for name in self.task.METRICS}
-        log["failed"] = failed[ids].float()
         log["episode_s"] = self.steps[ids] * self.tick_s
+        ended = failed[ids].float()
+        calm = ~self._is_wild[ids]
+        # The mean over no episodes is left out, not zero.
+        log.update({name: ended[rows] for name, rows in (("failed", calm), ("failed_wild", ~calm)) if rows.any()})
         return log
 
     def _pad(self, per_world: torch.Tensor) -> torch.Tensor:

@@ -22,8 +22,8 @@ class Randomization:
 
     command_share: float = 1.0
     """Share of a task's range of commands that is drawn from."""
-    wild_rate: float = 0.3
-    """Share of the episodes that start badly: thrown, tumbling."""
+    wild_share: float = 0.4
+    """Share of the worlds in which every episode starts badly: thrown, tumbling."""
     mass_factor: Range = (0.85, 1.15)
     """Vehicle mass."""
     inertia_factor: Range = (0.8, 1.2)
@@ -156,6 +156,9 @@ class Draws:
         drawn[thrust] *= self.uniform(config.thrust_factor, 1, count) * self.uniform(
             config.rotor_factor, 4, count
         )
+        moments = self._rows("vehicle.inertia_kgm2.x", 3)
+        others = drawn[moments].sum(0, keepdim=True) - drawn[moments]
+        drawn[moments] = torch.minimum(drawn[moments], 0.999 * others)  # no body has a moment above the others' sum
         tilt = self.uniform(config.racket_tilt_rad, 2, count)
         normal = self._rows("racket.normal_b.x", 3)
         drawn[normal] = torch.nn.functional.normalize(

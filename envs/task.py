@@ -73,8 +73,10 @@ class Task(Protocol):
         """Commands and path rows (c + PATH, count); ``last`` are those in force, or None at the start of an episode."""
         ...
 
-    def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
-        """States in which episodes start; leaves of shape (count,)."""
+    def draw_start(
+        self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor
+    ) -> World:
+        """States in which episodes start; leaves (count,). ``severity`` (count,): 0 for a calm start, up to 1."""
         ...
 
     def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:

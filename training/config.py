@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+import torch
+
 from corvids.envs.environment import EnvConfig
 
 
@@ -18,9 +20,9 @@ class NetworkConfig:
     """Hidden layers of the critic."""
     activation: Literal["elu", "relu", "tanh"] = "elu"
     """Activation function."""
-    noise_std: float = 0.35
+    noise_std: float = 0.25
     """Initial standard deviation of the exploration noise on the raw action."""
-    noise_std_min: float = 0.12
+    noise_std_min: float = 0.08
     """Below this it is not let fall: without a floor it collapsed, and learning with it, within 600 batches."""
 
 
@@ -50,6 +52,8 @@ class PpoConfig:
     """Weight of the value loss."""
     grad_norm_max: float = 1.0
     """Gradient clipping."""
+    mixed_precision: bool = True
+    """Learn with products in bfloat16 where the machine has instructions for them: half again as fast."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,14 @@ class TrainConfig:
     """Seed of everything that is drawn."""
 
 
-def rsl_rl_config(config: TrainConfig) -> dict[str, Any]:
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for products of bfloat16, without which they are slower than float32's."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu.get_capabilities().get("avx512_bf16", False)
+
+
+def rsl_rl_config(config: TrainConfig, device: str) -> dict[str, Any]:
     """The same in rsl_rl's terms (a dict, as its runner wants it)."""
     network, ppo = config.network, config.ppo
 
@@ -112,6 +123,7 @@ def rsl_rl_config(config: TrainConfig) -> dict[str, Any]:
             "max_grad_norm": ppo.grad_norm_max,
             "schedule": "adaptive",
             "desired_kl": ppo.desired_kl,
+            "use_mixed_precision": ppo.mixed_precision and multiplies_bfloat16(device),
             "rnd_cfg": None,
             "symmetry_cfg": None,
         },

@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
         "quick": dataclasses.replace(
             _JUGGLE,
             env=dataclasses.replace(
-                _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_rate=0.05), episode_s=15.0
+                _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_share=0.1), episode_s=15.0
             ),
             iterations=260,
         ),

@@ -56,10 +56,12 @@ class Hover:
         place[2].clamp_(2.0, 4.0)
         return place
 
-    def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
-        """Most starts are calm; the wild ones tilt up to 70°, tumble and move."""
+    def draw_start(
+        self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor
+    ) -> World:
+        """Calm starts are near the place; bad ones tilt up to 70°, tumble and move."""
         count = command.shape[1]
-        wild = torch.where(draws.uniform((0.0, 1.0), count) < draws.config.wild_rate, 1.0, 0.1)
+        wild = severity.clamp(min=0.1)
 
         def some(size: float) -> Vec3:
             return Vec3(*(draws.uniform((-size, size), 3, count) * wild))

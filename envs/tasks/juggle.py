@@ -23,10 +23,14 @@ APEX_M = 0.6
 """The usual command."""
 APEX_RANGE_M = (0.35, 1.5)
 """All commands."""
+PLACE_HEIGHT_M = 1.05
+"""Height about which the first place of an episode is drawn."""
 PLACE_STEP_M = 0.35
 """Largest change of the commanded place along each axis."""
 INTERVAL_MIN_S = 0.3
 """Hits closer together are dribbling, and cost."""
+HEIGHT_MIN_M = 0.15
+"""Below this the vehicle has crashed."""
 MEMORY_S = 3.0
 """Time constant of the running means that let the policy remove what is constantly off (restitution, thrust)."""
 
@@ -63,7 +67,7 @@ class Juggle:
         share = draws.config.command_share
         step = draws.uniform((-PLACE_STEP_M * share, PLACE_STEP_M * share), 3, count)
         place = (
-            step + torch.tensor([[0.0], [0.0], [1.5]], device=step.device)
+            step + torch.tensor([[0.0], [0.0], [PLACE_HEIGHT_M]], device=step.device)
             if last is None
             else last[:3] + step
         )
@@ -72,7 +76,9 @@ class Juggle:
         apex = draws.uniform((APEX_M + share * (low - APEX_M), APEX_M + share * (high - APEX_M)), 1, count)
         return torch.cat((place, apex))
 
-    def draw_start(self, draws: Draws, params: WorldParams, command: torch.Tensor) -> World:
+    def draw_start(
+        self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor
+    ) -> World:
         """Hovering near the place; the ball let go above the racket, or thrown at it, well or badly."""
         count = command.shape[1]
         spread = draws.uniform((0.0, 1.0), count)
@@ -89,7 +95,7 @@ class Juggle:
             Quat(*Quat.from_roll_pitch_yaw(*some(0.15, spread))),
             some(0.5, spread),
         )
-        wild = torch.where(draws.uniform((0.0, 1.0), count) < draws.config.wild_rate, 1.0, 0.15)
+        wild = severity.clamp(min=0.15)
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
@@ -156,7 +162,7 @@ class Juggle:
             | (ball_off > 3.0)
             | (off_m > 2.0)
             | (upright < 0.2)
-            | (body.pos_w.z < 0.25)
+            | (body.pos_w.z < HEIGHT_MIN_M)
         )
         reward = event + tick_s * running - torch.where(failed, 4.0, 0.0)
         one = torch.where(counted, 1.0, 0.0)
@@ -196,6 +202,7 @@ class Juggle:
         return torch.cat(
             (
                 off * 2.0,
+                pos[:, 2:3].clamp(0.0, 1.5),
                 inputs.vel_w,
                 rotation_matrix(quat),
                 inputs.omega_b * 0.5,

@@ -33,12 +33,12 @@ def test_no_action_is_hovering(name: str):
 
 
 def test_thrust_is_linear_on_each_side_of_hovering():
-    """air: weight 1.0975 kg · 9.80665 m/s² = 10.7628 N, limit 24 N. Half-way up 17.3814 N, half-way down 5.3814 N."""
+    """air: weight 1.0975 kg · 9.80665 m/s² = 10.7628 N, limit 30 N. Half-way up 20.3814 N, half-way down 5.3814 N."""
     act = CtbrAction(VEHICLES["air"])
     squashed = torch.tensor([[0.5, 0.25, -0.5, 1.0], [-0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
     thrust_n, rates = act.command(squashed)
-    assert thrust_n[:, 0].tolist() == pytest.approx([17.3814, 5.3814], abs=1e-4)
-    assert rates[0].tolist() == pytest.approx([0.25 * 6.0, -0.5 * 6.0, 2.0])
+    assert thrust_n[:, 0].tolist() == pytest.approx([20.3814, 5.3814], abs=1e-4)
+    assert rates[0].tolist() == pytest.approx([0.25 * 10.0, -0.5 * 10.0, 2.0])
 
 
 def test_more_action_is_more_command():
