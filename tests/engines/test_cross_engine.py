@@ -18,16 +18,13 @@ def doublets(vehicle, ticks: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     x, y = (np.sign([position[axis] for position in vehicle.rotors.position_b_m]) for axis in (0, 1))
     effects = np.array((y, -x, -np.array(vehicle.rotors.spin, dtype=np.float64)))
-    commands, hold = np.zeros((ticks, WORLDS, 4)), 25
-    for tick in range(ticks):
-        if tick % (2 * hold) == 0:
-            torque = rng.uniform(-0.5, 0.5, (WORLDS, 3))
-        elif tick % hold == 0:
-            torque = -torque
-        if tick % hold == 0:
-            collective = rng.uniform(0.6, 1.5, (WORLDS, 1))
-        commands[tick] = vehicle.hover_command * (collective + torque @ effects)
-    return np.clip(commands, 0.0, 1.0)
+    hold, pieces = 25, []
+    for _ in range(-(-ticks // (2 * hold))):
+        torque = rng.uniform(-0.5, 0.5, (WORLDS, 3)) @ effects
+        for push in (torque, -torque):
+            command = vehicle.hover_command * (rng.uniform(0.6, 1.5, (WORLDS, 1)) + push)
+            pieces.append(np.broadcast_to(command, (hold, WORLDS, 4)))
+    return np.clip(np.concatenate(pieces)[:ticks], 0.0, 1.0)
 
 
 @pytest.mark.parametrize("name", vehicle_names())
@@ -70,7 +67,7 @@ def test_two_seconds_of_aggressive_flight_agree(lab, name: str):
 def impacts(lab, worlds: int, *, offset_m, tilt_rad, vehicle_vel, ball_vel, spin, seed: int):
     """A start, 20 ms before balls meet tilted, moving, turning rackets; and who should be struck how fast."""
     rng = np.random.default_rng(seed)
-    tilt, azimuth = rng.uniform(*tilt_rad, worlds), rng.uniform(0.0, 2.0 * np.pi, worlds)
+    tilt, azimuth = rng.uniform(tilt_rad[0], tilt_rad[1], worlds), rng.uniform(0.0, 2.0 * np.pi, worlds)
     axis = np.stack((np.cos(azimuth), np.sin(azimuth), 0.0 * azimuth), axis=1)
     quat = np.concatenate((np.cos(tilt / 2)[:, None], axis * np.sin(tilt / 2)[:, None]), axis=1)
     normal = np.stack((np.sin(azimuth) * np.sin(tilt), -np.cos(azimuth) * np.sin(tilt), np.cos(tilt)), axis=1)
@@ -84,7 +81,7 @@ def impacts(lab, worlds: int, *, offset_m, tilt_rad, vehicle_vel, ball_vel, spin
 
     pos = np.tile((0.0, 0.0, 5.0), (worlds, 1))
     vel, omega = ball_of(vehicle_vel), ball_of(1.5)
-    ball = -normal * rng.uniform(*ball_vel, worlds)[:, None] + ball_of(0.5) + vel
+    ball = -normal * rng.uniform(ball_vel[0], ball_vel[1], worlds)[:, None] + ball_of(0.5) + vel
     arm = normal * 0.095 + offset  # racket's height and ball's radius
     closing = -np.sum((ball - vel - np.cross(omega, arm)) * normal, axis=1)
     start = lab.start(
