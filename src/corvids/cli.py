@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "export": "turn a trained run into one policy file (ONNX)",
     "fly": "fly a policy file in a plant; record, render",
     "eval": "score a policy file over many trials: JSON and report page",
+    "bench": "measure the speed of simulator and training, and of peers",
     "demo": "train quickly, export, fly in MuJoCo, report: the whole path in minutes",
 }
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""

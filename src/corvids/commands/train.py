@@ -70,7 +70,7 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     check_config(config)
     if device == "cuda":
         device = f"cuda:{local}"
-    _check_device(device)
+    check_device(device)
     if resume:
         find_checkpoint(run)
     if rank == 0:
@@ -87,7 +87,8 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         return time.perf_counter() - start
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find."""
     try:
         if torch.device(device).type not in ("cpu", "cuda"):
             raise RuntimeError

@@ -1,0 +1,1 @@
+"""What ``corvids bench`` measures: our own loops, and those of peers."""
