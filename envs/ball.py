@@ -49,6 +49,12 @@ class BallParams(NamedTuple):
     ground_restitution: Scalar
 
 
+def rise_m(up_mps: Scalar, drag_per_m: Scalar) -> Scalar:
+    """How far a ball thrown straight up rises against quadratic drag k: ln(1 + k·v²/g) / 2k."""
+    drag = drag_per_m + 1e-6  # so that the formula holds without drag, too: v²/2g
+    return torch.log1p(drag * up_mps * up_mps / GRAVITY_MPS2) / (2.0 * drag)
+
+
 class DiscParams(NamedTuple):
     """A rounded disc fixed to the vehicle."""
 

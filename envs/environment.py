@@ -112,7 +112,9 @@ class Environment:
         """Control steps in the longest episode."""
         self._is_wild = torch.arange(rows, device=self.device) < config.randomization.wild_share * worlds
         self._limit_steps = torch.where(
-            self._is_wild[:worlds], round(min(config.wild_episode_s, config.episode_s) * config.control_hz), self.steps_max
+            self._is_wild[:worlds],
+            round(min(config.wild_episode_s, config.episode_s) * config.control_hz),
+            self.steps_max,
         )
         self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
         names = leaf_names(self.nominal)
@@ -276,7 +278,9 @@ class Environment:
         ended = failed[ids].float()
         calm = ~self._is_wild[ids]
         # The mean over no episodes is left out, not zero.
-        log.update({name: ended[rows] for name, rows in (("failed", calm), ("failed_wild", ~calm)) if rows.any()})
+        log.update(
+            {name: ended[rows] for name, rows in (("failed", calm), ("failed_wild", ~calm)) if rows.any()}
+        )
         return log
 
     def _pad(self, per_world: torch.Tensor) -> torch.Tensor:

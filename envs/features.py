@@ -50,3 +50,14 @@ def fallen(pos: torch.Tensor, vel: torch.Tensor, ahead_s: torch.Tensor) -> tuple
     gravity = torch.tensor((0.0, 0.0, -GRAVITY_MPS2), dtype=pos.dtype, device=pos.device)
     step = gravity * ahead_s
     return pos + (vel + 0.5 * step) * ahead_s, vel + step
+
+
+def descent(pos: torch.Tensor, vel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Free fall without drag from ``pos`` (n, 3) to height zero.
+
+    Returns where it comes down (n, 2), the vertical speed there (n, 1) and the time until then [s], (n, 1).
+    """
+    up = vel[:, 2:3]
+    speed = (up.square() + 2.0 * GRAVITY_MPS2 * pos[:, 2:3].relu()).sqrt()
+    until_s = (up + speed) / GRAVITY_MPS2
+    return pos[:, :2] + vel[:, :2] * until_s, speed, until_s

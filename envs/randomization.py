@@ -158,7 +158,9 @@ class Draws:
         )
         moments = self._rows("vehicle.inertia_kgm2.x", 3)
         others = drawn[moments].sum(0, keepdim=True) - drawn[moments]
-        drawn[moments] = torch.minimum(drawn[moments], 0.999 * others)  # no body has a moment above the others' sum
+        drawn[moments] = torch.minimum(
+            drawn[moments], 0.999 * others
+        )  # no body has a moment above the others' sum
         tilt = self.uniform(config.racket_tilt_rad, 2, count)
         normal = self._rows("racket.normal_b.x", 3)
         drawn[normal] = torch.nn.functional.normalize(

@@ -20,7 +20,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ppo.steps": (1, 10_000), "ppo.epochs": (1, 1000), "ppo.minibatches": (1, 10_000),
     "ppo.learning_rate": (1e-8, 1.0), "ppo.desired_kl": (1e-6, 10.0), "ppo.clip": (1e-3, 1.0),
     "ppo.discount": (0.0, 1.0), "ppo.gae_lambda": (0.0, 1.0), "ppo.entropy": (0.0, 10.0),
-    "ppo.mixed_precision": (False, True), "ppo.value_weight": (0.0, 1e3), "ppo.grad_norm_max": (1e-6, 1e6),
+    "ppo.value_weight": (0.0, 1e3), "ppo.grad_norm_max": (1e-6, 1e6),
     "env.physics_hz": (20, 20_000), "env.rate_loop_hz": (10, 20_000), "env.control_hz": (5, 1000),
     "env.episode_s": (0.2, 1e5), "env.wild_episode_s": (0.2, 1e5), "env.command_s": (0.2, 1e6),
     "env.ball.mass_kg": (1e-3, 1.0), "env.ball.radius_m": (5e-3, 0.5), "env.ball.drag_per_m": (0.0, 10.0),
@@ -52,7 +52,7 @@ def numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from numbers(value, f"{prefix}{field.name}.")
-        elif not isinstance(value, str):
+        elif not isinstance(value, str | bool):
             yield prefix + field.name, value
 
 

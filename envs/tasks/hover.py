@@ -7,14 +7,12 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
-from corvids.controllers.packing import map_leaves
-from corvids.controllers.rate_loop import Four
-from corvids.controllers.spatial import Quat, Scalar, Vec3, smaller
+from corvids.controllers.spatial import Scalar, Vec3, smaller
 from corvids.envs.features import rotation_matrix, turned
 from corvids.envs.randomization import Draws
+from corvids.envs.starts import hovering_near
 from corvids.envs.task import PolicyInputs, Score
-from corvids.envs.vehicle_dynamics import RigidBody
-from corvids.envs.world import AT_REST, World, WorldParams
+from corvids.envs.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
 MEMORY_S = 2.0
@@ -60,23 +58,10 @@ class Hover:
         self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor
     ) -> World:
         """Calm starts are near the place; bad ones tilt up to 70°, tumble and move."""
-        count = command.shape[1]
-        wild = severity.clamp(min=0.1)
-
-        def some(size: float) -> Vec3:
-            return Vec3(*(draws.uniform((-size, size), 3, count) * wild))
-
-        zero = torch.zeros_like(wild)
-        tilt = some(1.2)
-        body = RigidBody(
-            Vec3(*command[:3]) + some(1.0),
-            some(2.0),
-            Quat.from_roll_pitch_yaw(tilt.x, tilt.y, tilt.z),
-            some(3.0),
-        )
-        hover = zero + self._hover
-        state = map_leaves(lambda leaf: zero + leaf, AT_REST)
-        return state._replace(body=body, rotors=Four(*(hover,) * 4))
+        return hovering_near(
+            draws, command[:3], self._hover, severity.clamp(min=0.1),
+            pos_m=1.0, vel_mps=2.0, tilt_rad=1.2, rate_radps=3.0,
+        )  # fmt: skip
 
     def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
         """A command stands until the next one."""

@@ -7,14 +7,13 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
-from corvids.controllers.packing import map_leaves
-from corvids.controllers.rate_loop import Four
-from corvids.controllers.spatial import Quat, Scalar, Vec3, smaller
-from corvids.envs.features import GRAVITY_MPS2, fallen, rotation_matrix, turned
+from corvids.controllers.spatial import Scalar, Vec3, smaller
+from corvids.envs.ball import rise_m
+from corvids.envs.features import GRAVITY_MPS2, descent, fallen, rotation_matrix, turned
 from corvids.envs.randomization import Draws
+from corvids.envs.starts import hovering_near
 from corvids.envs.task import PolicyInputs, Score
-from corvids.envs.vehicle_dynamics import RigidBody
-from corvids.envs.world import AT_REST, Ball, World, WorldParams
+from corvids.envs.world import Ball, World, WorldParams
 from corvids.vehicle import Vehicle
 
 RISE_MIN_M = 0.3
@@ -40,10 +39,6 @@ class Episode(NamedTuple):
 
     since_hit_s: Scalar
     hits: Scalar
-    apex_error2_m2: Scalar
-    """Sum over hits."""
-    place_error2_m2: Scalar
-    """Sum over hits."""
 
 
 class Juggle:
@@ -54,7 +49,7 @@ class Juggle:
     MEMORY: ClassVar[int] = 4
     PATH: ClassVar[int] = 0
     WITH_BALL: ClassVar[bool] = True
-    EPISODE: ClassVar[Episode] = Episode(1.0, 0.0, 0.0, 0.0)
+    EPISODE: ClassVar[Episode] = Episode(1.0, 0.0)
     METRICS: ClassVar[tuple[str, ...]] = ("hits",)
 
     def __init__(self, vehicle: Vehicle) -> None:
@@ -82,35 +77,22 @@ class Juggle:
         """Hovering near the place; the ball let go above the racket, or thrown at it, well or badly."""
         count = command.shape[1]
         spread = draws.uniform((0.0, 1.0), count)
-
-        def some(size: float, scale: torch.Tensor | float = 1.0) -> Vec3:
-            return Vec3(*(draws.uniform((-size, size), 3, count) * scale))
-
-        zero = torch.zeros_like(spread)
-        state = map_leaves(lambda leaf: zero + leaf, AT_REST)
-        pos = Vec3(*command[:3]) + some(0.15, spread)
-        body = RigidBody(
-            pos,
-            some(0.3, spread),
-            Quat(*Quat.from_roll_pitch_yaw(*some(0.15, spread))),
-            some(0.5, spread),
+        state = hovering_near(
+            draws, command[:3], self._hover, spread, pos_m=0.15, vel_mps=0.3, tilt_rad=0.15, rate_radps=0.5
         )
+        pos = state.body.pos_w
         wild = severity.clamp(min=0.15)
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
         height = self._reach_m + draws.uniform((0.5, 1.3), count)
+        up = draws.uniform((-0.5, 1.0), count) * (1.0 - wild)
         ball = Ball(
             Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
-            Vec3(
-                speed * torch.cos(aim),
-                speed * torch.sin(aim),
-                draws.uniform((-0.5, 1.0), count) * (1.0 - wild),
-            ),
-            some(3.0, spread),
+            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), up),
+            Vec3(*(draws.uniform((-3.0, 3.0), 3, count) * spread)),
         )
-        hover = zero + self._hover
-        return state._replace(body=body, ball=ball, rotors=Four(*(hover,) * 4))
+        return state._replace(ball=ball)
 
     def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
         """A command stands until the next one."""
@@ -125,8 +107,7 @@ class Juggle:
         hit = impact.racket_count > 0.0
         vel = impact.vel_after_w
         up = torch.relu(vel.z)
-        drag = params.ball.drag_per_m + 1e-6  # so that the formula holds without drag, too: up²/2g
-        rise = torch.log1p(drag * up * up / GRAVITY_MPS2) / (2.0 * drag)
+        rise = rise_m(up, params.ball.drag_per_m)
         back_s = up * (2.0 / GRAVITY_MPS2)
         miss = Vec3(impact.pos_w.x + vel.x * back_s - place.x, impact.pos_w.y + vel.y * back_s - place.y, 0.0)
         off = body.pos_w - place
@@ -145,15 +126,12 @@ class Juggle:
         event = torch.where(counted, quality, torch.where(hit, -1.0, 0.0))
 
         ball_off = Vec3(ball.pos_w.x - place.x, ball.pos_w.y - place.y, 0.0).norm()
-        yaw = body.quat_wb.yaw()
-        spin = body.omega_b.norm2()
-        upright = body.quat_wb.body_z().z
         running = (
             1.0
             - 1.0 * smaller(off_m, 1.5)
             - 0.4 * smaller(ball_off, 1.5)
-            - 0.5 * torch.abs(yaw)
-            - 0.02 * spin
+            - 0.5 * torch.abs(body.quat_wb.yaw())
+            - 0.02 * body.omega_b.norm2()
         )
         above = ball.pos_w.z - body.pos_w.z - self._reach_m
         failed = (
@@ -161,21 +139,12 @@ class Juggle:
             | (above > 4.0)
             | (ball_off > 3.0)
             | (off_m > 2.0)
-            | (upright < 0.2)
+            | (body.quat_wb.body_z().z < 0.2)
             | (body.pos_w.z < HEIGHT_MIN_M)
         )
         reward = event + tick_s * running - torch.where(failed, 4.0, 0.0)
-        one = torch.where(counted, 1.0, 0.0)
-        return Score(
-            reward,
-            failed,
-            Episode(
-                torch.where(hit, tick_s, episode.since_hit_s + tick_s),
-                episode.hits + one,
-                episode.apex_error2_m2 + one * (rise - apex) * (rise - apex),
-                episode.place_error2_m2 + one * off_m * off_m,
-            ),
-        )
+        since_hit_s = torch.where(hit, tick_s, episode.since_hit_s + tick_s)
+        return Score(reward, failed, Episode(since_hit_s, episode.hits + torch.where(counted, 1.0, 0.0)))
 
     def remember(self, inputs: PolicyInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
         """Running means of the ball's apex error and of the vehicle's place error."""
@@ -193,10 +162,7 @@ class Juggle:
         ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, inputs.ball_age_s)
         face = torch.tensor((0.0, 0.0, self._reach_m), dtype=pos.dtype, device=pos.device)
         rel = ball - pos - face
-        up = ball_vel[:, 2:3]
-        landing_speed = (up.square() + 2.0 * GRAVITY_MPS2 * rel[:, 2:3].relu()).sqrt()
-        until_s = (up + landing_speed) / GRAVITY_MPS2
-        landing = rel[:, :2] + ball_vel[:, :2] * until_s
+        landing, landing_speed, until_s = descent(rel, ball_vel)
         outgoing = (2.0 * GRAVITY_MPS2 * apex).sqrt()
         off = (place - pos).clamp(-1.0, 1.0)
         return torch.cat(

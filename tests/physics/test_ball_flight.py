@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from physics_lab import DT_S, G, ball_energy_j, columns, rows, vec
 
-from corvids.envs.ball import Ball, BallParams, step_flight
+from corvids.envs.ball import Ball, BallParams, rise_m, step_flight
 from corvids.envs.nominal import BallConfig
 
 STILL = vec((0.0, 0.0, 0.0))
@@ -32,6 +32,17 @@ def test_free_fall_is_exact():
     ball = flown(Ball(vec((0.0, 0.0, 50.0)), vec((1.0, 2.0, 3.0)), STILL), parameters(drag_per_m=0.0), 1.0)
     assert rows(ball.pos_w)[0].tolist() == pytest.approx([1.0, 2.0, 53.0 - G / 2], abs=1e-11)
     assert rows(ball.vel_w)[0].tolist() == pytest.approx([1.0, 2.0, 3.0 - G], abs=1e-12)
+
+
+@pytest.mark.parametrize("drag", [0.0, 1e-5, 0.032, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_rise_is_that_of_the_flight_at_any_drag(drag: float, dtype: torch.dtype):
+    ball, params, highest = Ball(STILL, vec((0.0, 0.0, 4.0)), STILL), parameters(drag_per_m=drag), 0.0
+    while float(ball.vel_w.z) > 0.0:
+        ball = step_flight(ball, STILL, params, DT_S)
+        highest = max(highest, float(ball.pos_w.z))
+    rise = float(rise_m(torch.tensor(4.0, dtype=dtype), torch.tensor(drag, dtype=dtype)))
+    assert rise == pytest.approx(highest, abs=1e-4)
 
 
 @pytest.mark.parametrize("drag", [0.032, 0.30])

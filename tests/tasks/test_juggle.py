@@ -53,7 +53,7 @@ def scene(
 
 
 def score(state: World, since_hit_s: float = 0.7, ball: BallConfig | None = None) -> Score:
-    before = Episode(*(number(value) for value in (since_hit_s, 5.0, 0.0, 0.0)))
+    before = Episode(*(number(value) for value in (since_hit_s, 5.0)))
     return JUGGLE.score(state, params(ball), WANTED, before, TICK_S)
 
 
@@ -67,7 +67,7 @@ def reward(state: World, since_hit_s: float = 0.7) -> float:
 def test_a_perfect_hit_earns_every_part():
     result = score(scene(leaves_at=(0.0, 0.0, speed_for(APEX))))
     assert float(result.reward) == pytest.approx(PERFECT + TICK_S * 1.0, abs=1e-4)
-    assert [float(value) for value in result.episode] == pytest.approx([TICK_S, 6.0, 0.0, 0.0], abs=1e-6)
+    assert [float(value) for value in result.episode] == pytest.approx([TICK_S, 6.0], abs=1e-6)
     assert not result.failed.any()
 
 
@@ -85,20 +85,6 @@ def test_a_hit_that_is_too_high_and_lands_aside_earns_what_arithmetic_says():
     )  # fmt: skip
     running = 1.0 - 1.0 * 0.1
     assert float(result.reward) == pytest.approx(quality + TICK_S * running, abs=1e-4)
-    assert float(result.episode.apex_error2_m2) == pytest.approx(0.2**2, rel=1e-3)
-    assert float(result.episode.place_error2_m2) == pytest.approx(0.1**2, rel=1e-3)
-
-
-@pytest.mark.parametrize("drag", [0.0, 1e-5, 0.032, 0.3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_rise_is_the_closed_form_at_any_drag(drag: float, dtype: torch.dtype):
-    """A hit exactly at the commanded apex has no apex error, whatever the drag, zero included."""
-    state, config = scene(leaves_at=(0.0, 0.0, speed_for(APEX, drag))), BallConfig(drag_per_m=drag)
-    before = Episode(*(number(value) for value in (0.7, 0.0, 0.0, 0.0)))
-    arguments = map_leaves(lambda leaf: leaf.to(dtype), (state, params(config), WANTED, before))
-    result = JUGGLE.score(*arguments, TICK_S)
-    assert float(result.episode.hits) == 1.0
-    assert math.sqrt(float(result.episode.apex_error2_m2)) == pytest.approx(0.0, abs=1e-4)
 
 
 @pytest.mark.parametrize(("rise_m", "is_counted"), [(0.299, False), (0.301, True)])
@@ -170,7 +156,7 @@ def low_ball(above_racket_m: float) -> tuple[float, float, float]:
         (scene(ball=low_ball(4.1)), True),
         (scene(ball=(3.6, -0.5, 2.0)), True),
         (scene(pos=(0.5, -0.5, 3.6), ball=(0.5, -0.5, 4.0)), True),
-        (scene(pos=(0.5, -0.5, 0.24), ball=(0.5, -0.5, 2.0)), True),
+        (scene(pos=(0.5, -0.5, 0.14), ball=(0.5, -0.5, 2.0)), True),
         (scene(roll_pitch_yaw=(1.3, 0.0, 0.0)), False),
         (scene(roll_pitch_yaw=(1.4, 0.0, 0.0)), True),  # 80°
     ],
@@ -224,7 +210,9 @@ def test_an_episode_starts_with_the_ball_over_a_hovering_vehicle():
     assert 0.35 < float(aside_m.max()) <= 0.4
     assert 0.9 < float(speed.max()) <= 1.0
     assert 0.055 < float(aside_m[1500:].max()) <= 0.06
-    assert float((aside_m[:1500] < 0.2).float().mean()) == pytest.approx(0.25, abs=0.04)  # uniform over the disc
+    assert float((aside_m[:1500] < 0.2).float().mean()) == pytest.approx(
+        0.25, abs=0.04
+    )  # uniform over the disc
     assert torch.stack(tuple(start.body.pos_w - type(start.body.pos_w)(*wanted[:3]))).abs().max() <= 0.15
     lift = sum(4 * [float(start.rotors.r1[0]) ** 2 * AIR.max_thrust_n / 4])
     assert lift == pytest.approx(AIR.weight_n, rel=1e-5)
@@ -282,7 +270,7 @@ def test_the_observation_says_where_and_when_the_ball_comes_down():
         command=torch.cat((place, number(height)), dim=1),
     )  # fmt: skip
     seen = JUGGLE.observe(given, torch.zeros(1, 4).double(), torch.zeros(1, 12).double())[0]
-    until, landing = seen[24] / 2.0, seen[25:27] / 4.0
+    until, landing = seen[25] / 2.0, seen[26:28] / 4.0
     assert float(until) == pytest.approx(0.5)
     assert landing.tolist() == pytest.approx([0.1, 0.0])
-    assert float(seen[29]) == pytest.approx(0.0, abs=1e-6)  # it comes down as fast as it is to leave
+    assert float(seen[30]) == pytest.approx(0.0, abs=1e-6)  # it comes down as fast as it is to leave
