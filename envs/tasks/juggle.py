@@ -84,7 +84,7 @@ class Juggle:
         wild = severity.clamp(min=0.15)
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
-        speed = 1.0 * wild * draws.uniform((0.0, 1.0), count)
+        speed = 1.0 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         height = self._reach_m + draws.uniform((0.5, 1.3), count)
         up = draws.uniform((-0.5, 1.0), count) * (1.0 - wild)
         ball = Ball(
@@ -123,17 +123,27 @@ class Juggle:
             + 0.3 * torch.exp(-(off_m * off_m) * 40.0)
             - 0.2 * impact.offset_m / params.racket.radius_m
         )
-        event = torch.where(counted, quality, torch.where(hit, -1.0, 0.0))
+        # A touch that only keeps the ball up is worth nothing; touching again at once is dribbling.
+        dribbled = hit & (episode.since_hit_s < INTERVAL_MIN_S)
+        event = torch.where(counted, quality, torch.where(dribbled, -1.0, 0.0))
 
+        over = ball.pos_w - body.pos_w
+        above = over.z - self._reach_m
+        until_s = (
+            ball.vel_w.z + torch.sqrt(ball.vel_w.z * ball.vel_w.z + 2.0 * GRAVITY_MPS2 * torch.relu(above))
+        ) * (1.0 / GRAVITY_MPS2)
+        closing = ball.vel_w - body.vel_w
+        passing = Vec3(over.x + closing.x * until_s, over.y + closing.y * until_s, 0.0)
+        approach_m = torch.where(ball.vel_w.z < 0.0, smaller(passing.norm(), 1.0), 0.0)
         ball_off = Vec3(ball.pos_w.x - place.x, ball.pos_w.y - place.y, 0.0).norm()
         running = (
             1.0
             - 1.0 * smaller(off_m, 1.5)
             - 0.4 * smaller(ball_off, 1.5)
+            - 2.0 * approach_m
             - 0.5 * torch.abs(body.quat_wb.yaw())
             - 0.02 * body.omega_b.norm2()
         )
-        above = ball.pos_w.z - body.pos_w.z - self._reach_m
         failed = (
             (above < -0.3)
             | (above > 4.0)
@@ -142,7 +152,9 @@ class Juggle:
             | (body.quat_wb.body_z().z < 0.2)
             | (body.pos_w.z < HEIGHT_MIN_M)
         )
-        reward = event + tick_s * running - torch.where(failed, 4.0, 0.0)
+        # The nearer the ball was lost, the better: else nothing is learned from balls that are never reached.
+        loss = 3.0 + 6.0 * smaller(Vec3(over.x, over.y, 0.0).norm(), 0.6)
+        reward = event + tick_s * running - torch.where(failed, loss, 0.0)
         since_hit_s = torch.where(hit, tick_s, episode.since_hit_s + tick_s)
         return Score(reward, failed, Episode(since_hit_s, episode.hits + torch.where(counted, 1.0, 0.0)))
 
@@ -176,6 +188,7 @@ class Juggle:
                 ball_vel * 0.3,
                 until_s * 2.0,
                 landing * 4.0,
+                (landing - inputs.vel_w[:, :2] * until_s) * 4.0,
                 (landing - off[:, :2]) * 2.0,
                 (landing_speed - outgoing) * 0.5,
                 outgoing * 0.3,
