@@ -293,7 +293,8 @@ def test_the_observation_says_where_and_when_the_ball_comes_down():
         command=torch.cat((place, number(height)), dim=1),
     )  # fmt: skip
     seen = JUGGLE.observe(given, torch.zeros(1, 4).double(), torch.zeros(1, 12).double())[0]
-    until, landing = seen[25] / 2.0, seen[26:28] / 4.0
+    until, landing, coasting = seen[25] / 2.0, seen[26:28] / 4.0, seen[28:30] / 4.0
     assert float(until) == pytest.approx(0.5)
     assert landing.tolist() == pytest.approx([0.1, 0.0])
-    assert float(seen[30]) == pytest.approx(0.0, abs=1e-6)  # it comes down as fast as it is to leave
+    assert coasting.tolist() == pytest.approx([0.1, 0.0])  # the vehicle stands still
+    assert float(seen[32]) == pytest.approx(0.0, abs=1e-6)  # it comes down as fast as it is to leave
