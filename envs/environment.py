@@ -56,7 +56,7 @@ class EnvConfig:
     """Decisions of the policy per second."""
     episode_s: float = 20.0
     """Time limit of an episode (not a failure)."""
-    wild_episode_s: float = 4.0
+    wild_episode_s: float = 2.5
     """The same where episodes start badly: longer ones would hardly be about the start."""
     command_s: tuple[float, float] = (3.0, 8.0)
     """Interval between changes of the command."""

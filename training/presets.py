@@ -21,7 +21,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             iterations=260,
         ),
-        "full": dataclasses.replace(_JUGGLE, iterations=2500),
+        "full": dataclasses.replace(_JUGGLE, iterations=3000),
     },
     "hover": {
         "quick": TrainConfig(env=EnvConfig(task="hover", vehicle="x500", episode_s=10.0), iterations=200),

@@ -123,9 +123,12 @@ class Juggle:
             + 0.3 * torch.exp(-(off_m * off_m) * 40.0)
             - 0.2 * impact.offset_m / params.racket.radius_m
         )
-        # A touch that only keeps the ball up is worth nothing; touching again at once is dribbling.
+        # A touch that only keeps the ball up is worth little; touching again at once is dribbling.
         dribbled = hit & (episode.since_hit_s < INTERVAL_MIN_S)
-        event = torch.where(counted, quality, torch.where(dribbled, -1.0, 0.0))
+        kept_up = smaller(rise, RISE_MIN_M) - 0.3 * smaller(missed_m, 4.0)
+        event = torch.where(hit, kept_up, 0.0) + torch.where(
+            counted, quality, torch.where(dribbled, -1.0, 0.0)
+        )
 
         over = ball.pos_w - body.pos_w
         above = over.z - self._reach_m
@@ -140,16 +143,16 @@ class Juggle:
             1.0
             - 1.0 * smaller(off_m, 1.5)
             - 0.4 * smaller(ball_off, 1.5)
-            - 2.0 * approach_m
+            - 4.0 * approach_m
             - 0.5 * torch.abs(body.quat_wb.yaw())
-            - 0.02 * body.omega_b.norm2()
+            - 0.008 * body.omega_b.norm2()
         )
         failed = (
             (above < -0.3)
             | (above > 4.0)
-            | (ball_off > 3.0)
-            | (off_m > 2.0)
-            | (body.quat_wb.body_z().z < 0.2)
+            | (ball_off > 5.0)
+            | (off_m > 4.0)
+            | (body.quat_wb.body_z().z < 0.0)
             | (body.pos_w.z < HEIGHT_MIN_M)
         )
         # The nearer the ball was lost, the better: else nothing is learned from balls that are never reached.

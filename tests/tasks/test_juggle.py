@@ -21,8 +21,8 @@ REACH_M = 0.055 + 0.04
 """Height of a ball's centre over the vehicle when it lies on the racket of `air`."""
 PLACE, APEX = (0.5, -0.5, 1.5), 0.8
 WANTED = command(*PLACE, APEX)
-PERFECT = 0.4 + 0.6 + 0.4 + 0.5 + 0.3 + 0.3
-"""A counted hit; its apex (near and far), where it comes down (near and far), and where the vehicle is."""
+PERFECT = 0.3 + 0.4 + 0.6 + 0.4 + 0.5 + 0.3 + 0.3
+"""Kept up, and counted; its apex (near and far), where it comes down (near and far), and where the vehicle is."""
 DRAG = BallConfig().drag_per_m
 
 
@@ -79,7 +79,7 @@ def test_a_hit_that_is_too_high_and_lands_aside_earns_what_arithmetic_says():
     result = score(scene(leaves_at=(0.2, 0.0, up), pos=north, offset_m=0.03))
     missed_m = math.hypot(0.03 + 0.2 * 2 * up / GRAVITY_MPS2, 0.1)
     quality = (
-        0.4 + 0.6 * math.exp(-0.0625 * 60) + 0.4 * 0.75
+        0.3 - 0.3 * missed_m + 0.4 + 0.6 * math.exp(-0.0625 * 60) + 0.4 * 0.75
         + 0.5 * math.exp(-(missed_m**2) * 40) + 0.3 * (1 - missed_m)
         + 0.3 * math.exp(-0.01 * 40) - 0.2 * 0.03 / 0.05
     )  # fmt: skip
@@ -95,15 +95,18 @@ def test_a_hit_counts_from_a_rise_of_thirty_centimetres(rise_m: float, is_counte
 
 def test_dribbling_costs_a_point_each_time():
     dribble = score(scene(leaves_at=(0.0, 0.0, speed_for(APEX))), since_hit_s=0.28)
-    assert float(dribble.reward) == pytest.approx(-1.0 + TICK_S, abs=1e-4)
+    assert float(dribble.reward) == pytest.approx(0.3 - 1.0 + TICK_S, abs=1e-4)
     assert float(dribble.episode.hits) == 5.0
     assert float(dribble.episode.since_hit_s) == pytest.approx(TICK_S)  # the interval starts anew
 
 
-def test_a_touch_that_only_keeps_the_ball_up_is_worth_nothing():
-    low = score(scene(leaves_at=(0.0, 0.0, 1.0)))  # rises 5 cm
-    assert float(low.reward) == pytest.approx(TICK_S, abs=1e-4)
+def test_a_touch_that_only_keeps_the_ball_up_is_worth_little_and_less_where_it_flies_away():
+    low = score(scene(leaves_at=(0.0, 0.0, speed_for(0.05))))
+    assert float(low.reward) == pytest.approx(0.05 + TICK_S, abs=1e-4)
     assert float(low.episode.hits) == 5.0
+    back_s = 2.0 * speed_for(0.05) / GRAVITY_MPS2
+    away = score(scene(leaves_at=(2.0, 0.0, speed_for(0.05))))
+    assert float(away.reward) == pytest.approx(0.05 - 0.3 * 2.0 * back_s + TICK_S, abs=1e-4)
 
 
 @pytest.mark.parametrize("after_mps", [1.5, 0.0, -1.0])
@@ -111,7 +114,8 @@ def test_ducking_does_not_count_however_far_the_racket_falls_below_the_ball(afte
     """The vehicle drops away at 3 m/s, so the ball is soon far above the racket; but above the point of impact it
     rises 11 cm (1.5 m/s), or not at all."""
     ducked = score(scene(ball=(0.5, -0.5, 2.9), leaves_at=(0.0, 0.0, after_mps), vel=(0.0, 0.0, -3.0)))
-    assert float(ducked.reward) == pytest.approx(TICK_S, abs=1e-4)
+    rise = max(after_mps, 0.0) ** 2 / (2 * GRAVITY_MPS2)
+    assert float(ducked.reward) == pytest.approx(rise + TICK_S, abs=1e-3)
     assert float(ducked.episode.hits) == 5.0
 
 
@@ -142,7 +146,7 @@ def test_missing_the_coming_ball_costs_by_how_far_it_will_pass():
     falling = state._replace(ball=state.ball._replace(vel_w=vec(0.4, 0.0, -fall)))
     rising = state._replace(ball=state.ball._replace(vel_w=vec(0.4, 0.0, fall)))
     assert reward(rising) == pytest.approx(TICK_S, abs=1e-6)
-    assert reward(falling) == pytest.approx(TICK_S - 2.0 * 0.5 * until_s * TICK_S, abs=1e-6)
+    assert reward(falling) == pytest.approx(TICK_S - 4.0 * 0.5 * until_s * TICK_S, abs=1e-6)
 
 
 def test_a_ball_lost_nearby_costs_less_than_one_lost_far_away():
@@ -159,7 +163,7 @@ def test_turning_away_costs():
 
 
 def test_spinning_and_straying_cost():
-    assert reward(scene(omega=(1.0, -2.0, 0.5))) - reward(scene()) == pytest.approx(-0.02 * 5.25 * TICK_S)
+    assert reward(scene(omega=(1.0, -2.0, 0.5))) - reward(scene()) == pytest.approx(-0.008 * 5.25 * TICK_S)
     away = scene(ball=(0.8, -0.1, 2.0))  # momentarily at its highest; the ball is 0.5 m from over the place
     assert reward(away) - reward(scene()) == pytest.approx(-0.4 * 0.5 * TICK_S, abs=1e-6)
     strayed = scene(pos=(0.5, -0.5, 1.9), ball=(0.5, -0.5, 2.5))
@@ -177,11 +181,11 @@ def low_ball(above_racket_m: float) -> tuple[float, float, float]:
         (scene(ball=low_ball(-0.31)), True),
         (scene(ball=low_ball(3.9)), False),
         (scene(ball=low_ball(4.1)), True),
-        (scene(ball=(3.6, -0.5, 2.0)), True),
-        (scene(pos=(0.5, -0.5, 3.6), ball=(0.5, -0.5, 4.0)), True),
+        (scene(ball=(5.6, -0.5, 2.0)), True),
+        (scene(pos=(0.5, -0.5, 5.6), ball=(0.5, -0.5, 6.0)), True),
         (scene(pos=(0.5, -0.5, 0.14), ball=(0.5, -0.5, 2.0)), True),
-        (scene(roll_pitch_yaw=(1.3, 0.0, 0.0)), False),
-        (scene(roll_pitch_yaw=(1.4, 0.0, 0.0)), True),  # 80°
+        (scene(roll_pitch_yaw=(1.5, 0.0, 0.0)), False),
+        (scene(roll_pitch_yaw=(1.6, 0.0, 0.0)), True),  # 92°
     ],
 )
 def test_an_episode_ends_when_the_ball_is_lost_or_the_vehicle_is(state: World, is_over: bool):
