@@ -17,11 +17,11 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
         "quick": dataclasses.replace(
             _JUGGLE,
             env=dataclasses.replace(
-                _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_share=0.1), episode_s=15.0
+                _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_share=0.0), episode_s=15.0
             ),
-            iterations=260,
+            iterations=230,
         ),
-        "full": dataclasses.replace(_JUGGLE, iterations=3000),
+        "full": dataclasses.replace(_JUGGLE, iterations=2426),
     },
     "hover": {
         "quick": TrainConfig(env=EnvConfig(task="hover", vehicle="x500", episode_s=10.0), iterations=200),
