@@ -43,7 +43,7 @@ $(INSTALLED): pyproject.toml constraints/cpu.txt
 	@command -v g++ >/dev/null || echo "warning: no g++, so the simulator will not compile and runs several times slower" >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation --editable '.[train,sim,dev]'
+	$(PIP) --no-build-isolation --editable '.[train,sim,calibrate,dev]'
 	@touch $@
 
 clean:  ## remove the environment and what tools left behind
