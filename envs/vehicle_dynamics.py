@@ -105,6 +105,23 @@ def step_body(
 ) -> tuple[RigidBody, Vec3]:
     """Advance the body by one step; returns it and the mean specific force [m/s², world] (what an accelerometer feels).
 
+    Flight as in :func:`fly_free`, and a ground that carries.
+    """
+    free, force = fly_free(body, last_force_w, rotors, wind_w, params, dt_s)
+    return on_ground(body, free, force, params)
+
+
+def fly_free(
+    body: RigidBody,
+    last_force_w: Vec3,
+    rotors: RotorForces,
+    wind_w: Vec3,
+    params: VehicleParams,
+    dt_s: float,
+    pull_w: Vec3 | None = None,
+) -> tuple[RigidBody, Vec3]:
+    """As :func:`step_body`, above no ground. ``pull_w`` is a force from outside [N], its torque part of ``rotors``'.
+
     Euler's equations with the gyroscopic torque of the rotors, by the midpoint rule; then translation with thrust and
     drag taken at the middle attitude and velocity. ``last_force_w``, the specific force of the step before, predicts
     that velocity.
@@ -120,10 +137,12 @@ def step_body(
     drag_b = _drag_n(axes.unrotate(vel_half - wind_w), params)
     force_b = Vec3(drag_b.x, drag_b.y, drag_b.z + rotors.thrust_n)
     force = axes.rotate(force_b * (1.0 / params.mass_kg))
+    if pull_w is not None:
+        force = force + pull_w * (1.0 / params.mass_kg)
     accel = _with_gravity(force)
     pos = body.pos_w + body.vel_w * dt_s + accel * (half * dt_s)
     vel = body.vel_w + accel * dt_s
-    return _on_ground(body, RigidBody(pos, vel, quat, omega), force, params)
+    return RigidBody(pos, vel, quat, omega), force
 
 
 def gyroscopic_torque(omega_b: Vec3, spin_momentum: Scalar) -> Vec3:
@@ -154,7 +173,7 @@ def _with_gravity(specific_force: Vec3) -> Vec3:
     return Vec3(specific_force.x, specific_force.y, specific_force.z - GRAVITY_MPS2)
 
 
-def _on_ground(
+def on_ground(
     before: RigidBody, after: RigidBody, force_w: Vec3, params: VehicleParams
 ) -> tuple[RigidBody, Vec3]:
     """Landing gear that neither bounces, slides nor tips: below its clearance a vehicle that moves down stops.

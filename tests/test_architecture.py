@@ -29,7 +29,7 @@ def rule(corvids: str, packages: str) -> Rule:
     return Rule(frozenset(corvids.split()), frozenset(packages.split()))
 
 
-SHARED = frozenset({"corvids.errors", "corvids.quantities", "corvids.vehicle"})
+SHARED = frozenset({"corvids.errors", "corvids.quantities", "corvids.team", "corvids.vehicle"})
 """Every folder may import these: they need nothing but the standard library."""
 RULES = {
     "controllers": rule("corvids.controllers", "numpy torch"),
@@ -43,7 +43,7 @@ RULES = {
         "corvids.calibration corvids.envs corvids.controllers", "numpy torch scipy pyulog rosbags"
     ),
     "ros_ws": rule("corvids.deploy", "numpy rclpy px4_msgs launch launch_ros ament_index_python setuptools"),
-    "src/corvids": rule("corvids.vehicle_checks", "tomli tyro"),
+    "src/corvids": rule("corvids.team_checks corvids.vehicle_checks", "tomli tyro"),
 }
 FOLDERS = [folder for folder in RULES if (ROOT / folder).is_dir()]
 

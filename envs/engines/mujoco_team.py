@@ -1,0 +1,185 @@
+"""A team and its load in MuJoCo, for holding the native cables against an independent engine.
+
+MuJoCo integrates the rigid bodies and pulls the cables, each a spatial tendon between two sites. As ``"spring"`` it
+has MuJoCo's tendon stiffness beyond its length and the damping of :class:`~corvids.envs.cables.CableParams` while it is
+taut; as ``"limit"`` it does not stretch at all: MuJoCo's constraint solver keeps it within its length. Rotors follow
+the law of :mod:`corvids.envs.vehicle_dynamics` by an implementation of their own, in numpy, with their own short step.
+"""
+
+# pyright: reportAttributeAccessIssue=false
+# (MuJoCo has no type stubs.)
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from corvids.controllers.packing import map_leaves
+from corvids.controllers.spatial import Quat, Vec3
+from corvids.envs.team_world import TeamParams
+from corvids.errors import CorvidsError
+from corvids.vehicle import GRAVITY_MPS2
+
+Array = NDArray[np.float64]
+TICK_S = 0.002
+"""Motor commands are held for so long [s]."""
+RIGID = (0.9999, 0.9999, 0.001, 0.5, 2.0)
+"""MuJoCo's ``solimp`` of a limit that follows its reference."""
+
+
+class MujocoTeam:
+    """One world of a team, stepped tick by tick under motor commands.
+
+    ``params`` have leaves of shape ``(1, drones)`` and ``(1, 1)`` as :func:`corvids.envs.team_nominal.team_params`
+    gives them, made for a step of ``TICK_S``; every tick is ``steps_per_tick`` steps of MuJoCo's RK4.
+    """
+
+    def __init__(
+        self, params: TeamParams, *, cables: Literal["spring", "limit"] = "spring", steps_per_tick: int = 20
+    ) -> None:
+        if steps_per_tick < 1:
+            raise CorvidsError(f"steps_per_tick = {steps_per_tick} must be 1 or more")
+        self._steps = steps_per_tick
+        self._params = map_leaves(lambda leaf: leaf[0].numpy().astype(np.float64), params)
+        self.drones = len(self._params.drones.wind_w.x)
+        self._model = _build(self._params, cables, TICK_S / steps_per_tick)
+        self._cables = cables
+        self._data = mujoco.MjData(self._model)
+        self.tension_n = np.zeros(self.drones)
+        """Mean tension of every cable in the last tick [N]."""
+        self._rotors = np.zeros((self.drones, 4))
+        self._qpos = self._data.qpos.reshape(-1, 7)
+        self._qvel = self._data.qvel.reshape(-1, 6)
+        self._applied = self._data.qfrc_applied.reshape(-1, 6)
+
+    def reset(self, pos_w: Array, quat_wb: Array, vel_w: Array, omega_b: Array, rotors: Array) -> None:
+        """Put bodies, the drones' first and the load's last (drones + 1, ·), and rotors (drones, 4) into a state."""
+        self._qpos[:, :3], self._qpos[:, 3:] = pos_w, quat_wb
+        self._qvel[:, :3], self._qvel[:, 3:] = vel_w, omega_b
+        self._rotors = np.array(rotors, dtype=np.float64)
+        mujoco.mj_forward(self._model, self._data)
+
+    def step(self, command: Array) -> None:
+        """One tick under motor commands 0..1 (drones, 4)."""
+        total = np.zeros(self.drones)
+        for _ in range(self._steps):
+            self._apply(command)
+            if self._cables == "spring":
+                self._damp()
+            mujoco.mj_step(self._model, self._data)
+            total += self._tension()
+        self.tension_n = total / self._steps
+
+    @property
+    def pos_w(self) -> Array:
+        """Positions of drones and load [m], (drones + 1, 3)."""
+        return self._qpos[:, :3].copy()
+
+    @property
+    def quat_wb(self) -> Array:
+        """Attitudes of drones and load, (drones + 1, 4)."""
+        return self._qpos[:, 3:].copy()
+
+    def _tension(self) -> Array:
+        """Tension of every cable in the step just made [N]."""
+        if self._cables == "limit":
+            data, tension = self._data, np.zeros(self.drones)
+            rows = np.flatnonzero(data.efc_type == mujoco.mjtConstraint.mjCNSTR_LIMIT_TENDON)
+            tension[data.efc_id[rows]] = data.efc_force[rows]
+            return tension
+        cable = self._params.drones.cable
+        stretch = self._data.ten_length - cable.length_m
+        spring = cable.stiffness_npm * np.maximum(stretch, 0.0) * cable.attached
+        return spring + self._model.tendon_damping * self._data.ten_velocity
+
+    def _damp(self) -> None:
+        """Give a cable its damping while it is taut, unless that made it push."""
+        cable = self._params.drones.cable
+        stretch = self._data.ten_length - cable.length_m
+        pull = cable.stiffness_npm * stretch + cable.damping_nspm * self._data.ten_velocity
+        taut = (stretch > 0.0) & (pull > 0.0) & (cable.attached > 0.0)
+        self._model.tendon_damping[:] = np.where(taut, cable.damping_nspm, 0.0)
+
+    def _apply(self, command: Array) -> None:
+        """Forces of rotors and air for the coming step."""
+        params, dt_s = self._params.drones.vehicle, TICK_S / self._steps
+        curve, lag = params.command_curve[:, None], params.lag_curve[:, None]
+        fraction = command * (curve * command + 1.0 - curve)
+        target = np.maximum(fraction + (np.sqrt(fraction) - fraction) * lag, params.idle[:, None])
+        # exp(-TICK/τ) to the power of 1/steps is the lag's part of one short step.
+        part = np.where(target > self._rotors, params.rise_fraction[:, None], params.fall_fraction[:, None])
+        new = self._rotors + (target - self._rotors) * (1.0 - (1.0 - part) ** (1.0 / self._steps))
+        middle = 0.5 * (self._rotors + new)
+        thrust = np.stack(params.thrust_max_n, axis=1) * middle * (lag * middle + 1.0 - lag)
+        x, y, spin = (
+            np.stack(column, axis=1) for column in (params.rotor_x_b_m, params.rotor_y_b_m, params.spin)
+        )
+        momentum = params.rotor_inertia_kgm2 * params.rotor_speed_max_radps
+        change = momentum * np.sum(spin * (new - self._rotors), axis=1) / dt_s
+        gyro = momentum * np.sum(spin * middle, axis=1)
+        self._rotors = new
+
+        omega = Vec3(*self._qvel[:, 3:].T)
+        axes = Quat(*self._qpos[:, 3:].T).turned(omega * (0.5 * dt_s)).matrix()
+        winds = zip(self._params.drones.wind_w, self._params.load.wind_w, strict=True)
+        wind = Vec3(*(np.concatenate(pair) for pair in winds))
+        air = axes.unrotate(Vec3(*self._qvel[:, :3].T) - wind)
+        load = self._params.load
+        drag = [
+            -v * (np.append(linear, 0.0) + np.append(quadratic, of_load) * np.abs(v))
+            for v, linear, quadratic, of_load in zip(
+                air,
+                params.linear_drag_nspm,
+                params.quadratic_drag_ns2pm2,
+                load.quadratic_drag_ns2pm2,
+                strict=True,
+            )
+        ]
+        drag[2][:-1] += thrust.sum(axis=1)
+        self._applied[:, :3] = np.column_stack(axes.rotate(Vec3(*drag)))
+        damping = params.angular_drag_nmsprad
+        turn_x, turn_y, turn_z = self._qvel[:-1, 3:].T
+        self._applied[:-1, 3:] = np.column_stack(
+            (
+                np.sum(thrust * y, axis=1) - gyro * turn_y - damping.x * turn_x,
+                -np.sum(thrust * x, axis=1) + gyro * turn_x - damping.y * turn_y,
+                -params.torque_per_thrust_m * np.sum(thrust * spin, axis=1) - change - damping.z * turn_z,
+            )
+        )
+        self._applied[-1, 3:] = -self._qvel[-1, 3:] * load.angular_drag_nmsprad
+
+
+def _build(params: Any, cables: str, timestep_s: float) -> mujoco.MjModel:
+    """Free bodies, one for each drone and the load last, and a tendon for each cable."""
+    spec = mujoco.MjSpec()
+    spec.option.timestep = timestep_s
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_RK4
+    spec.option.gravity = (0.0, 0.0, -GRAVITY_MPS2)
+    vehicle, cable, load = params.drones.vehicle, params.drones.cable, params.load
+    drones = len(vehicle.mass_kg)
+    for i in range(drones):
+        body = _add_body(spec, f"drone{i}", vehicle.mass_kg[i], [j[i] for j in vehicle.inertia_kgm2])
+        body.add_site(name=f"above{i}", pos=[p[i] for p in cable.drone_point_b])
+    body = _add_body(spec, "load", load.mass_kg[0], [j[0] for j in load.inertia_kgm2])
+    for i in range(drones):
+        body.add_site(name=f"below{i}", pos=[p[i] for p in cable.load_point_b])
+        tendon = spec.add_tendon(name=f"cable{i}")
+        tendon.wrap_site(f"above{i}")
+        tendon.wrap_site(f"below{i}")
+        if cables == "limit":
+            tendon.limited, tendon.range = int(cable.attached[i] > 0.0), (0.0, cable.length_m[i])
+            tendon.solref_limit, tendon.solimp_limit = (4.0 * timestep_s, 1.0), RIGID
+        else:
+            tendon.springlength = (0.0, cable.length_m[i])  # slack between these two
+            tendon.stiffness[0] = cable.stiffness_npm[i] * cable.attached[i]
+    return spec.compile()
+
+
+def _add_body(spec: mujoco.MjSpec, name: str, mass_kg: float, inertia_kgm2: list[float]) -> Any:
+    body = spec.worldbody.add_body(name=name)
+    body.add_freejoint()
+    body.explicitinertial = True
+    body.mass, body.inertia = mass_kg, inertia_kgm2
+    return body

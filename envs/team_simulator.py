@@ -1,0 +1,193 @@
+"""Thousands of worlds with a team and its load each, stepped together.
+
+States are packed tensors of shape ``(leaves, drones, worlds)``, worlds innermost, so that kernels run along worlds: the
+drones' motion, what drives them, and the load's (with one column in place of the drones). A physics step is three
+compiled kernels: what each drone does alone, flattened over drones and worlds; the cables and the load, with a world's
+drones spelled out side by side; and the drones' correction (see :mod:`corvids.envs.team_world`). Rows are padded:
+only the first ``worlds`` of :attr:`TeamSimulator.rows` mean anything.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+
+from corvids.controllers.packing import leaves, map_leaves, pack, unpack
+from corvids.controllers.rate_loop import RateCommand, gains_of
+from corvids.controllers.spatial import Vec3
+from corvids.envs.cables import SWEEPS
+from corvids.envs.compiling import compiled, padded
+from corvids.envs.team_nominal import team_params
+from corvids.envs.team_world import (
+    DRIVE_AT_REST,
+    LOAD_AT_REST,
+    MOTION_AT_REST,
+    NO_PULLS,
+    TeamParams,
+    TeamWorld,
+    control,
+    fly_drones,
+    haul_each,
+    settle,
+)
+from corvids.errors import CorvidsError
+from corvids.team import Team
+
+Tree = TypeVar("Tree")
+
+
+class TeamSimulator:
+    """Worlds with one ``team`` each, advanced by control steps under a rate loop of ``physics_hz``.
+
+    :attr:`drone_params` and :attr:`load_params` begin as the team file has them; randomization writes them, and so do
+    events: a cable is cut by ``attached``, a rotor lost by its ``thrust_max_n``.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        worlds: int,
+        *,
+        physics_hz: int = 500,
+        control_hz: int = 100,
+        sweeps: int = SWEEPS,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        compile_kernels: bool = True,
+    ) -> None:
+        if physics_hz % control_hz:
+            raise CorvidsError(
+                f"physics rate {physics_hz} Hz: must be a multiple of the control rate ({control_hz} Hz)"
+            )
+        self.worlds, self.drones = worlds, len(team.members)
+        self.rows = padded(worlds)
+        self.device, self.dtype = torch.device(device), dtype
+        self.dt_s = 1.0 / physics_hz
+        self.substeps = physics_hz // control_hz
+        nominal = team_params(team, self.dt_s)
+        # Templates say the order of leaves; any leaf will do.
+        self._templates = map_leaves(lambda leaf: 0.0, nominal)
+
+        self.motion = self._filled(MOTION_AT_REST, self.drones)
+        """Packed :class:`~corvids.envs.team_world.Motion` of every drone."""
+        self.drive = self._filled(DRIVE_AT_REST, self.drones)
+        """Packed :class:`~corvids.envs.team_world.Drive` of every drone."""
+        self.load = self._filled(LOAD_AT_REST, 1)
+        """Packed :class:`~corvids.envs.load.Load`."""
+        self.drone_params = self._filled(nominal.drones, self.drones)
+        """Packed :class:`~corvids.envs.team_world.DroneParams`."""
+        self.load_params = self._filled(nominal.load, 1)
+        """Packed :class:`~corvids.envs.load.LoadParams`."""
+        self.command = torch.zeros((4, self.drones, self.rows), device=self.device, dtype=dtype)
+        """CTBR command in force of every drone: thrust [N] and body rates [rad/s]."""
+        gains = [gains_of(member.vehicle, self.dt_s) for member in team.members]
+        self._gains_tree = gains[0]
+        columns = [torch.stack(column) for column in zip(*(leaves(one) for one in gains), strict=True)]
+        self._gains = torch.stack(columns)[:, :, None].to(self.device, dtype)
+        self._indices = [
+            torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
+        ]
+        self._fly = compiled(self._make_fly(), compile_kernels)
+        self._haul = compiled(self._make_haul(sweeps), compile_kernels)
+        self._settle = compiled(self._make_settle(), compile_kernels)
+
+    @property
+    def world(self) -> TeamWorld:
+        """The state as a tree of views of shape ``(rows, drones)``, the load's ``(rows, 1)``."""
+        return TeamWorld(
+            _views(self.motion, MOTION_AT_REST),
+            _views(self.drive, DRIVE_AT_REST),
+            _views(self.load, LOAD_AT_REST),
+        )
+
+    @property
+    def truth(self) -> TeamParams:
+        """The parameters as a tree of views of shape ``(rows, drones)``, the load's ``(rows, 1)``."""
+        drones, load = self._templates
+        return TeamParams(_views(self.drone_params, drones), _views(self.load_params, load))
+
+    def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
+        """One control step: ``command`` (4, drones, rows) comes into force ``delay_steps`` (drones, rows) late."""
+        for index in self._indices:
+            free, self.drive = self._fly(
+                self.motion,
+                self.drive,
+                self.drone_params,
+                self._gains,
+                self.command,
+                command,
+                delay_steps,
+                index,
+            )
+            self.load, pulls = self._haul(self.motion, free, self.load, self.drone_params, self.load_params)
+            self.motion = self._settle(self.motion, free, pulls, self.drone_params)
+        self.command.copy_(command)
+
+    def _filled(self, tree: Any, columns: int) -> torch.Tensor:
+        """The tree in every world: its leaves are numbers, or have shape ``(1, columns)``."""
+
+        def fill(leaf: Any) -> torch.Tensor:
+            column = torch.as_tensor(leaf, dtype=torch.float64).reshape(-1, 1)
+            return column.to(self.device, self.dtype).expand(columns, self.rows)
+
+        return pack(map_leaves(fill, tree))
+
+    def _make_fly(self):
+        drones, gains_tree, dt_s = self._templates.drones, self._gains_tree, self.dt_s
+
+        def fly(motion, drive, params, gains, old, new, delay_steps, index):
+            is_new = delay_steps <= index
+            thrust, *rates = (
+                torch.where(is_new, n, o) for n, o in zip(new.unbind(0), old.unbind(0), strict=True)
+            )
+            moving = unpack(motion, MOTION_AT_REST)
+            driven = control(
+                moving,
+                unpack(drive, DRIVE_AT_REST),
+                RateCommand(thrust, Vec3(*rates)),
+                unpack(gains, gains_tree),
+                dt_s,
+            )
+            free, driven = fly_drones(moving, driven, unpack(params, drones), dt_s)
+            return torch.stack(list(leaves(free))), torch.stack(list(leaves(driven)))
+
+        return fly
+
+    def _make_haul(self, sweeps: int):
+        templates, count, dt_s = self._templates, self.drones, self.dt_s
+
+        def haul(before, free, load, drone_params, load_params):
+            carried, pulls = haul_each(
+                [unpack(before[:, i], MOTION_AT_REST) for i in range(count)],
+                [unpack(free[:, i], MOTION_AT_REST) for i in range(count)],
+                unpack(load[:, 0], LOAD_AT_REST),
+                [unpack(drone_params[:, i], templates.drones) for i in range(count)],
+                unpack(load_params[:, 0], templates.load),
+                dt_s,
+                sweeps,
+            )
+            columns = [leaf for column in zip(*map(leaves, pulls), strict=True) for leaf in column]
+            packed = torch.stack(columns).unflatten(0, (-1, count))
+            return torch.stack(list(leaves(carried)))[:, None], packed
+
+        return haul
+
+    def _make_settle(self):
+        drones, dt_s = self._templates.drones, self.dt_s
+
+        def settled(before, free, pulls, params):
+            motion = settle(
+                unpack(before, MOTION_AT_REST),
+                unpack(free, MOTION_AT_REST),
+                unpack(pulls, NO_PULLS),
+                unpack(params, drones).vehicle,
+                dt_s,
+            )
+            return torch.stack(list(leaves(motion)))
+
+        return settled
+
+
+def _views(packed: torch.Tensor, template: Tree) -> Tree:
+    return unpack(packed.transpose(1, 2), template)
