@@ -138,6 +138,9 @@ def test_a_round_counts_whole_chunks_and_waits_for_each():
     assert sample.steps == calls.count("advance") == 7 * calls.count("finish")
     assert sample.wall_s >= 1e-4
     assert calls[:8] == ["advance"] * 7 + ["finish"]
+    assert (
+        time_loop(lambda: None, lambda: None, 3, 0.0).steps == 3
+    )  # a busy machine may lose all of a short round
 
 
 def test_the_workers_answers_are_not_disturbed_by_what_a_peer_prints(tmp_path: Path):
@@ -200,8 +203,8 @@ def test_every_row_is_measured_and_the_file_says_on_what(capsys: pytest.CaptureF
         assert line["worlds"] == (1 if line["name"] == "inference" else 2)
         assert all(math.isfinite(line[key]) and line[key] > 0.0 for key in KEYS[6:])
         assert line["steps_per_s"] == pytest.approx(50.0 * line["sim_s_per_s"], rel=1e-3)
-    assert list(lines[-1]) == [*KEYS, "median_us", "p99_us"]
-    assert 0.0 < lines[-1]["median_us"] <= lines[-1]["p99_us"]
+    assert list(lines[-1]) == [*KEYS, "median_us", "p99_us", "policy_median_us"]
+    assert 0.0 < lines[-1]["policy_median_us"] < lines[-1]["median_us"] <= lines[-1]["p99_us"]
     document = json.loads(out.read_text())
     assert document["lines"] == lines
     assert {"cpu", "cores", "system", "python", "torch"} == set(document["machine"])

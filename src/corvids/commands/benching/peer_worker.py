@@ -63,9 +63,9 @@ def chunk_of(advance: Callable[[], Any], finish: Callable[[], Any]) -> int:
 
 
 def time_loop(advance: Callable[[], Any], finish: Callable[[], Any], chunk: int, seconds: float) -> Sample:
-    """Run chunks of steps until ``seconds`` have passed."""
+    """Run chunks of steps until ``seconds`` have passed; one at least, however busy the machine is."""
     steps, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
+    while not steps or time.perf_counter() - wall < seconds:
         for _ in range(chunk):
             advance()
         finish()
