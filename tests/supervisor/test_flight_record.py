@@ -1,0 +1,42 @@
+"""A flight's record, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from mcap.reader import make_reader
+from supervisor_lab import DT_S, Scene, make_supervisor
+
+from corvids.deploy.flight_record import FlightRecord
+from corvids.errors import CorvidsError
+
+
+def test_a_record_holds_every_tick_and_every_decision(tmp_path: Path):
+    scene, supervisor, record = Scene(), make_supervisor(), FlightRecord(tmp_path / "flight.mcap")
+    for _ in range(5):
+        scene.now_s += DT_S
+        seen = scene.see()
+        record.watch(seen, supervisor.tick(seen))
+    assert not (tmp_path / "flight.mcap").exists(), "a record that is not finished is not taken for one"
+    record.close()
+    with open(tmp_path / "flight.mcap", "rb") as file:
+        messages = [
+            (c.topic, m.log_time, json.loads(m.data)) for _, c, m in make_reader(file).iter_messages()
+        ]
+    seen = [content for topic, _, content in messages if topic == "seen"]
+    assert len(seen) == 5
+    assert seen[0]["autopilot"]["mode"] == "HOLD"
+    assert seen[0]["load_stamp_s"] is None
+    decisions = [content for topic, _, content in messages if topic == "decision"]
+    assert decisions[0]["before"] == "DISCONNECTED"
+    assert decisions[0]["reason"] == "the autopilot is heard"
+    assert messages[0][1] == pytest.approx(100.02e9)
+    assert record.dropped == 0
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path):
+    for path in (tmp_path / "flight.txt", tmp_path / "nowhere" / "flight.mcap"):
+        with pytest.raises(CorvidsError, match="flight"):
+            FlightRecord(path)
