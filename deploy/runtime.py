@@ -48,6 +48,11 @@ class Tick(NamedTuple):
     """Wall time from readings to command."""
 
 
+Guard = Callable[[float, ArrayLike, Decision, float], "tuple[Array, Array] | None"]
+"""Has the last word on a command: from time [s], task command, decision and the wall time [s] that it took, to the
+thrust [N] (n,) and body rates [rad/s, FLU] (n, 3) to be sent, or None where nothing must be."""
+
+
 class Flight(NamedTuple):
     """What a flight was like."""
 
@@ -68,6 +73,7 @@ def fly(
     seconds: float,
     recorder: Callable[[Tick], None] | None = None,
     until: Callable[[Tick], bool] | None = None,
+    guard: Guard | None = None,
 ) -> Flight:
     """Fly for ``seconds`` on the plant's clock, or until ``until`` says so.
 
@@ -88,7 +94,11 @@ def fly(
         began = time.perf_counter()
         decision = pilot.decide(readings, now_s, command)
         compute_s.append(time.perf_counter() - began)
-        plant.send(decision.thrust_n, decision.rate_b_radps)
+        sent = (decision.thrust_n, decision.rate_b_radps)
+        if guard:
+            sent = guard(now_s, command, decision, compute_s[-1])
+        if sent:
+            plant.send(*sent)
         tick = Tick(now_s, now_s - due_s, readings, command, decision, compute_s[-1])
         ticks += 1
         by_policy += decision.by_policy

@@ -21,12 +21,14 @@ COMMANDS: dict[str, str] = {
     "fly": "fly a policy file in a plant; record, render",
     "eval": "score a policy file over many trials: JSON and report page",
     "bench": "measure the speed of simulator and training, and of peers",
+    "px4-params": "write the PX4 parameters that match a vehicle file",
+    "doctor": "check a vehicle with PX4, or its simulator, before flight: a fix for each line",
     "demo": "train quickly, export, fly in MuJoCo, report: the whole path in minutes",
 }
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""
 
 Options = TypeVar("Options")
-_MODULES = {"eval": "evaluate"}
+_MODULES = {"eval": "evaluate", "px4-params": "px4_params"}
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
     **dict.fromkeys(("mujoco", "imageio", "imageio_ffmpeg", "matplotlib"), "sim"),

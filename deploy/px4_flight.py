@@ -1,0 +1,155 @@
+"""A vehicle with PX4 as the runtime meets it: a plant behind a MAVLink link, under a supervisor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
+from corvids.deploy.checks import Proposal, Seen, Word
+from corvids.deploy.envelope import Triple
+from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.mavlink_state import VehicleState
+from corvids.deploy.pilot import PLACE, Array, Decision, Pilot
+from corvids.deploy.px4_frames import yaw_ned_rad
+from corvids.deploy.px4_thrust import ThrustMap
+from corvids.deploy.reactions import STREAMING, State
+from corvids.deploy.supervisor import Supervisor, Verdict
+
+
+class BallSource(Protocol):
+    """Where measured ball positions come from."""
+
+    def measure(self, now_s: float, state: VehicleState) -> list[tuple[float, Triple]]:
+        """Stamps [s] and positions [m, world ENU] that have arrived since the last call."""
+        ...
+
+
+class Readings(NamedTuple):
+    """What has arrived, for one vehicle. Shapes and frames as :class:`corvids.deploy.pilot.Readings` has them."""
+
+    stamp_s: Array
+    pos_w: Array
+    vel_w: Array
+    quat_wb: Array
+    omega_b: Array
+    ball_stamp_s: Array
+    ball_pos_w: Array
+
+
+class Px4Flight:
+    """The plant, and the guard that gives the supervisor the last word on every command."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        peer: Peer,
+        supervisor: Supervisor,
+        pilot: Pilot,
+        thrust_map: ThrustMap,
+        *,
+        hover_thrust_n: float,
+        ball: BallSource | None = None,
+        words: Callable[[State], frozenset[Word]] = lambda state: frozenset(),
+        watcher: Callable[[Seen, Verdict], None] | None = None,
+    ) -> None:
+        """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict."""
+        self.peer, self.supervisor = peer, supervisor
+        self._channel, self._pilot, self._thrust_map = channel, pilot, thrust_map
+        self._hover_thrust_n = hover_thrust_n
+        self._ball, self._words, self._watcher = ball, words, watcher
+        names = list(pilot.contract.command)
+        self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
+
+    @property
+    def now_s(self) -> float:
+        """The channel's clock [s]."""
+        return self._channel.now_s
+
+    def receive(self, until_s: float) -> Readings:
+        """Take in what arrives until ``until_s`` [s]."""
+        counters = self.peer.counters
+        for datagram in self._channel.wait(until_s):
+            received = counters.received
+            self.peer.take_in(datagram, self.now_s)
+            if counters.received > received:
+                self._channel.accept()
+        for packet in self.peer.housekeeping(self.now_s):
+            self._channel.send(PACKET, packet)
+        state = self.peer.reader.state
+        measured = self._ball.measure(self.now_s, state) if self._ball else []
+        return Readings(
+            np.array([state.stamp_s]),
+            *(np.array([vector]) for vector in (state.pos_w, state.vel_w, state.quat_wb, state.omega_b)),
+            ball_stamp_s=np.array([[stamp_s for stamp_s, _ in measured]]).reshape(1, -1),
+            ball_pos_w=np.array([[pos_w for _, pos_w in measured]]).reshape(1, -1, 3),
+        )
+
+    def guard(
+        self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
+    ) -> tuple[Array, Array] | None:
+        """What the supervisor makes of a decision; see :data:`corvids.deploy.runtime.Guard`."""
+        seen = self._seen(now_s, command, decision, compute_s)
+        before = self.supervisor.state
+        verdict = self.supervisor.tick(seen)
+        if verdict.state is State.ENGAGING and before is not State.ENGAGING:
+            self._channel.send(ENGAGE)
+        elif before in STREAMING and verdict.state not in STREAMING:
+            self._channel.send(RELEASE)
+        if verdict.request is not None:
+            self._channel.send(PACKET, self.peer.request(verdict.request))
+        if self._watcher:
+            self._watcher(seen, verdict)
+        if verdict.command is None:
+            return None
+        return np.array([verdict.command.thrust_n]), np.array([verdict.command.rate_b_radps])
+
+    def send(self, thrust_n: Array, rate_b_radps: Array) -> None:
+        """Stream a command [N] (1,), [rad/s, FLU] (1, 3)."""
+        reader = self.peer.reader
+        battery = reader.autopilot.battery
+        x, y, z = (float(rate) for rate in rate_b_radps[0])
+        packet = self.peer.rates(
+            self._thrust_map.normalised(float(thrust_n[0]), battery), (x, y, z), self.now_s
+        )
+        yaw = yaw_ned_rad(reader.state.quat_wb)
+        hover = self._thrust_map.normalised(self._hover_thrust_n, battery)
+        self._channel.send(SETPOINT, packet, (yaw if math.isfinite(yaw) else 0.0, hover))
+
+    def _seen(self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float) -> Seen:
+        reader = self.peer.reader
+        state, tracker = reader.state, self._pilot.ball
+        place_w = None
+        if self._place is not None:
+            x, y, z = np.asarray(command, dtype=np.float64).reshape(-1)[self._place].tolist()
+            place_w = (x, y, z)
+        nowhere = (math.nan, math.nan, math.nan)
+        return Seen(
+            now_s,
+            reader.autopilot,
+            state.stamp_s,
+            state.pos_w,
+            state.vel_w,
+            state.quat_wb,
+            state.omega_b,
+            state.resets,
+            float(tracker.stamp_s[0]) if tracker else None,
+            _triple(tracker.pos_w) if tracker else nowhere,
+            _triple(tracker.vel_w) if tracker else nowhere,
+            None,
+            Proposal(float(decision.thrust_n[0]), _triple(decision.rate_b_radps))
+            if decision.by_policy[0]
+            else None,
+            compute_s,
+            place_w,
+            self._words(self.supervisor.state),
+        )
+
+
+def _triple(rows: np.ndarray) -> Triple:
+    x, y, z = rows[0].tolist()
+    return x, y, z

@@ -1,0 +1,186 @@
+"""``corvids doctor``: is this vehicle, or simulator, fit to be flown by a policy? A table with a fix for each line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from corvids.cli import parse
+from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.px4_params import parameters_of
+from corvids.deploy.channels import PACKET, Channel, UdpChannel
+from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.errors import CorvidsError
+from corvids.vehicle import Vehicle, load_vehicle
+
+NO_GO = 3
+"""Exit code where something must be mended before flight."""
+TESTED_VERSION = (1, 17)
+"""PX4's version that this code was written against."""
+ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
+TOLERANCE = 1e-3
+"""Relative difference at which a parameter counts as different."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DoctorOptions:
+    """Check a vehicle or simulator before flight."""
+
+    link: str = "udp:14540"
+    """Where to listen for PX4: udp:PORT or udp:HOST:PORT."""
+    vehicle: str = "air"
+    """Vehicle that it is said to be, name or file."""
+    seconds: float = 6.0
+    """How long to listen."""
+    system: int = 1
+    """MAVLink system of the vehicle."""
+    json: Path | None = None
+    """Where to write the table as JSON, too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    check: str
+    found: str
+    verdict: Literal["go", "warn", "no-go"]
+    fix: str = ""
+
+
+def main(argv: list[str]) -> int:
+    """Entry point; returns 0 for go, 3 for no-go."""
+    options = parse(DoctorOptions, argv, "doctor")
+    if options.json:
+        check_writable(options.json, ".json")
+    if not 0.0 < options.seconds <= 600.0:
+        raise CorvidsError(f"--seconds {options.seconds}: must be above 0 and at most 600")
+    vehicle = load_vehicle(options.vehicle)
+    channel = UdpChannel(options.link)
+    try:
+        peer = listen(channel, PeerConfig(target_system=options.system), vehicle, options.seconds)
+        lines = [*diagnose(peer, vehicle, channel.now_s, options.seconds)]
+    finally:
+        channel.close()
+    width = max(len(line.check) for line in lines)
+    for line in lines:
+        fix = f"   -> {line.fix}" if line.fix else ""
+        print(f"{line.verdict:5}  {line.check:{width}}  {line.found}{fix}")
+    is_go = all(line.verdict != "no-go" for line in lines)
+    print("go" if is_go else "no-go")
+    if options.json:
+        table = {"go": is_go, "lines": [dataclasses.asdict(line) for line in lines]}
+        write_atomically(options.json, json.dumps(table, indent=1).encode())
+    return 0 if is_go else NO_GO
+
+
+def listen(channel: Channel, config: PeerConfig, vehicle: Vehicle, seconds: float) -> Peer:
+    """Talk to PX4 for that long: streams, clock, version, and the parameters that matter."""
+    peer = Peer(config)
+    end_s = channel.now_s + seconds
+    wanted = [*parameters_of(vehicle)]
+    turn = 0
+    while channel.now_s < end_s:
+        for datagram in channel.wait(min(end_s, channel.now_s + 0.02)):
+            received = peer.counters.received
+            peer.take_in(datagram, channel.now_s)
+            if peer.counters.received > received:
+                channel.accept()
+        for packet in peer.housekeeping(channel.now_s):
+            channel.send(PACKET, packet)
+        missing = [name for name in wanted if name not in peer.parameters]
+        if peer.counters.received and missing:
+            channel.send(PACKET, peer.ask_parameter(missing[turn % len(missing)]))
+        if peer.counters.received and "AUTOPILOT_VERSION" not in peer.messages and turn % 25 == 0:
+            channel.send(PACKET, peer.ask_version())
+        turn += 1
+    return peer
+
+
+def diagnose(peer: Peer, vehicle: Vehicle, now_s: float, seconds: float) -> Iterator[Line]:
+    """The table, after listening for ``seconds``."""
+    heard_s = now_s - peer.reader.autopilot.heard_s
+    if not heard_s < 2.0:
+        yield Line("link", "PX4 is not heard", "no-go", "is it running, and does it send to this port?")
+        return
+    yield Line("link", f"PX4 is heard, {peer.counters.received} packets, {peer.counters.lost} lost", "go")
+    yield _version(peer)
+    yield _clock(peer)
+    yield from _streams(peer, now_s, seconds)
+    if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
+        yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
+    yield from _parameters(peer.parameters, vehicle)
+    ratio = vehicle.thrust_to_weight
+    yield Line(
+        "thrust to weight",
+        f"{ratio:.2f}",
+        "go" if ratio >= 1.5 else "warn",
+        "" if ratio >= 1.5 else "fly lighter",
+    )
+    load = os.getloadavg()[0] / (os.cpu_count() or 1)
+    yield Line(
+        "processor",
+        f"load {load:.2f} a core",
+        "go" if load < 0.8 else "warn",
+        "" if load < 0.8 else "stop other work",
+    )
+
+
+def _version(peer: Peer) -> Line:
+    message = peer.messages.get("AUTOPILOT_VERSION")
+    if message is None:
+        return Line("firmware", "version unknown", "warn", "listen longer: --seconds 15")
+    major, minor, patch = (message.flight_sw_version >> shift & 0xFF for shift in (24, 16, 8))
+    is_tested = (major, minor) == TESTED_VERSION
+    fix = "" if is_tested else "written against {}.{}: fly with care".format(*TESTED_VERSION)
+    return Line("firmware", f"PX4 {major}.{minor}.{patch}", "go" if is_tested else "warn", fix)
+
+
+def _clock(peer: Peer) -> Line:
+    clock = peer.reader.clock
+    if not clock.is_known:
+        return Line("time synchronisation", "no echo", "no-go", "PX4 must answer TIMESYNC on this link")
+    is_quick = clock.round_trip_s <= ROUND_TRIP_MAX_S
+    return Line(
+        "time synchronisation",
+        f"{clock.samples} echoes, round trip {1e3 * clock.round_trip_s:.1f} ms",
+        "go" if is_quick else "warn",
+        "" if is_quick else "a faster link",
+    )
+
+
+def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
+    rate_hz = peer.arrivals.get("ODOMETRY", 0) / seconds
+    is_fast = rate_hz >= ODOMETRY_MIN_HZ
+    fix = "" if is_fast else f"at least {ODOMETRY_MIN_HZ:.0f} Hz: raise the link's data rate (MAV_*_RATE)"
+    yield Line("odometry", f"{rate_hz:.0f} Hz", "go" if is_fast else "no-go", fix)
+    age_s = now_s - peer.reader.state.stamp_s
+    if math.isnan(age_s):
+        yield Line("vehicle state", "none", "no-go", "the estimator has no position: motion capture, or GPS")
+        return
+    is_young = age_s <= STATE_AGE_MAX_S
+    fix = "" if is_young else f"policies train with up to {1e3 * STATE_AGE_MAX_S:.0f} ms"
+    yield Line("vehicle state", f"{1e3 * age_s:.0f} ms old", "go" if is_young else "warn", fix)
+
+
+def _parameters(found: Mapping[str, float], vehicle: Vehicle) -> Iterator[Line]:
+    """One line for every parameter that differs, and one for how many agree."""
+    wanted = parameters_of(vehicle)
+    agreeing = 0
+    for name, value in wanted.items():
+        if name not in found:
+            yield Line(name, "not answered", "warn", "listen longer: --seconds 15")
+        elif name == "COM_OF_LOSS_T" and found[name] <= value + 1e-6:
+            agreeing += 1
+        elif abs(found[name] - value) > TOLERANCE * max(abs(value), 1e-3):
+            is_grave = name.startswith(("CA_", "MC_", "COM_", "THR_"))
+            fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
+            yield Line(name, f"{found[name]:.6g}", "no-go" if is_grave else "warn", fix)
+        else:
+            agreeing += 1
+    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle.name}", "go")

@@ -1,0 +1,90 @@
+"""``corvids px4-params``: the PX4 parameters that match a vehicle file, as QGroundControl and PX4's shell load them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from corvids.cli import parse
+from corvids.commands.files import check_writable, write_atomically
+from corvids.errors import CorvidsError
+from corvids.vehicle import Px4, Vehicle, load_vehicle
+
+INT32, REAL32 = 6, 9
+"""MAVLink's types of parameters."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Px4ParamsOptions:
+    """Write the PX4 parameters that match a vehicle file."""
+
+    vehicle: str = "air"
+    """Vehicle, name or file."""
+    out: Path = Path("vehicle.params")
+    """Where to write them."""
+    ev_delay_ms: float = 20.0
+    """Delay of motion capture against the IMU: EKF2_EV_DELAY."""
+    loss_action: int = 4
+    """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
+    force: bool = False
+    """Replace a file that is there."""
+
+
+def main(argv: list[str]) -> int:
+    """Entry point."""
+    options = parse(Px4ParamsOptions, argv, "px4-params")
+    check_writable(options.out, ".params")
+    if options.out.exists() and not options.force:
+        raise CorvidsError(f"{options.out}: is already there; --force replaces it")
+    vehicle = load_vehicle(options.vehicle)
+    parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
+    write_atomically(options.out, parameter_file(vehicle, parameters).encode())
+    print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
+    return 0
+
+
+def parameters_of(
+    vehicle: Vehicle, ev_delay_ms: float = 20.0, loss_action: int = 4
+) -> dict[str, int | float]:
+    """PX4's parameters by name; whole numbers are PX4's INT32."""
+    if not 0.0 <= ev_delay_ms <= 300.0:
+        raise CorvidsError(f"--ev-delay-ms {ev_delay_ms}: must be 0 to 300")
+    if loss_action not in (4, 5):
+        raise CorvidsError(f"--loss-action {loss_action}: must be 4 (land) or 5 (hold); others need a pilot")
+    rotors = vehicle.rotors
+    parameters: dict[str, int | float] = {"CA_AIRFRAME": 0, "CA_ROTOR_COUNT": 4}
+    # PX4's body frame is FRD; a positive moment coefficient turns counter-clockwise, as a positive spin does.
+    ratio_m = rotors.torque_coeff_nms2prad2 / rotors.thrust_coeff_ns2prad2
+    for index, ((x, y, z), spin) in enumerate(zip(rotors.position_b_m, rotors.spin, strict=True)):
+        parameters |= {
+            f"CA_ROTOR{index}_PX": x,
+            f"CA_ROTOR{index}_PY": 0.0 - y,
+            f"CA_ROTOR{index}_PZ": 0.0 - z,
+            f"CA_ROTOR{index}_KM": spin * ratio_m,
+        }
+    parameters |= {field.name: getattr(vehicle.px4, field.name) for field in dataclasses.fields(Px4)}
+    parameters |= {
+        "MC_YAW_TQ_CUTOFF": 0.0,  # the loop that policies train with has no such filter
+        "MC_BAT_SCALE_EN": 0,  # the battery is accounted for before thrust is commanded
+        "COM_OF_LOSS_T": 0.2,
+        "COM_OBL_RC_ACT": loss_action,
+        "EKF2_EV_CTRL": 0b1011,  # position, height and yaw
+        "EKF2_EV_DELAY": ev_delay_ms,
+        "EKF2_EV_NOISE_MD": 0,
+        "EKF2_HGT_REF": 3,  # height comes from motion capture
+    }
+    return parameters
+
+
+def parameter_file(vehicle: Vehicle, parameters: dict[str, int | float]) -> str:
+    """The text of a file: vehicle, component, name, value and type, parted by tabs."""
+    lines = [
+        f"# Parameters for PX4 v1.17 that match the vehicle file {vehicle.name!r}, by corvids px4-params.",
+        "# Vehicle-Id Component-Id Name Value Type",
+    ]
+    for name, value in sorted(parameters.items()):
+        is_whole = isinstance(value, int)
+        lines.append(
+            f"1\t1\t{name}\t{value if is_whole else f'{value:.9g}'}\t{INT32 if is_whole else REAL32}"
+        )
+    return "\n".join(lines) + "\n"

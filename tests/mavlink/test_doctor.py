@@ -1,0 +1,126 @@
+"""What `corvids doctor` says of healthy and unhealthy vehicles."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+from pymavlink.dialects.v20 import common
+from standin import Standin
+
+from corvids.cli import main
+from corvids.commands.doctor import diagnose, listen
+from corvids.commands.px4_params import parameters_of
+from corvids.deploy.mavlink_peer import PeerConfig
+from corvids.vehicle import load_vehicle
+
+VEHICLE = load_vehicle("px4_sih")
+
+
+class Talk:
+    """A channel to a stand-in, in virtual time."""
+
+    def __init__(self, px4: Standin, odometry_hz: float = 100.0) -> None:
+        self.px4, self.period_s, self.now_s = px4, 1.0 / odometry_hz, 0.0
+        self._answers: list[bytes] = []
+        self._due_s = 0.0
+
+    def wait(self, until_s: float):
+        while self.now_s < until_s:
+            self.now_s += 0.002
+            if self.now_s >= self._due_s:
+                self._due_s += self.period_s
+                yield self.px4.odometry(self.now_s)
+            if round(self.now_s / 0.002) % 500 == 1:
+                yield self.px4.heartbeat()
+            while self._answers:
+                yield self._answers.pop(0)
+
+    def accept(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def send(self, kind: bytes, packet: bytes = b"", safe=(0.0, 0.0)) -> None:
+        self._answers += self.px4.take_in(packet, self.now_s)
+
+
+def healthy() -> Standin:
+    px4 = Standin(boot_s=-100.0)
+    for name, value in parameters_of(VEHICLE).items():
+        is_whole = isinstance(value, int)
+        sent = struct.unpack("<f", struct.pack("<i", value))[0] if is_whole else value
+        px4.parameters[name] = (
+            sent,
+            common.MAV_PARAM_TYPE_INT32 if is_whole else common.MAV_PARAM_TYPE_REAL32,
+        )
+    return px4
+
+
+def verdicts(px4: Standin, odometry_hz: float = 100.0) -> dict[str, str]:
+    channel = Talk(px4, odometry_hz)
+    peer = listen(channel, PeerConfig(), VEHICLE, 4.0)
+    return {line.check: line.verdict for line in diagnose(peer, VEHICLE, channel.now_s, 4.0)}
+
+
+def test_a_healthy_vehicle_is_go():
+    found = verdicts(healthy())
+    assert "no-go" not in found.values(), found
+    assert found["time synchronisation"] == "go"
+    assert found["odometry"] == "go"
+    assert found["parameters"] == "go"
+
+
+def test_what_is_wrong_is_named():
+    px4 = healthy()
+    px4.parameters["COM_OF_LOSS_T"] = (1.0, common.MAV_PARAM_TYPE_REAL32)
+    px4.parameters["MC_ROLLRATE_P"] = (0.3, common.MAV_PARAM_TYPE_REAL32)
+    px4.parameters["EKF2_EV_DELAY"] = (90.0, common.MAV_PARAM_TYPE_REAL32)
+    del px4.parameters["IMU_GYRO_CUTOFF"]
+    px4.status = common.MAV_STATE_CRITICAL
+    found = verdicts(px4, odometry_hz=30.0)
+    assert {name for name, verdict in found.items() if verdict == "no-go"} == {
+        "COM_OF_LOSS_T",
+        "MC_ROLLRATE_P",
+        "odometry",
+        "autopilot",
+    }
+    assert found["EKF2_EV_DELAY"] == found["IMU_GYRO_CUTOFF"] == "warn"
+
+
+def test_a_shorter_loss_time_is_as_good():
+    px4 = healthy()
+    px4.parameters["COM_OF_LOSS_T"] = (0.1, common.MAV_PARAM_TYPE_REAL32)
+    assert "COM_OF_LOSS_T" not in verdicts(px4)
+
+
+def test_nobody_there_is_no_go(tmp_path: Path, capsys):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    out = tmp_path / "doctor.json"
+    arguments = ["--link", f"udp:127.0.0.1:{port}", "--seconds", "0.1", "--json", str(out)]
+    assert main(["doctor", *arguments]) == 3
+    assert "PX4 is not heard" in capsys.readouterr().out
+    table = json.loads(out.read_text())
+    assert table["go"] is False
+    assert table["lines"][0]["check"] == "link"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--link", "nonsense"], "must be udp:PORT"),
+        (["--seconds", "nan"], "--seconds"),
+        (["--vehicle", "airr"], "air"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys):
+    assert main(["doctor", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1

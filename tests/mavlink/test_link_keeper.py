@@ -1,0 +1,209 @@
+"""The keeper: what it does when set-points are late, and as a process when the runtime is killed."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from pymavlink.dialects.v20 import common
+from standin import AUTO, LOITER, OFFBOARD, POSCTL, Standin
+
+from corvids.deploy.channels import (
+    ENGAGE,
+    PACKET,
+    RELEASE,
+    SAFE,
+    SETPOINT,
+    KeeperChannel,
+    UdpChannel,
+    udp_address,
+)
+from corvids.deploy.link_keeper import COMPONENT, Keeper, Keeping
+from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.errors import CorvidsError
+
+RATES = Peer().rates(0.4, (0.0, 0.0, 0.0), 0.0)
+
+
+def frame(yaw: float = 0.5, thrust: float = 0.3) -> bytes:
+    return SETPOINT + SAFE.pack(yaw, thrust) + RATES
+
+
+def flying(mode: int = OFFBOARD) -> tuple[Keeper, Standin]:
+    """A keeper that relayed a set-point at time 10, to a vehicle in ``mode``."""
+    px4 = Standin()
+    px4.armed, px4.main, px4.sub = True, mode, 0
+    keeper = Keeper(Peer(PeerConfig(component=COMPONENT)))
+    keeper.peer.take_in(px4.heartbeat(), 10.0)
+    assert keeper.from_runtime(frame(), 10.0) == RATES
+    return keeper, px4
+
+
+def play(keeper: Keeper, px4: Standin, start_s: float, end_s: float) -> None:
+    """Let time pass in steps of 5 ms."""
+    for step in range(round((end_s - start_s) / 0.005)):
+        now_s = start_s + 0.005 * (step + 1)
+        for packet in keeper.watch(now_s):
+            px4.take_in(packet, now_s)
+
+
+def test_it_passes_what_is_in_time():
+    keeper, px4 = flying()
+    play(keeper, px4, 10.0, 10.04)
+    assert px4.heard == []
+    assert keeper.from_runtime(PACKET + b"any", 10.0) == b"any"
+
+
+def test_after_40_ms_it_levels_and_hovers():
+    keeper, px4 = flying()
+    play(keeper, px4, 10.0, 10.1)
+    assert keeper.keeping is Keeping.LEVELLING
+    targets = px4.targets()
+    assert len(targets) == 3, "at 45, 65 and 85 ms"
+    assert {t.type_mask for t in targets} == {0b00000111}
+    assert targets[0].thrust == pytest.approx(0.3)
+    assert targets[0].q[3] == pytest.approx(0.2474, abs=1e-4), "sin(0.5 rad / 2)"
+    assert px4.commands(common.MAV_CMD_DO_SET_MODE) == []
+    keeper.from_runtime(frame(), 10.1)
+    assert keeper.keeping is Keeping.RELAYING
+
+
+def test_after_200_ms_it_asks_to_hold_and_does_not_let_the_stream_resume():
+    keeper, px4 = flying()
+    play(keeper, px4, 10.0, 10.3)
+    assert keeper.keeping is Keeping.HOLDING
+    assert (px4.main, px4.sub) == (AUTO, LOITER)
+    keeper.peer.take_in(px4.heartbeat(), 10.3)
+    assert keeper.from_runtime(frame(), 10.4) is None
+    assert keeper.dropped == 1
+    heard = len(px4.commands(common.MAV_CMD_DO_SET_MODE))
+    play(keeper, px4, 10.4, 13.0)
+    assert len(px4.commands(common.MAV_CMD_DO_SET_MODE)) == heard, "not asked again once it holds"
+    assert keeper.from_runtime(RELEASE, 13.0) is None
+    assert keeper.from_runtime(frame(), 13.0) is None, "only the operator's word opens it"
+    keeper.from_runtime(ENGAGE, 13.1)
+    assert keeper.from_runtime(frame(), 13.1) == RATES
+
+
+def test_it_asks_until_px4_holds():
+    keeper, px4 = flying()
+    px4._obey = lambda message, now_s: b""  # a PX4 that does not listen
+    play(keeper, px4, 10.0, 11.2)
+    assert len(px4.commands(common.MAV_CMD_DO_SET_MODE)) == 4, "every 250 ms from 205 ms on"
+    assert 47 <= len(px4.targets()) <= 58, "and levels all the while, every 20 to 25 ms from 45 ms on"
+
+
+def test_it_does_not_disturb_who_flies_in_another_mode():
+    keeper, px4 = flying(POSCTL)
+    play(keeper, px4, 10.0, 13.0)
+    assert px4.commands(common.MAV_CMD_DO_SET_MODE) == []
+    assert px4.main == POSCTL
+    assert keeper.watch(14.0) == []
+
+
+def test_released_it_keeps_nothing():
+    keeper, px4 = flying()
+    keeper.from_runtime(RELEASE, 10.01)
+    play(keeper, px4, 10.0, 11.0)
+    assert px4.heard == []
+
+
+def test_frames_that_are_none_are_counted():
+    keeper, _ = flying()
+    for wrong in (b"", b"X123", SETPOINT + b"123"):
+        assert keeper.from_runtime(wrong, 10.0) is None
+    assert keeper.dropped == 3
+
+
+@pytest.mark.parametrize("link", ["udp:", "udp:99999", "tcp:14540", "udp:a:b", "14540"])
+def test_a_link_that_is_none_is_refused(link: str):
+    with pytest.raises(CorvidsError, match="must be udp:PORT"):
+        udp_address(link)
+
+
+def test_addresses():
+    assert udp_address("udp:14540") == ("0.0.0.0", 14540)
+    assert udp_address("udp:127.0.0.1:14550") == ("127.0.0.1", 14550)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_port_in_use_is_said_plainly():
+    port = free_port()
+    channel = UdpChannel(f"udp:127.0.0.1:{port}")
+    with pytest.raises(CorvidsError, match="cannot listen there"):
+        UdpChannel(f"udp:127.0.0.1:{port}")
+    channel.close()
+
+
+def test_strangers_are_not_heard_while_the_autopilot_is():
+    port = free_port()
+    channel = UdpChannel(f"udp:127.0.0.1:{port}")
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as px4,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
+    ):
+        px4.sendto(b"one", ("127.0.0.1", port))
+        assert next(channel.wait(time.monotonic() + 5.0)) == b"one"
+        channel.accept()
+        stranger.sendto(b"two", ("127.0.0.1", port))
+        px4.sendto(b"three", ("127.0.0.1", port))
+        assert next(channel.wait(time.monotonic() + 5.0)) == b"three"
+        assert channel.strangers == 1
+        channel.send(PACKET, b"answer")
+        px4.settimeout(5.0)
+        assert px4.recv(100) == b"answer"
+    channel.close()
+
+
+def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_path: Path):
+    """As flown: keeper process, stand-in on loopback, a runtime that streams for a while and is never heard again."""
+    port, px4 = free_port(), Standin()
+    px4.armed, px4.main, px4.sub = True, OFFBOARD, 0
+    link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    link.setblocking(False)
+    arguments = [
+        sys.executable,
+        "-m",
+        "corvids.deploy.link_keeper",
+        f"udp:127.0.0.1:{port}",
+        str(tmp_path / "keeper"),
+    ]
+    process = subprocess.Popen(arguments)
+    try:
+        deadline_s = time.monotonic() + 240.0
+        while not (tmp_path / "keeper").exists() and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        runtime = KeeperChannel(tmp_path / "keeper", tmp_path / "runtime")
+        heard = None
+        while heard is None and time.monotonic() < deadline_s:
+            link.sendto(px4.heartbeat(), ("127.0.0.1", port))
+            heard = next(runtime.wait(time.monotonic() + 0.1), None)
+        assert heard, "what PX4 sends reaches the runtime"
+        runtime.send(ENGAGE)
+        for _ in range(5):
+            runtime.send(SETPOINT, RATES, (0.0, 0.35))
+            time.sleep(0.01)
+        runtime.close()
+        while (px4.main, px4.sub) != (AUTO, LOITER) and time.monotonic() < deadline_s:
+            try:
+                px4.take_in(link.recv(2048), time.monotonic())
+            except BlockingIOError:
+                time.sleep(0.005)
+        kinds = [(t.type_mask, round(t.thrust, 2)) for t in px4.targets()]
+        assert kinds.count((0b10000000, 0.4)) == 5, "the runtime's set-points"
+        assert (0b00000111, 0.35) in kinds, "then the keeper's"
+        assert kinds.index((0b00000111, 0.35)) >= 1
+        assert (px4.main, px4.sub) == (AUTO, LOITER)
+    finally:
+        process.kill()
+        process.wait()
+        link.close()
