@@ -29,7 +29,7 @@ def doublets(vehicle, ticks: int, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("name", vehicle_names())
 def test_two_seconds_of_aggressive_flight_agree(lab, name: str):
-    """Same motor commands, with wind and spin: within 1 cm and 1°, as the project promises; measured: 1 mm, 0.05°."""
+    """Same motor commands, with wind and spin: within 1 cm and 1°, as the project promises; measured: 0.5 mm, 0.05°."""
     vehicle = lab.with_racket(name)
     rng = np.random.default_rng(1)
     start = lab.start(
