@@ -51,8 +51,8 @@ class Segments:
     def __len__(self) -> int:
         return len(self.start_s)
 
-    def take(self, chosen: np.ndarray) -> Segments:
-        """The pieces that ``chosen`` (indices or mask) selects."""
+    def take(self, chosen: np.ndarray | slice) -> Segments:
+        """The pieces that ``chosen`` (indices, mask or slice) selects."""
         arrays = ("command", "gyro_b", "accel_b", "quat_wb", "vel_w", "start_s", "log")
         return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
 
