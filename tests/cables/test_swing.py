@@ -7,12 +7,15 @@ import math
 import pytest
 import torch
 from cable_lab import (
+    DT_S,
     G,
     in_vacuum,
+    load_energy_j,
     pinned,
     points_w,
     rows,
     setup,
+    spring_energy_j,
     swing,
     undamped,
     vec,
@@ -35,6 +38,32 @@ def pendulum(angle_rad: float) -> tuple[TeamWorld, TeamParams, float]:
         [math.sin(angle_rad), 0.0, -math.cos(angle_rad)], dtype=torch.float64
     )
     return with_load(world, pos_w=vec(place)), params, length_m
+
+
+@pytest.mark.slow
+def test_a_pendulum_keeps_time_and_energy_for_20_seconds():
+    angle = 0.5
+    world, params, length_m = pendulum(angle)
+    places, energies = [], []
+
+    def watch(now: TeamWorld) -> None:
+        places.append(now.load.body.pos_w.x.item())
+        energies.append((load_energy_j(now, params.load) + spring_energy_j(now, params)).item())
+
+    swing(world, params, 20.0, sweeps=1, watch=watch)
+    # Where x rises through 0, by linear interpolation between samples.
+    times = [
+        (i + places[i - 1] / (places[i - 1] - places[i])) * DT_S
+        for i in range(1, len(places))
+        if places[i - 1] < 0.0 <= places[i]
+    ]
+    period = (times[-1] - times[0]) / (len(times) - 1)
+    # T = 2π·√(L/g)·(1 + θ²/16 + 11·θ⁴/3072 + 173·θ⁶/737280 + …)
+    series = 1.0 + angle**2 / 16 + 11 * angle**4 / 3072 + 173 * angle**6 / 737280
+    assert len(times) == 10
+    assert period == pytest.approx(2.0 * math.pi * math.sqrt(length_m / G) * series, rel=2e-3)
+    swinging = params.load.mass_kg.item() * G * length_m * (1.0 - math.cos(angle))
+    assert max(abs(e - energies[0]) for e in energies) < 0.01 * swinging
 
 
 def test_a_cable_pulls_hardest_where_the_pendulum_is_fastest():
