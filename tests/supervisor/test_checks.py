@@ -51,7 +51,12 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "expected"), FAULTS, ids=lambda value: str(value)[:60])
+def name_of(value: dict | set[V]) -> str:
+    """The same in every process, which the order of a set is not."""
+    return "+".join(sorted(one.name for one in value)) if isinstance(value, set) else str(value)[:60]
+
+
+@pytest.mark.parametrize(("fault", "expected"), FAULTS, ids=name_of)
 def test_a_fault_is_found(fault: dict, expected: set[V]):
     scene, checks = Scene(), Checks(ENVELOPE, FENCE, THRESHOLDS)
     assert checks.find(scene.see()) == {}
