@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from physics_lab import air, column, vec
 
@@ -119,13 +119,15 @@ def test_thrust_gives_way_only_as_far_as_it_helps():
 
 
 @given(thrust_share, torque_share, torque_share, torque_share)
+@example(0.5, 0.5, 0.125, -1.0)
 def test_yaw_takes_nothing_from_roll_and_pitch(thrust: float, roll: float, pitch: float, yaw: float):
     # Where roll and pitch fit into the range, that is.
     assume((abs(roll) + abs(pitch)) * HALF_SQRT <= min(thrust, 1.0 - thrust))
     _, given = mixed(thrust, roll, pitch, yaw)
-    # Above half thrust PX4 lets yaw overshoot the upper limit by 0.15 and lowers thrust for it; a rotor may then be cut
-    # off by up to half of that at the lower limit, which costs 0.075 / (4/√2) of roll.
-    taken = 0.0 if thrust <= 0.5 else 2.0 * 0.075 / (4.0 * HALF_SQRT)
+    # PX4 lets yaw overshoot the upper limit by 0.15 and lowers thrust for it; a rotor may then be cut off by up to half
+    # of that at the lower limit, which costs 0.075 / (4/√2) of roll.
+    overshoots = thrust + (abs(roll) + abs(pitch)) * HALF_SQRT + abs(yaw) > 1.0
+    taken = 2.0 * 0.075 / (4.0 * HALF_SQRT) if overshoots else 0.0
     assert given[:2] == pytest.approx([roll, pitch], abs=taken + 1e-9)
 
 

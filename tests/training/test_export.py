@@ -227,7 +227,7 @@ def test_observations_of_another_version(run, tmp_path):
         actor["mlp.0.weight"] = torch.cat((actor["mlp.0.weight"], actor["mlp.0.weight"][:, :1]), dim=1)
 
     wide = policy_lab.changed_checkpoint(run, tmp_path / "wide.pt", widen)
-    refuse(wide, tmp_path / "p.onnx", "takes 50 numbers, but task 'juggle' now observes 49: train again")
+    refuse(wide, tmp_path / "p.onnx", "takes 53 numbers, but task 'juggle' now observes 52: train again")
 
 
 def test_a_folder_that_is_not_there(run, tmp_path):
