@@ -19,7 +19,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             env=dataclasses.replace(
                 _JUGGLE.env, randomization=Randomization(command_share=0.2, wild_share=0.0), episode_s=15.0
             ),
-            iterations=230,
+            iterations=210,
         ),
         "full": dataclasses.replace(_JUGGLE, iterations=2426),
     },

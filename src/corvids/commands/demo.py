@@ -24,7 +24,7 @@ class DemoOptions:
     """Folder for everything that the demo makes; a run of an earlier demo in it is replaced."""
     trials: int = 10
     """Trials in MuJoCo."""
-    seconds: float = 90.0
+    seconds: float = 60.0
     """Time limit of each."""
     condition: str = "nominal"
     """Condition of the trials."""
