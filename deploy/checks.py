@@ -117,6 +117,8 @@ class Thresholds:
     """Largest body rate, as a multiple of the envelope's."""
     ball_age_max_s: float = 0.5
     """A ball last measured longer ago is lost."""
+    ball_below_max_m: float = 0.3
+    """A ball further below the vehicle is dropped: no policy must dive after it."""
     ball_range_max_m: float = 5.0
     """Largest distance between ball and vehicle."""
     ball_speed_max_mps: float = 15.0
@@ -220,6 +222,8 @@ class Checks:
             age_s = seen.now_s - seen.ball_stamp_s
             if not -limits.future_max_s <= age_s <= limits.ball_age_max_s:
                 found[Violation.BALL_LOST] = f"for {age_s:.3f} s"
+            elif seen.pos_w[2] - seen.ball_pos_w[2] > limits.ball_below_max_m:
+                found[Violation.BALL_LOST] = f"{seen.pos_w[2] - seen.ball_pos_w[2]:.2f} m below the vehicle"
             elif not (
                 math.dist(seen.ball_pos_w, seen.pos_w) <= limits.ball_range_max_m
                 and math.dist(seen.ball_vel_w, (0.0, 0.0, 0.0)) <= limits.ball_speed_max_mps

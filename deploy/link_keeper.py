@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from corvids.deploy.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPOINT, UdpChannel
@@ -26,6 +27,8 @@ from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.supervisor import Request
 from corvids.errors import CorvidsError
 
+PENDING_MAX = 1000
+"""Datagrams kept for a runtime that is busy: about a second of them; then the oldest are dropped."""
 COMPONENT = 192
 """MAVLink component of the keeper (MAV_COMP_ID_ONBOARD_COMPUTER2)."""
 HEARTBEAT_LATE_S = 1.5
@@ -46,6 +49,8 @@ class KeeperConfig:
     """Time between its requests to hold."""
     linger_s: float = 5.0
     """A keeper that has nothing to keep ends so long after the runtime was last heard."""
+    silent_s: float = 60.0
+    """Nothing is left to keep of an autopilot that has been silent for so long."""
 
 
 class Keeping(enum.Enum):
@@ -111,6 +116,12 @@ class Keeper:
             out.append(self.peer.request(Request.HOLD))
         return out
 
+    def has_nothing_to_keep(self, now_s: float) -> bool:
+        """Whether nobody would miss it."""
+        autopilot = self.peer.reader.autopilot
+        is_gone = not now_s - autopilot.heard_s <= self.config.silent_s
+        return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD or is_gone
+
 
 def run(link: str, socket_path: Path, config: PeerConfig) -> None:
     """Keep the link until the runtime is gone and nothing needs keeping."""
@@ -122,10 +133,11 @@ def run(link: str, socket_path: Path, config: PeerConfig) -> None:
     local.setblocking(False)
     keeper = Keeper(Peer(config, time.time()))
     runtime: str | None = None
+    pending: deque[bytes] = deque(maxlen=PENDING_MAX)
     heard_s = time.monotonic()
     try:
         while True:
-            select.select([channel.socket, local], [], [], 0.005)
+            select.select([channel.socket, local], [], [], 0.001 if pending else 0.005)
             now_s = time.monotonic()
             while (datagram := channel.receive()) is not None:
                 received = keeper.peer.counters.received
@@ -133,8 +145,8 @@ def run(link: str, socket_path: Path, config: PeerConfig) -> None:
                 if keeper.peer.counters.received > received:
                     channel.accept()
                 if runtime is not None:
-                    with contextlib.suppress(OSError):
-                        local.sendto(datagram, runtime)
+                    pending.append(datagram)
+            hand_over(pending, local, runtime)
             with contextlib.suppress(BlockingIOError):
                 while True:
                     frame, runtime = local.recvfrom(BUFFER)
@@ -144,14 +156,24 @@ def run(link: str, socket_path: Path, config: PeerConfig) -> None:
                         channel.send(PACKET, packet)
             for packet in keeper.watch(now_s):
                 channel.send(PACKET, packet)
-            autopilot = keeper.peer.reader.autopilot
-            is_over = keeper.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD
-            if is_over and now_s - heard_s > keeper.config.linger_s:
+            if keeper.has_nothing_to_keep(now_s) and now_s - heard_s > keeper.config.linger_s:
                 return
     finally:
         local.close()
         channel.close()
         socket_path.unlink(missing_ok=True)
+
+
+def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None) -> None:
+    """Send what is pending to the runtime, as far as it takes it now: the system queues ten datagrams, no more."""
+    try:
+        while pending and runtime is not None:
+            local.sendto(pending[0], runtime)
+            pending.popleft()
+    except BlockingIOError:
+        pass
+    except OSError:  # it is gone
+        pending.clear()
 
 
 def main(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
-from corvids.deploy.checks import Proposal, Seen, Word
+from corvids.deploy.checks import Mode, Proposal, Seen, Word
 from corvids.deploy.envelope import Triple
 from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.mavlink_state import VehicleState
@@ -18,7 +18,7 @@ from corvids.deploy.pilot import PLACE, Array, Decision, Pilot
 from corvids.deploy.px4_frames import yaw_ned_rad
 from corvids.deploy.px4_thrust import ThrustMap
 from corvids.deploy.reactions import STREAMING, State
-from corvids.deploy.supervisor import Supervisor, Verdict
+from corvids.deploy.supervisor import Request, Supervisor, Verdict
 
 
 class BallSource(Protocol):
@@ -72,16 +72,19 @@ class Px4Flight:
 
     def receive(self, until_s: float) -> Readings:
         """Take in what arrives until ``until_s`` [s]."""
-        counters = self.peer.counters
+        counters, state = self.peer.counters, self.peer.reader.state
+        measured: list[tuple[float, Triple]] = []
         for datagram in self._channel.wait(until_s):
             received = counters.received
             self.peer.take_in(datagram, self.now_s)
             if counters.received > received:
                 self._channel.accept()
+            if self._ball:  # a ball that is simulated needs every pose, and has time now
+                measured += self._ball.measure(self.now_s, state)
         for packet in self.peer.housekeeping(self.now_s):
             self._channel.send(PACKET, packet)
-        state = self.peer.reader.state
-        measured = self._ball.measure(self.now_s, state) if self._ball else []
+        if self._ball:
+            measured += self._ball.measure(self.now_s, state)
         return Readings(
             np.array([state.stamp_s]),
             *(np.array([vector]) for vector in (state.pos_w, state.vel_w, state.quat_wb, state.omega_b)),
@@ -100,6 +103,9 @@ class Px4Flight:
             self._channel.send(ENGAGE)
         elif before in STREAMING and verdict.state not in STREAMING:
             self._channel.send(RELEASE)
+        if verdict.request is Request.ARM and seen.autopilot.mode in (Mode.LAND, Mode.OFFBOARD):
+            # PX4 keeps the mode of the last flight, and arms in neither of these.
+            self._channel.send(PACKET, self.peer.request(Request.HOLD))
         if verdict.request is not None:
             self._channel.send(PACKET, self.peer.request(verdict.request))
         if self._watcher:

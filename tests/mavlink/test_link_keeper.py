@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from corvids.deploy.channels import (
     UdpChannel,
     udp_address,
 )
-from corvids.deploy.link_keeper import COMPONENT, Keeper, Keeping
+from corvids.deploy.link_keeper import COMPONENT, Keeper, Keeping, hand_over
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
 
@@ -110,6 +111,34 @@ def test_released_it_keeps_nothing():
     keeper.from_runtime(RELEASE, 10.01)
     play(keeper, px4, 10.0, 11.0)
     assert px4.heard == []
+
+
+def test_it_has_nothing_to_keep_of_an_autopilot_that_is_gone():
+    keeper, _ = flying()
+    assert not keeper.has_nothing_to_keep(69.0), "off-board, and perhaps to be heard again"
+    assert keeper.has_nothing_to_keep(71.0)
+    assert flying(POSCTL)[0].has_nothing_to_keep(10.1)
+
+
+def test_a_busy_runtime_gets_everything_late_and_in_order(tmp_path: Path):
+    """The system queues ten datagrams of such a socket; PX4 sends as many in 20 ms."""
+    sent = [bytes([number]) * 50 for number in range(100)]
+    runtime = KeeperChannel(tmp_path / "nobody", tmp_path / "runtime")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
+        local.setblocking(False)
+        pending = deque(sent)
+        hand_over(pending, local, str(tmp_path / "runtime"))
+        assert pending, "it takes no more now"
+        heard = []
+        while pending:
+            heard += runtime.wait(time.monotonic())
+            hand_over(pending, local, str(tmp_path / "runtime"))
+        heard += runtime.wait(time.monotonic())
+        assert heard == sent
+        runtime.close()
+        pending.extend(sent)
+        hand_over(pending, local, str(tmp_path / "runtime"))
+        assert not pending, "nobody is there any more"
 
 
 def test_frames_that_are_none_are_counted():

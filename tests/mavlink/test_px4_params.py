@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from corvids.cli import main
-from corvids.commands.px4_params import parameters_of
+from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -79,6 +80,38 @@ def test_every_vehicle_has_its_parameters(name: str):
     parameters = parameters_of(load_vehicle(name))
     assert all(isinstance(value, (int, float)) for value in parameters.values())
     assert len(parameters) == 49
+
+
+def test_px4_simulates_the_vehicle(tmp_path: Path):
+    out = tmp_path / "air.params"
+    assert main(["px4-params", "--vehicle", "air", "--sih", "--out", str(out)]) == 0
+    written = {name: value for name, (value, _) in read(out).items()}
+    assert written["SIH_MASS"] == 1.0975
+    assert (written["SIH_IXX"], written["SIH_IYY"], written["SIH_IZZ"]) == (0.00529, 0.005624, 0.007805)
+    # 5.399e-6 · 1356.6² = 9.936 N, 1.5216e-7 · 1356.6² = 0.2800 N m
+    assert written["SIH_T_MAX"] == pytest.approx(9.936, abs=1e-3)
+    assert written["SIH_Q_MAX"] == pytest.approx(0.2800, abs=1e-4)
+    assert written["SIH_L_ROLL"] == written["SIH_L_PITCH"] == pytest.approx(0.088388)
+    assert written["SIH_T_TAU"] == pytest.approx(0.0272)
+    assert written["THR_MDL_FAC"] == 0.0, "SIH's thrust is linear in the command"
+    assert not [name for name in written if name.startswith("EKF2_")], "its position comes from GPS"
+
+
+def test_px4s_own_vehicle_comes_back():
+    """The file px4_sih states SIH's defaults, so nothing may change."""
+    sih = sih_parameters_of(load_vehicle("px4_sih"))
+    assert sih["SIH_MASS"] == 1.0
+    assert (sih["SIH_T_MAX"], sih["SIH_Q_MAX"]) == pytest.approx((5.0, 0.1))
+    assert (sih["SIH_L_ROLL"], sih["SIH_KDV"], sih["SIH_T_TAU"]) == pytest.approx((0.2, 1.0, 0.05))
+
+
+def test_a_lopsided_vehicle_is_refused():
+    air = load_vehicle("air")
+    first, second, _, last = air.rotors.position_b_m
+    places = (first, second, (0.12, 0.08, 0.0), last)
+    lopsided = dataclasses.replace(air, rotors=dataclasses.replace(air.rotors, position_b_m=places))
+    with pytest.raises(CorvidsError, match="must be PX4's X"):
+        sih_parameters_of(lopsided)
 
 
 def test_other_actions_are_refused():

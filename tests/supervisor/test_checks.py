@@ -40,6 +40,8 @@ FAULTS = [
     ({"has_ball": False, "ball_stamp_s": NAN}, {V.BALL_LOST}),
     ({"has_ball": False, "ball_stamp_s": 200.0}, {V.BALL_LOST}),
     ({"ball_pos_w": (0.0, 0.0, 6.1)}, {V.BALL_IMPLAUSIBLE}),
+    ({"pos_w": (0.0, 0.0, 1.0), "ball_pos_w": (0.0, 0.0, 0.71)}, set()),
+    ({"pos_w": (0.0, 0.0, 1.0), "ball_pos_w": (0.0, 0.0, 0.69)}, {V.BALL_LOST}),
     ({"load_stamp_s": NAN}, {V.LOAD_LOST}),
     ({"load_stamp_s": 100.0}, set()),
     ({"proposal": None}, {V.POLICY_SILENT}),

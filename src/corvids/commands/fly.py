@@ -9,6 +9,7 @@ from corvids.cli import first_word, parse
 from corvids.commands.files import check_writable
 from corvids.commands.trials import TrialsConfig, fly_trials, open_policy
 from corvids.envs.recording import Recorder
+from corvids.errors import CorvidsError
 
 VIDEO_HZ = 50
 """Frames per second of a video: one per control tick."""
@@ -21,7 +22,7 @@ class FlyOptions:
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native or mujoco; or px4, a vehicle or simulator with PX4 behind --link."""
     condition: str = "noisy"
     """Row of the table of conditions: nominal, noisy, ball5g, throws."""
     seconds: float = 30.0
@@ -31,13 +32,21 @@ class FlyOptions:
     vehicle: str | None = None
     """Vehicle to fly, name or file; default: the one that the policy was trained for."""
     video: Path | None = None
-    """Where to write a video (MP4), rendered without a screen."""
+    """Where to write a video (MP4), rendered without a screen; not for px4."""
+    link: str = "udp:14540"
+    """For px4: where to listen for it, udp:PORT or udp:HOST:PORT."""
+    arm: bool = False
+    """For px4: the operator's word to arm, take off and engage."""
+    record: Path | None = None
+    """For px4: where to write the flight's record (MCAP)."""
 
 
 def main(argv: list[str]) -> int:
     """Entry point."""
     task, rest = first_word(argv, "fly", "task", ("juggle",))
     options = parse(FlyOptions, rest, f"fly {task}")
+    if options.plant == "px4":
+        return fly_with_px4(task, options)
     if options.video:
         check_writable(options.video, ".mp4")
     hits = fly_once(task, options)
@@ -69,3 +78,33 @@ def fly_once(task: str, options: FlyOptions) -> int:
         render_video(recorder.recording, vehicle, options.video)
         print(f"written: {options.video}")
     return int(verdict.hits[0])
+
+
+def fly_with_px4(task: str, options: FlyOptions) -> int:
+    """Fly PX4 with a simulated ball, and say how it went; returns the exit code."""
+    from corvids.commands.px4_fly import fly_px4
+
+    if options.video:
+        raise CorvidsError(
+            "--video: there is no picture of a flight with --plant px4; --record keeps its data"
+        )
+    if not 0.0 < options.seconds < float("inf"):
+        raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
+    outcome = fly_px4(
+        open_policy(options.policy, task),
+        options.link,
+        vehicle=options.vehicle,
+        seconds=options.seconds,
+        arm=options.arm,
+        seed=options.seed,
+        record=options.record,
+    )
+    flight, counters = outcome.flight, outcome.peer.counters
+    spent = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in outcome.states.items())
+    print(
+        f"px4: {outcome.hits} counted hits, {outcome.drops} drops; {spent}; "
+        f"{flight.ticks} ticks, {flight.skipped} skipped, {flight.compute_median_s * 1e6:.0f} µs each (median); "
+        f"{counters.received} packets, {counters.lost} lost; "
+        f"{'landed' if outcome.has_ended_safely else 'NOT landed: see to it'}"
+    )
+    return 0 if outcome.has_ended_safely else 1

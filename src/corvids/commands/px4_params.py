@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from corvids.cli import parse
@@ -26,6 +28,8 @@ class Px4ParamsOptions:
     """Delay of motion capture against the IMU: EKF2_EV_DELAY."""
     loss_action: int = 4
     """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
+    sih: bool = False
+    """For PX4's own simulator (SIH): make it this vehicle, and leave its position to the simulated GPS."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -38,6 +42,8 @@ def main(argv: list[str]) -> int:
         raise CorvidsError(f"{options.out}: is already there; --force replaces it")
     vehicle = load_vehicle(options.vehicle)
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
+    if options.sih:
+        parameters = sih_parameters_of(vehicle, parameters)
     write_atomically(options.out, parameter_file(vehicle, parameters).encode())
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
     return 0
@@ -74,6 +80,44 @@ def parameters_of(
         "EKF2_HGT_REF": 3,  # height comes from motion capture
     }
     return parameters
+
+
+def sih_parameters_of(
+    vehicle: Vehicle, parameters: Mapping[str, int | float] | None = None
+) -> dict[str, int | float]:
+    """``parameters`` (those of ``vehicle`` unless given), made to fit PX4's simulation-in-hardware of that vehicle.
+
+    SIH's quadrotor X has thrust and torque linear in the motor command, behind one first-order lag, and one drag
+    coefficient for all directions: those of the vehicle's values that it cannot hold are averaged, quadratic drag and
+    the rotors' inertia are left out. Its battery is kept full, for it loses no thrust.
+    """
+    body, rotors = vehicle.body, vehicle.rotors
+    x_m, y_m = (abs(c) for c in rotors.position_b_m[0][:2])
+    corners = ((x_m, -y_m), (-x_m, y_m), (x_m, y_m), (-x_m, -y_m))
+    is_x = all(
+        math.dist(place[:2], corner) < 1e-3 * (x_m + y_m)
+        for place, corner in zip(rotors.position_b_m, corners, strict=True)
+    )
+    if not (is_x and x_m > 0.0 and y_m > 0.0 and tuple(rotors.spin) == (1, 1, -1, -1)):
+        raise CorvidsError(
+            f"--sih: the rotors of {vehicle.name!r} must be PX4's X, centred, with front right and rear left turning"
+            " counter-clockwise: SIH simulates no other quadrotor"
+        )
+    thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
+    kept = parameters_of(vehicle) if parameters is None else parameters
+    return {name: value for name, value in kept.items() if not name.startswith("EKF2_")} | {
+        "THR_MDL_FAC": 0.0,
+        "SIH_MASS": body.mass_kg,
+        **dict(zip(("SIH_IXX", "SIH_IYY", "SIH_IZZ"), body.inertia_kgm2, strict=True)),
+        "SIH_T_MAX": thrust_n,
+        "SIH_Q_MAX": thrust_n * rotors.torque_coeff_nms2prad2 / rotors.thrust_coeff_ns2prad2,
+        "SIH_L_ROLL": y_m,
+        "SIH_L_PITCH": x_m,
+        "SIH_KDV": sum(body.linear_drag_nspm) / 3.0,
+        "SIH_KDW": sum(body.angular_drag_nmsprad) / 3.0,
+        "SIH_T_TAU": 0.5 * (rotors.tau_rise_s + rotors.tau_fall_s),
+        "SIM_BAT_MIN_PCT": 100.0,
+    }
 
 
 def parameter_file(vehicle: Vehicle, parameters: dict[str, int | float]) -> str:

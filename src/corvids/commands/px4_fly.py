@@ -1,0 +1,182 @@
+"""``corvids fly TASK --plant px4``: the same runtime in front of PX4, with a ball that is simulated on our side."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from corvids.deploy.channels import Channel, KeeperChannel
+from corvids.deploy.checks import Seen, Word
+from corvids.deploy.envelope import Fence, envelope_of
+from corvids.deploy.fallback import Fallback
+from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.pilot import Pilot
+from corvids.deploy.policy import PolicyFile
+from corvids.deploy.px4_flight import Px4Flight
+from corvids.deploy.px4_thrust import thrust_map_of
+from corvids.deploy.reactions import STREAMING, State
+from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.supervisor import Supervisor, Verdict
+from corvids.envs.conditions import APEX_M, PLACE_W_M
+from corvids.envs.nominal import BallConfig
+from corvids.envs.virtual_ball import VirtualBall
+from corvids.errors import CorvidsError
+from corvids.vehicle import Vehicle, load_vehicle
+
+KEEPER_START_S = 30.0
+"""How long the keeper may take to start [s]."""
+LANDING_S = 20.0
+"""Time for landing after the flight [s]."""
+
+
+class Operator:
+    """Says what an operator who typed ``--arm`` says: arm until it is, engage once it is, land when time is up.
+
+    A vehicle that somebody took over, or that has disarmed, is left alone.
+    """
+
+    def __init__(self, seconds: float, now_s: float) -> None:
+        self._end_s, self._said_s = now_s + seconds, now_s
+        self._has_armed = self._has_engaged = False
+
+    def words(self, state: State, now_s: float) -> frozenset[Word]:
+        """The word for ``state``, at most one a second."""
+        self._has_armed |= state is State.ARMED or state in STREAMING
+        self._has_engaged |= state in STREAMING
+        if now_s - self._said_s < 1.0:
+            return frozenset()
+        if now_s >= self._end_s:
+            word = Word.LAND
+        elif state is State.READY and not self._has_armed:
+            word = Word.ARM
+        elif state is State.ARMED and not self._has_engaged:
+            word = Word.ENGAGE
+        else:
+            return frozenset()
+        self._said_s = now_s
+        return frozenset({word})
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a flight went."""
+
+    hits: int
+    """Counted hits."""
+    drops: int
+    flight: Flight
+    states: dict[str, float]
+    """Seconds in each of the supervisor's states."""
+    has_ended_safely: bool
+    """Whether the vehicle has landed and disarmed."""
+    peer: Peer
+    """What was heard of PX4."""
+
+
+def fly_px4(
+    file: PolicyFile,
+    link: str,
+    *,
+    vehicle: str | None,
+    seconds: float,
+    arm: bool,
+    seed: int,
+    record: Path | None,
+) -> Outcome:
+    """Fly ``file`` on the PX4 behind ``link``; ``arm`` is the operator's word to arm and engage."""
+    if not arm:
+        raise CorvidsError("--plant px4 arms and takes off: say so with --arm, with people and props in mind")
+    craft = load_vehicle(vehicle or file.contract.vehicle.name)
+    with (
+        contextlib.closing(FlightRecord(record)) if record else contextlib.nullcontext() as log,
+        _keeper(link) as folder,
+        contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
+    ):
+        return fly_over(file, craft, channel, seconds, seed, log)
+
+
+def fly_over(
+    file: PolicyFile,
+    craft: Vehicle,
+    channel: Channel,
+    seconds: float,
+    seed: int,
+    log: FlightRecord | None = None,
+) -> Outcome:
+    """Arm, take off, fly ``file`` with a simulated ball, and land after ``seconds`` [s] on the channel's clock."""
+    contract = file.contract
+    pilot = Pilot(file)
+    supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
+    ball = VirtualBall(craft, APEX_M, BallConfig(), seed)
+    start_s = channel.now_s
+    operator = Operator(seconds, start_s)
+    peer = Peer(unix_s=time.time())
+    states: dict[str, float] = {}
+    told = None
+
+    def watch(seen: Seen, verdict: Verdict) -> None:
+        nonlocal told
+        states[verdict.state.value] = states.get(verdict.state.value, 0.0) + 1.0 / contract.control_hz
+        if verdict.state is State.POLICY:
+            ball.release()
+        for entry in verdict.entries:
+            change = f"{entry.before.value} -> {entry.after.value}"
+            print(f"{entry.now_s - start_s:8.2f} s  {change}: {entry.reason}", flush=True)
+        if (text := peer.messages.get("STATUSTEXT")) is not None and text is not told:
+            told = text
+            print(f"{seen.now_s - start_s:8.2f} s  PX4 says: {text.text.strip()}", flush=True)
+        if log:
+            log.watch(seen, verdict)
+
+    plant = Px4Flight(
+        channel,
+        peer,
+        supervisor,
+        pilot,
+        thrust_map_of(craft),
+        hover_thrust_n=craft.weight_n,
+        ball=ball,
+        words=lambda state: operator.words(state, channel.now_s),
+        watcher=watch,
+    )
+    command = np.array((*PLACE_W_M, APEX_M))
+    flight = fly(
+        pilot,
+        plant,
+        lambda _: command,
+        seconds=seconds + LANDING_S,
+        guard=plant.guard,
+        until=lambda tick: tick.now_s > start_s + seconds and supervisor.state in (State.READY, State.FAILED),
+    )
+    return Outcome(ball.hits, ball.drops, flight, states, supervisor.state is State.READY, peer)
+
+
+@contextlib.contextmanager
+def _keeper(link: str) -> Iterator[Path]:
+    """A keeper in a session of its own, which Ctrl-C does not reach; it ends once nothing needs keeping."""
+    with tempfile.TemporaryDirectory(prefix="corvids-") as name:
+        folder = Path(name)
+        arguments = [sys.executable, "-m", "corvids.deploy.link_keeper", link, str(folder / "keeper")]
+        process = subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        deadline_s = time.monotonic() + KEEPER_START_S
+        while not (folder / "keeper").exists():
+            if process.poll() is not None:
+                said = (process.stderr.read() if process.stderr else "").strip().removeprefix("corvids: ")
+                raise CorvidsError(said or f"the link's keeper ended with code {process.returncode}")
+            if time.monotonic() > deadline_s:
+                process.kill()
+                raise CorvidsError(f"the link's keeper did not start within {KEEPER_START_S:.0f} s")
+            time.sleep(0.02)
+        try:
+            yield folder
+        finally:
+            process.wait()

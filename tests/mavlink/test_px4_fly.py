@@ -1,0 +1,90 @@
+"""A whole flight of the shipped policy over a stand-in's link: arming, take-off, juggling, landing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flying import Fault, FlyingStandin, VirtualLink
+from pymavlink.dialects.v20 import common
+from standin import AUTO, LAND
+
+from corvids.cli import main
+from corvids.commands.px4_fly import Operator, fly_over
+from corvids.deploy.checks import Word
+from corvids.deploy.policy import read_policy_file
+from corvids.deploy.reactions import State
+from corvids.vehicle import load_vehicle
+
+AIR = load_vehicle("air")
+POLICY = Path(__file__).resolve().parents[2] / "pretrained" / "juggle.onnx"
+NOTHING: frozenset[Word] = frozenset()
+
+
+def test_it_takes_off_juggles_and_lands(capsys):
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    link = VirtualLink(px4, Fault(start_s=0.0, battery=100))
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, 14.0, seed=0)
+    assert outcome.has_ended_safely
+    assert not px4.crashed
+    assert not px4.armed
+    assert (px4.main, px4.sub) == (AUTO, LAND)
+    assert outcome.hits >= 3, "of about 5 in the 5 s that are left after the ball's first fall"
+    said = capsys.readouterr().out
+    for step in ("ready -> armed", "armed -> engaging", "engaging -> policy", "policy -> landing"):
+        assert step in said
+    assert outcome.states["policy"] > 4.0
+
+
+def test_a_vehicle_that_does_not_arm_stays_where_it_is():
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    px4._obey = lambda message, now_s: b""  # preflight checks fail
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), 5.0, seed=0)
+    assert outcome.has_ended_safely
+    assert set(outcome.states) == {"disconnected", "ready"}
+    assert px4.targets() == []
+
+
+def test_after_a_flight_it_arms_again():
+    """PX4 stays in the mode of the last flight, and arms neither in LAND nor in OFFBOARD."""
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    px4.main, px4.sub = AUTO, LAND
+    obey = px4._obey
+
+    def obey_as_px4(message, now_s: float) -> bytes:
+        is_arming = message.command == common.MAV_CMD_COMPONENT_ARM_DISARM
+        return b"" if is_arming and (px4.main, px4.sub) == (AUTO, LAND) else obey(message, now_s)
+
+    px4._obey = obey_as_px4
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), 3.5, seed=0)
+    assert outcome.states["armed"] > 0.0
+
+
+def test_the_operator_does_not_take_back_what_somebody_took():
+    operator = Operator(seconds=20.0, now_s=0.0)
+    assert operator.words(State.READY, 0.5) == NOTHING, "a second to look round first"
+    assert operator.words(State.READY, 1.1) == {Word.ARM}
+    assert operator.words(State.READY, 1.9) == NOTHING
+    assert operator.words(State.READY, 2.2) == {Word.ARM}, "until it is armed"
+    assert operator.words(State.ARMED, 3.3) == {Word.ENGAGE}
+    assert operator.words(State.ENGAGING, 4.4) == NOTHING
+    assert operator.words(State.ARMED, 8.0) == NOTHING, "a pilot took over"
+    assert operator.words(State.READY, 12.0) == NOTHING, "and landed"
+    assert operator.words(State.POLICY, 20.1) == {Word.LAND}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say so with --arm"),
+        (["--arm", "--video", "a.mp4"], "--video"),
+        (["--arm", "--seconds", "0"], "must be a positive number"),
+        (["--arm", "--link", "tcp:1"], "must be udp:PORT"),
+        (["--arm", "--record", "a.txt"], "must end in .mcap"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys):
+    assert main(["fly", "juggle", "--plant", "px4", "--policy", str(POLICY), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
