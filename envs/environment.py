@@ -9,10 +9,11 @@ import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
 from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
-from corvids.controllers.rate_loop import gains_of
+from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.compiling import compiled
+from corvids.envs.mirrors import QUATERNION, SAME, SPIN, VECTOR, Signs
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.randomization import Draws, Randomization
 from corvids.envs.sensing import NOISE_ROWS, SensorParams, SensorState, Signals, sense
@@ -32,6 +33,9 @@ _PRIVILEGED = (
     "racket.restitution", "ball.mass_kg", "ball.radius_m", "ball.drag_per_m", "wind_w.x", "wind_w.y",
 )  # fmt: skip
 """True parameters that the critic is told."""
+_PRIVILEGED_MIRRORS = tuple(
+    VECTOR["xy".index(name[-1])] if name.endswith((".x", ".y")) else SAME for name in _PRIVILEGED
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +135,11 @@ class Environment:
         # Rows beyond the last world are padding: they hover, are never scored, and are never reset.
         self._reset(torch.arange(rows, device=self.device))
         self.observations = self._look()
+        self.mirrors: dict[str, tuple[Signs, ...]] = {
+            "actor": self.task.MIRRORS,
+            "critic": (*self.task.MIRRORS, *_TRUTH_MIRRORS, *_PRIVILEGED_MIRRORS),
+        }
+        """How each number of the observations changes in a mirror."""
 
     def step(
         self, action: torch.Tensor
@@ -318,7 +327,21 @@ def _truth(world: World, inputs: PolicyInputs) -> torch.Tensor:
             *body.quat_wb,
             ball_pos - pos,
             *(speed * 0.3 for speed in ball.vel_w),
-            *world.rotors,
+            *_combined(world.rotors),
         ),
         dim=-1,
+    )
+
+
+_TRUTH_MIRRORS = (*VECTOR, *VECTOR, *SPIN, *QUATERNION, *VECTOR, *VECTOR, SAME, *SPIN)
+
+
+def _combined(rotors: Four) -> tuple[Scalar, ...]:
+    """What rotors in PX4's order do together: lift, roll, pitch, yaw."""
+    right_front, left_rear, left_front, right_rear = rotors
+    return (
+        right_front + left_rear + left_front + right_rear,
+        left_rear + left_front - right_front - right_rear,
+        left_rear + right_rear - right_front - left_front,
+        right_front + left_rear - left_front - right_rear,
     )

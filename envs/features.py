@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 GRAVITY_MPS2 = 9.80665
+RATE_LAG_S = 0.07
+"""Lag with which body rates follow their command: rate loop and motors of a quadrotor of about a kilogram."""
+GUIDANCE_MAX_MPS2 = 25.0
+"""Acceleration beyond which guidance asks for no more: what such a quadrotor can do sideways."""
 
 # q ⊗ p = (q[:, _PERMUTED] * _SIGNS) · p
 _PERMUTED = (0, 1, 2, 3, 1, 0, 3, 2, 2, 3, 0, 1, 3, 2, 1, 0)
@@ -45,19 +51,56 @@ def rotation_matrix(quat_wb: torch.Tensor) -> torch.Tensor:
     return identity + products @ _ROTATION.to(quat_wb)
 
 
-def fallen(pos: torch.Tensor, vel: torch.Tensor, ahead_s: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Position and velocity (n, 3) after ``ahead_s`` (n, 1) of free fall without drag."""
-    gravity = torch.tensor((0.0, 0.0, -GRAVITY_MPS2), dtype=pos.dtype, device=pos.device)
-    step = gravity * ahead_s
-    return pos + (vel + 0.5 * step) * ahead_s, vel + step
+class Motion(NamedTuple):
+    """A vehicle at one moment, rows of (n, ·), SI, world ENU and body FLU."""
+
+    pos_w: torch.Tensor
+    vel_w: torch.Tensor
+    quat_wb: torch.Tensor
+    omega_b: torch.Tensor
 
 
-def descent(pos: torch.Tensor, vel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Free fall without drag from ``pos`` (n, 3) to height zero.
+def carried_on(
+    motion: Motion, thrust_mps2: torch.Tensor, rate_b_radps: torch.Tensor, ahead_s: torch.Tensor
+) -> Motion:
+    """Where a vehicle is ``ahead_s`` (n, 1) after it was seen, by what it was commanded meanwhile.
 
-    Returns where it comes down (n, 2), the vertical speed there (n, 1) and the time until then [s], (n, 1).
+    ``thrust_mps2`` (n, 1): collective thrust over mass; ``rate_b_radps`` (n, 3): body rates, which follow their command
+    with a lag of :data:`RATE_LAG_S`. The thrust is taken to act along the axis half-way. A message that is 60 ms old
+    tells little of a vehicle in a sharp turn without this.
     """
-    up = vel[:, 2:3]
-    speed = (up.square() + 2.0 * GRAVITY_MPS2 * pos[:, 2:3].relu()).sqrt()
-    until_s = (up + speed) / GRAVITY_MPS2
-    return pos[:, :2] + vel[:, :2] * until_s, speed, until_s
+    half = 0.5 * ahead_s
+    omega_mid = rate_b_radps + (motion.omega_b - rate_b_radps) * torch.exp(-half / RATE_LAG_S)
+    omega_end = rate_b_radps + (motion.omega_b - rate_b_radps) * torch.exp(-ahead_s / RATE_LAG_S)
+    axis = body_z(turned(motion.quat_wb, motion.omega_b * half))
+    gravity = torch.tensor((0.0, 0.0, -GRAVITY_MPS2), dtype=axis.dtype, device=axis.device)
+    accel = axis * thrust_mps2 + gravity
+    return Motion(
+        motion.pos_w + (motion.vel_w + accel * half) * ahead_s,
+        motion.vel_w + accel * ahead_s,
+        turned(motion.quat_wb, omega_mid * ahead_s),
+        omega_end,
+    )
+
+
+def body_z(quat_wb: torch.Tensor) -> torch.Tensor:
+    """Where the body's z axis points, (n, 3): the last column of the rotation matrix."""
+    return rotation_matrix(quat_wb)[:, 2::3]
+
+
+def guidance(aside: torch.Tensor, vel: torch.Tensor, until_s: torch.Tensor) -> torch.Tensor:
+    """Acceleration (n, 2) with which to be ``aside`` (n, 2) from here, at rest, after ``until_s`` (n, 1).
+
+    The zero-effort-miss and zero-effort-velocity law, 6·d/t² - 4·v/t, which spends the least control effort (Ebrahimi,
+    Bahrami & Roshanian 2008), limited to :data:`GUIDANCE_MAX_MPS2`.
+    """
+    time_s = until_s.clamp(min=0.1)
+    wanted = (6.0 * aside / time_s - 4.0 * vel) / time_s
+    size = wanted.square().sum(-1, keepdim=True).sqrt()
+    return wanted * (GUIDANCE_MAX_MPS2 / size.clamp(min=GUIDANCE_MAX_MPS2))
+
+
+def into_body(quat_wb: torch.Tensor, vector_w: torch.Tensor) -> torch.Tensor:
+    """World vectors (n, 3) along the body's axes."""
+    matrix = rotation_matrix(quat_wb).reshape(-1, 3, 3)
+    return (vector_w.unsqueeze(-2) @ matrix).squeeze(-2)

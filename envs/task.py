@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import torch
 
 from corvids.controllers.spatial import Scalar
+from corvids.envs.mirrors import Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.world import World, WorldParams
 from corvids.vehicle import Vehicle
@@ -64,6 +65,8 @@ class Task(Protocol):
     WITH_BALL: ClassVar[bool]
     EPISODE: ClassVar[Any]
     """Initial memory of an episode: a named tuple of floats."""
+    MIRRORS: ClassVar[tuple[Signs, ...]]
+    """How each number of the observation changes in a mirror."""
     METRICS: ClassVar[tuple[str, ...]]
     """Fields of the episode's memory whose mean over finished episodes is logged."""
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 
 from corvids.envs.environment import EnvConfig
+from corvids.envs.mirrors import CTBR, SAME, Signs
+from corvids.training.mirrored_mlp import MirroredModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,8 @@ class NetworkConfig:
     """Hidden layers of the critic."""
     activation: Literal["elu", "relu", "tanh"] = "elu"
     """Activation function."""
+    mirrored: bool = True
+    """Whether both networks do in a mirror what the mirror shows; right for vehicles that are symmetric."""
     noise_std: float = 0.25
     """Initial standard deviation of the exploration noise on the raw action."""
     noise_std_min: float = 0.08
@@ -83,13 +88,18 @@ def multiplies_bfloat16(device: str) -> bool:
     return torch.cpu.get_capabilities().get("avx512_bf16", False)
 
 
-def rsl_rl_config(config: TrainConfig, device: str) -> dict[str, Any]:
-    """The same in rsl_rl's terms (a dict, as its runner wants it)."""
+def rsl_rl_config(
+    config: TrainConfig, device: str, mirrors: Mapping[str, tuple[Signs, ...]]
+) -> dict[str, Any]:
+    """The same in rsl_rl's terms (a dict, as its runner wants it). ``mirrors``: an environment's."""
     network, ppo = config.network, config.ppo
 
-    def model(hidden: tuple[int, ...]) -> dict[str, Any]:
+    def model(hidden: tuple[int, ...], group: str, outputs: tuple[Signs, ...]) -> dict[str, Any]:
+        kind: dict[str, Any] = {"class_name": "MLPModel"}
+        if network.mirrored:
+            kind = {"class_name": MirroredModel, "inputs": mirrors[group], "outputs": outputs}
         return {
-            "class_name": "MLPModel",
+            **kind,
             "hidden_dims": list(hidden),
             "activation": network.activation,
             "obs_normalization": True,
@@ -101,7 +111,7 @@ def rsl_rl_config(config: TrainConfig, device: str) -> dict[str, Any]:
         "check_for_nan": False,
         "obs_groups": {"actor": ["actor"], "critic": ["critic"]},
         "actor": {
-            **model(network.actor),
+            **model(network.actor, "actor", CTBR),
             "distribution_cfg": {
                 "class_name": "GaussianDistribution",
                 "init_std": network.noise_std,
@@ -109,7 +119,7 @@ def rsl_rl_config(config: TrainConfig, device: str) -> dict[str, Any]:
                 "std_range": (network.noise_std_min, 1.0),
             },
         },
-        "critic": model(network.critic),
+        "critic": model(network.critic, "critic", (SAME,)),
         "algorithm": {
             "class_name": "PPO",
             "num_learning_epochs": ppo.epochs,

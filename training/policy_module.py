@@ -10,10 +10,12 @@ from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.spatial import Vec3
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.environment import PAST_ACTIONS
+from corvids.envs.mirrors import CTBR, Signs
 from corvids.envs.task import PolicyInputs, Task
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import Checkpoint
+from corvids.training.mirrored_mlp import MirroredMLP
 from corvids.vehicle import Vehicle
 
 BALL_INPUTS = ("ball_pos_w", "ball_vel_w", "ball_age_s")
@@ -23,15 +25,20 @@ BALL_INPUTS = ("ball_pos_w", "ball_vel_w", "ball_age_s")
 class Actor(torch.nn.Module):
     """Normalisation and network: observation (n, features) to raw action (n, 4), without exploration noise."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, mirrors: tuple[Signs, ...]) -> None:
         super().__init__()
         network, weights = checkpoint.config.network, checkpoint.actor
         self.features = weights["obs_normalizer._mean"].shape[-1]
         """Numbers in an observation."""
         self.obs_normalizer = EmpiricalNormalization(self.features)
-        self.mlp = MLP(self.features, ACTIONS, network.actor, network.activation)
+        if network.mirrored and len(mirrors) == self.features:
+            self.mlp = MirroredMLP(mirrors, CTBR, network.actor, network.activation)
+        else:
+            self.mlp = MLP(self.features, ACTIONS, network.actor, network.activation)
         own = {name: tensor for name, tensor in weights.items() if not name.startswith("distribution.")}
         self.load_state_dict(own)
+        if isinstance(self.mlp, MirroredMLP):
+            self.mlp = self.mlp.plain()
         self.eval()
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
@@ -57,7 +64,7 @@ class PolicyModule(torch.nn.Module):
         env = checkpoint.config.env
         task = task_named(env.task)(vehicle)
         try:
-            actor = Actor(checkpoint)
+            actor = Actor(checkpoint, task.MIRRORS)
         except RuntimeError as error:  # torch's word for weights that do not fit
             reason = " ".join(str(error).split())
             raise CorvidsError(

@@ -28,7 +28,7 @@ class Runner(OnPolicyRunner):
     def __init__(self, env: RslVecEnv, config: TrainConfig, run_dir: Path, device: str) -> None:
         self.train_config = config
         with contextlib.redirect_stdout(io.StringIO()):
-            super().__init__(env, rsl_rl_config(config, device), str(run_dir), device)
+            super().__init__(env, rsl_rl_config(config, device, env.env.mirrors), str(run_dir), device)
         self.run_dir = run_dir
         self.logger: ProgressLogger = ProgressLogger(
             log_dir=str(run_dir),

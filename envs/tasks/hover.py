@@ -9,6 +9,7 @@ import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, smaller
 from corvids.envs.features import rotation_matrix, turned
+from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.starts import hovering_near
 from corvids.envs.task import PolicyInputs, Score
@@ -38,6 +39,9 @@ class Hover:
     PATH: ClassVar[int] = 0
     WITH_BALL: ClassVar[bool] = False
     EPISODE: ClassVar[Episode] = Episode(0.0, 0.0)
+    MIRRORS: ClassVar[tuple[Signs, ...]] = (
+        *VECTOR, *VECTOR, *MATRIX, *SPIN, SAME, *VECTOR, *CTBR, *CTBR, *CTBR,
+    )  # fmt: skip
     METRICS: ClassVar[tuple[str, ...]] = ("error_m",)
 
     def __init__(self, vehicle: Vehicle) -> None:

@@ -8,8 +8,26 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, smaller
+from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.ball import rise_m
-from corvids.envs.features import GRAVITY_MPS2, descent, fallen, rotation_matrix, turned
+from corvids.envs.ball_features import (
+    DRAG_MEMORY,
+    descent,
+    drag_per_m,
+    fallen,
+    launch_speed,
+    remember_drag,
+    rise,
+)  # fmt: skip
+from corvids.envs.features import (
+    GRAVITY_MPS2,
+    Motion,
+    carried_on,
+    guidance,
+    into_body,
+    rotation_matrix,
+)  # fmt: skip
+from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.starts import hovering_near
 from corvids.envs.task import PolicyInputs, Score
@@ -46,16 +64,21 @@ class Juggle:
 
     NAME: ClassVar[str] = "juggle"
     COMMAND: ClassVar[tuple[str, ...]] = ("place_x_w_m", "place_y_w_m", "place_z_w_m", "apex_m")
-    MEMORY: ClassVar[int] = 4
+    MEMORY: ClassVar[int] = 4 + DRAG_MEMORY
     PATH: ClassVar[int] = 0
     WITH_BALL: ClassVar[bool] = True
     EPISODE: ClassVar[Episode] = Episode(1.0, 0.0)
+    MIRRORS: ClassVar[tuple[Signs, ...]] = (
+        *VECTOR, SAME, *VECTOR, *MATRIX, *SPIN, *VECTOR, *VECTOR, SAME, *VECTOR[:2], *VECTOR[:2], *VECTOR[:2], *VECTOR,
+        SAME, SAME, SAME, SAME, SAME, *VECTOR, *CTBR, *CTBR, *CTBR,
+    )  # fmt: skip
     METRICS: ClassVar[tuple[str, ...]] = ("hits",)
 
     def __init__(self, vehicle: Vehicle) -> None:
         racket = vehicle.racket
         self._reach_m = (racket.position_b_m[2] if racket else 0.0) + 0.04
         self._hover = math.sqrt(1.0 / vehicle.thrust_to_weight)
+        self._action, self._mass_kg = CtbrAction(vehicle), vehicle.body.mass_kg
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A new apex, and a place not far from the last one."""
@@ -85,7 +108,8 @@ class Juggle:
         angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
         aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
         speed = 1.0 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
-        height = self._reach_m + draws.uniform((0.5, 1.3), count)
+        # Low throws leave the least time, so they are thrown more often than high ones.
+        height = self._reach_m + 0.5 + 0.8 * draws.uniform((0.0, 1.0), count) ** 1.5
         up = draws.uniform((-0.5, 1.0), count) * (1.0 - wild)
         ball = Ball(
             Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
@@ -141,63 +165,67 @@ class Juggle:
         ball_off = Vec3(ball.pos_w.x - place.x, ball.pos_w.y - place.y, 0.0).norm()
         running = (
             1.0
-            - 1.0 * smaller(off_m, 1.5)
+            - 2.0 * smaller(off_m, 1.0)
             - 0.4 * smaller(ball_off, 1.5)
             - 4.0 * approach_m
             - 0.5 * torch.abs(body.quat_wb.yaw())
             - 0.008 * body.omega_b.norm2()
         )
-        failed = (
-            (above < -0.3)
-            | (above > 4.0)
-            | (ball_off > 5.0)
-            | (off_m > 4.0)
-            | (body.quat_wb.body_z().z < 0.0)
-            | (body.pos_w.z < HEIGHT_MIN_M)
-        )
-        # The nearer the ball was lost, the better: else nothing is learned from balls that are never reached.
-        loss = 3.0 + 6.0 * smaller(Vec3(over.x, over.y, 0.0).norm(), 0.6)
+        crashed = (body.quat_wb.body_z().z < 0.0) | (body.pos_w.z < HEIGHT_MIN_M)
+        failed = (above < -0.3) | (above > 4.0) | (ball_off > 5.0) | (off_m > 4.0) | crashed
+        # The nearer the ball was lost, the better: else nothing is learned from balls that are never reached. Not so in
+        # a crash: else falling along with the ball, which is never lost so, is where learning stays.
+        lost_m = torch.where(crashed, 0.6, smaller(Vec3(over.x, over.y, 0.0).norm(), 0.6))
+        loss = 3.0 + 6.0 * lost_m
         reward = event + tick_s * running - torch.where(failed, loss, 0.0)
         since_hit_s = torch.where(hit, tick_s, episode.since_hit_s + tick_s)
         return Score(reward, failed, Episode(since_hit_s, episode.hits + torch.where(counted, 1.0, 0.0)))
 
     def remember(self, inputs: PolicyInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """Running means of the ball's apex error and of the vehicle's place error."""
+        """Running means of the ball's apex error and of the vehicle's place error; what slows the ball."""
         place, apex = inputs.command[:, :3], inputs.command[:, 3:4]
-        top = inputs.ball_pos_w[:, 2:3] + inputs.ball_vel_w[:, 2:3].square() / (2.0 * GRAVITY_MPS2)
+        means, air = memory[:, :4], memory[:, 4:]
+        top = inputs.ball_pos_w[:, 2:3] + rise(inputs.ball_vel_w[:, 2:3], drag_per_m(air))
         apex_error = (top - place[:, 2:3] - self._reach_m - apex).clamp(-0.5, 0.5)
         error = torch.cat((apex_error, (inputs.pos_w - place).clamp(-0.5, 0.5)), dim=-1)
-        return memory + (error - memory) * (tick_s / MEMORY_S)
+        air = remember_drag(air, inputs.ball_vel_w, inputs.ball_age_s, tick_s)
+        return torch.cat((means + (error - means) * (tick_s / MEMORY_S), air), dim=-1)
 
     def observe(self, inputs: PolicyInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Everything brought to the present by its age; the ball also where it will come down to the racket."""
-        place, apex = inputs.command[:, :3], inputs.command[:, 3:4]
-        pos = inputs.pos_w + inputs.vel_w * inputs.vehicle_age_s
-        quat = turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s)
-        ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, inputs.ball_age_s)
+        place, apex = inputs.command[:, :3], inputs.command[:, 3:4].clamp(0.0, 3.0)
+        drag = drag_per_m(memory[:, 4:])
+        thrust_n, rate_b_radps = self._action.command(actions[:, ACTIONS : 2 * ACTIONS])
+        vehicle_age_s, ball_age_s = inputs.vehicle_age_s.clamp(-0.1, 0.5), inputs.ball_age_s.clamp(-0.1, 0.5)
+        seen = Motion(inputs.pos_w, inputs.vel_w, inputs.quat_wb, inputs.omega_b)
+        pos, vel, quat, omega = carried_on(seen, thrust_n / self._mass_kg, rate_b_radps, vehicle_age_s)
+        ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, ball_age_s, drag)
         face = torch.tensor((0.0, 0.0, self._reach_m), dtype=pos.dtype, device=pos.device)
         rel = ball - pos - face
-        landing, landing_speed, until_s = descent(rel, ball_vel)
-        outgoing = (2.0 * GRAVITY_MPS2 * apex).sqrt()
+        landing, landing_speed, until_s = descent(rel, ball_vel, drag)
+        wanted = guidance(landing, vel[:, :2], until_s)
+        up = torch.full_like(apex, GRAVITY_MPS2)
+        outgoing = launch_speed(apex, drag)
         off = (place - pos).clamp(-1.0, 1.0)
         return torch.cat(
             (
                 off * 2.0,
                 pos[:, 2:3].clamp(0.0, 1.5),
-                inputs.vel_w,
+                vel,
                 rotation_matrix(quat),
-                inputs.omega_b * 0.5,
+                omega * 0.5,
                 rel,
                 ball_vel * 0.3,
                 until_s * 2.0,
                 landing * 4.0,
-                (landing - inputs.vel_w[:, :2] * until_s) * 4.0,
+                (landing - vel[:, :2] * until_s) * 4.0,
                 (landing - off[:, :2]) * 2.0,
+                into_body(quat, torch.cat((wanted, up), dim=-1)) * 0.1,
                 (landing_speed - outgoing) * 0.5,
                 outgoing * 0.3,
-                inputs.vehicle_age_s * 20.0,
-                inputs.ball_age_s * 20.0,
-                memory * 4.0,
+                vehicle_age_s * 20.0,
+                ball_age_s * 20.0,
+                memory[:, :4] * 4.0,
                 actions,
             ),
             dim=-1,

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from corvids.controllers.spatial import Scalar
+from corvids.envs.mirrors import VECTOR, Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks.hover import Hover
@@ -29,6 +30,7 @@ class Track(Hover):
     COMMAND: ClassVar[tuple[str, ...]] = (
         "place_x_w_m", "place_y_w_m", "place_z_w_m", "vel_x_w_mps", "vel_y_w_mps", "vel_z_w_mps",
     )  # fmt: skip
+    MIRRORS: ClassVar[tuple[Signs, ...]] = (*Hover.MIRRORS, *VECTOR)
     PATH: ClassVar[int] = 6
     """Centre [m] and frequency [rad/s] along each axis."""
 

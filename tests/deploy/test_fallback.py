@@ -69,7 +69,7 @@ def test_it_turns_back_to_level(axis, angle):
 def test_upside_down_it_rolls_and_does_not_push():
     """At exactly 180° every direction leads back; a rate of zero would be a trap."""
     thrust_n, rates = Fallback(LIMITS).command(ORIGIN, ORIGIN, about("x", math.pi), ORIGIN)
-    assert abs(rates[0, 0]) == LIMITS.rate_max_radps[0] and thrust_n[0] == 0.0
+    assert abs(rates[0, 0]) > 5.0 and thrust_n[0] == 0.0
 
 
 def test_yaw_is_turned_to_zero():

