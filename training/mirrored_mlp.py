@@ -37,6 +37,11 @@ def characters(signs: Sequence[Signs]) -> torch.Tensor:
 class MirroredMLP(torch.nn.Module):
     """Input (n, len(``inputs``)) to output (n, len(``outputs``)); signs say how each of their numbers is mirrored."""
 
+    _from: torch.Tensor
+    _to: torch.Tensor
+    _between: torch.Tensor
+    _is_same: torch.Tensor
+
     def __init__(
         self, inputs: Sequence[Signs], outputs: Sequence[Signs], hidden: Sequence[int], activation: str
     ) -> None:
@@ -107,6 +112,9 @@ class MirroredMLP(torch.nn.Module):
 
 class MirroredNormalization(EmpiricalNormalization):
     """Normalisation that treats both sides of a mirror alike: what changes sign there has no mean."""
+
+    _mean: torch.Tensor
+    _is_same: torch.Tensor
 
     def __init__(self, signs: Sequence[Signs]) -> None:
         super().__init__(len(signs))

@@ -131,14 +131,14 @@ def flown(worlds: int, ticks: int) -> tuple[Motion, Motion, torch.Tensor, torch.
     )  # fmt: skip
     rows, seen = simulator.rows, []
     simulator.state[2] = 100.0  # high over the ground
+    thrust_n, rates = torch.zeros(rows, 1).double(), torch.zeros(rows, 3).double()
     for tick in range(ticks + 3):
-        if (tick <= ticks - 2 and tick % 6 == 0) or tick == ticks - 2:
+        if tick == ticks - 2 or (tick < ticks - 2 and tick % 6 == 0):
             thrust_n = 5.0 + 20.0 * torch.rand((rows, 1), dtype=torch.float64, generator=random)
             rates = 12.0 * (2.0 * torch.rand((rows, 3), dtype=torch.float64, generator=random) - 1.0)
             rates[:, 2] *= 0.1
-        simulator.step(
-            torch.cat((thrust_n, rates), dim=1).t().unsqueeze(-1), torch.zeros(rows, 1, dtype=torch.float64)
-        )
+        command = torch.cat((thrust_n, rates), dim=1).t().unsqueeze(-1)
+        simulator.step(command, torch.zeros(rows, 1, dtype=torch.float64))
         seen.append(simulator.state[:13, :, 0].t().clone())
     before, after = (
         Motion(s[:worlds, :3], s[:worlds, 3:6], s[:worlds, 6:10], s[:worlds, 10:13])

@@ -100,7 +100,10 @@ def test_a_width_that_does_not_split_into_four_is_refused():
 
 # --- The signs of what policies and critics see -----------------------------------------------------------------------
 
-_SIGNALS = PolicyInputs(VECTOR, VECTOR, QUATERNION, SPIN, (SAME,), VECTOR, VECTOR, (SAME,), ())
+_SIGNALS: tuple[tuple[Signs, ...], ...] = (
+    VECTOR, VECTOR, QUATERNION, SPIN, (SAME,), VECTOR, VECTOR, (SAME,),
+)  # fmt: skip
+"""Of :class:`PolicyInputs`, in order, but for the command."""
 _MEMORY = {"juggle": (SAME, *VECTOR, *VECTOR, *(SAME,) * 4), "hover": VECTOR, "track": VECTOR}
 _COMMAND = {"juggle": (*VECTOR, SAME), "hover": VECTOR, "track": (*VECTOR, *VECTOR)}
 
@@ -109,7 +112,7 @@ _COMMAND = {"juggle": (*VECTOR, SAME), "hover": VECTOR, "track": (*VECTOR, *VECT
 @pytest.mark.parametrize("name", TASKS)
 def test_what_is_observed_of_a_mirrored_scene_is_mirrored(name: str, plane: int):
     task, random = TASKS[name](load_vehicle("air")), torch.Generator().manual_seed(0)
-    signals = _SIGNALS._replace(command=_COMMAND[name])
+    signals = (*_SIGNALS, _COMMAND[name])
 
     def draw(signs: tuple[Signs, ...]) -> torch.Tensor:
         return torch.rand((50, len(signs)), dtype=torch.float64, generator=random) - 0.3
