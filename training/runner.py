@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from rsl_rl.runners import OnPolicyRunner
 
+from corvids.envs.mirrors import asymmetry
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
 from corvids.training.progress import ProgressLogger, progress_bar
@@ -27,6 +28,11 @@ class Runner(OnPolicyRunner):
 
     def __init__(self, env: RslVecEnv, config: TrainConfig, run_dir: Path, device: str) -> None:
         self.train_config = config
+        odd = asymmetry(env.env.vehicle) if config.network.mirrored else None
+        if odd:
+            raise CorvidsError(
+                f"vehicle {env.env.vehicle.name!r} is not symmetric: {odd}; train with --config.network.no-mirrored"
+            )
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(env, rsl_rl_config(config, device, env.env.mirrors), str(run_dir), device)
         self.run_dir = run_dir

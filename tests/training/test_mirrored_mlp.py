@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from corvids.controllers.packing import leaf_names
 from corvids.controllers.rate_loop import gains_of
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.mirrors import CTBR, MATRIX, QUATERNION, SAME, SPIN, VECTOR, Signs
+from corvids.envs.mirrors import CTBR, MATRIX, QUATERNION, SAME, SPIN, VECTOR, Signs, asymmetry
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
@@ -199,3 +202,21 @@ def test_an_environment_has_signs_for_all_it_shows(task: str):
     env = Environment(config, 16, compile_kernels=False)
     for group, numbers in env.observations.items():
         assert len(env.mirrors[group]) == numbers.shape[1]
+
+
+@pytest.mark.parametrize("vehicle", vehicle_names())
+def test_the_shipped_vehicles_are_symmetric(vehicle: str):
+    assert asymmetry(load_vehicle(vehicle)) is None
+
+
+def test_what_a_mirror_would_show_elsewhere_is_named():
+    air = load_vehicle("air")
+    assert air.racket is not None
+    hubs = ((0.12, -0.088388, 0.0), *air.rotors.position_b_m[1:])
+    odd = dataclasses.replace(air, rotors=dataclasses.replace(air.rotors, position_b_m=hubs))
+    assert "the rotor at [0.12, -0.088388, 0.0] m has no counterpart across the y-z plane" in (
+        asymmetry(odd) or ""
+    )
+    tilted = (math.sin(0.05), 0.0, math.cos(0.05))
+    odd = dataclasses.replace(air, racket=dataclasses.replace(air.racket, normal_b=tilted))
+    assert asymmetry(odd) == "its racket is 0.000 m off the middle and tilted by 0.050 rad"
