@@ -12,6 +12,7 @@ from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, un
 from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
+from corvids.envs.carry_config import CarryConfig
 from corvids.envs.compiling import compiled
 from corvids.envs.mirrors import QUATERNION, SAME, SPIN, VECTOR, Signs
 from corvids.envs.nominal import BallConfig, world_params
@@ -52,6 +53,8 @@ class EnvConfig:
     """What is drawn anew at every reset."""
     ball_filter: BallFilterConfig = dataclasses.field(default_factory=BallFilterConfig)
     """The filter that the policy sees the ball through."""
+    carry: CarryConfig = dataclasses.field(default_factory=CarryConfig)
+    """The team, its load, and how that is seen."""
     physics_hz: int = 500
     """Physics steps per second."""
     rate_loop_hz: int = 500
@@ -71,6 +74,9 @@ class Environment:
 
     Observations are a dict of ``actor`` (what the policy file will see) and ``critic`` (the same, and the truth).
     """
+
+    action_size = ACTIONS
+    """Numbers in an action."""
 
     def __init__(
         self,
@@ -172,6 +178,10 @@ class Environment:
         self._change_commands()
         self.observations = self._look()
         return self.observations, reward, done, extras
+
+    def named_state(self) -> dict[str, torch.Tensor]:
+        """The physical state, each of its numbers by name, (worlds,)."""
+        return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))
 
     def _make_score(self):
         task, nominal, tick_s = self.task, self.nominal, self.tick_s

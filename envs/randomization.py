@@ -10,6 +10,7 @@ import torch
 
 from corvids.controllers.packing import leaf_names, leaves, pack
 from corvids.envs.sensing import SensorParams
+from corvids.envs.team_world import DroneParams
 from corvids.envs.world import WorldParams
 
 Range = tuple[float, float]
@@ -125,12 +126,18 @@ class Draws:
     """Draws packed parameters and sensors for worlds about to start an episode."""
 
     def __init__(
-        self, config: Randomization, nominal: WorldParams, device: torch.device, generator: torch.Generator
+        self,
+        config: Randomization,
+        nominal: WorldParams | DroneParams,
+        device: torch.device,
+        generator: torch.Generator,
     ) -> None:
+        """``nominal``: parameters before randomization; leaves are floats, or (1, drones) where members differ."""
         self.config = config
-        self._device, self._generator = device, generator
+        self.device, self._generator = device, generator
         self._names = leaf_names(nominal)
-        self._nominal = torch.tensor(list(leaves(nominal)), device=device)
+        columns = [torch.as_tensor(leaf, dtype=torch.float32).reshape(-1) for leaf in leaves(nominal)]
+        self._nominal = torch.stack(torch.broadcast_tensors(*columns)).to(device)
         low, high, column, shared = [], [], [], {}
         for row, name in enumerate(self._names):
             factor = next((f for start, f in _FACTOR_OF.items() if name.startswith(start)), None)
@@ -138,42 +145,43 @@ class Draws:
             low.append(bounds[0])
             high.append(bounds[1])
             column.append(shared.setdefault(factor, row) if factor in _SHARED else row)
-        self._low = torch.tensor(low, device=device)[:, None]
-        self._high = torch.tensor(high, device=device)[:, None]
+        self._low = torch.tensor(low, device=device)[:, None, None]
+        self._high = torch.tensor(high, device=device)[:, None, None]
         self._column = torch.tensor(column, device=device)
 
     def uniform(self, bounds: Range, *shape: int) -> torch.Tensor:
         """Uniform draws within ``bounds``."""
-        share = torch.rand(shape, device=self._device, generator=self._generator)
+        share = torch.rand(shape, device=self.device, generator=self._generator)
         return bounds[0] + (bounds[1] - bounds[0]) * share
 
     def params(self, count: int) -> torch.Tensor:
-        """Packed :class:`WorldParams` of ``count`` worlds: shape ``(rows, count, 1)``."""
-        config = self.config
-        share = self.uniform((0.0, 1.0), len(self._names), count)[self._column]
+        """Packed parameters of ``count`` worlds: shape ``(rows, count, drones)``."""
+        config, drones = self.config, self._nominal.shape[1]
+        share = self.uniform((0.0, 1.0), len(self._names), count, drones)[self._column]
         drawn = self._nominal[:, None] * (self._low + (self._high - self._low) * share)
         thrust = self._rows("vehicle.thrust_max_n.r1", 4)
-        drawn[thrust] *= self.uniform(config.thrust_factor, 1, count) * self.uniform(
-            config.rotor_factor, 4, count
+        drawn[thrust] *= self.uniform(config.thrust_factor, 1, count, drones) * self.uniform(
+            config.rotor_factor, 4, count, drones
         )
         moments = self._rows("vehicle.inertia_kgm2.x", 3)
         others = drawn[moments].sum(0, keepdim=True) - drawn[moments]
         drawn[moments] = torch.minimum(
             drawn[moments], 0.999 * others
         )  # no body has a moment above the others' sum
-        tilt = self.uniform(config.racket_tilt_rad, 2, count)
-        normal = self._rows("racket.normal_b.x", 3)
-        drawn[normal] = torch.nn.functional.normalize(
-            drawn[normal] + torch.cat((tilt, torch.zeros_like(tilt[:1]))), dim=0
-        )
-        drawn[self._rows("wind_w.x", 2)] = self.uniform(config.wind_mps, 2, count)
-        return drawn[..., None]
+        if "racket.normal_b.x" in self._names:
+            tilt = self.uniform(config.racket_tilt_rad, 2, count, 1)
+            normal = self._rows("racket.normal_b.x", 3)
+            drawn[normal] = torch.nn.functional.normalize(
+                drawn[normal] + torch.cat((tilt, torch.zeros_like(tilt[:1]))), dim=0
+            )
+        drawn[self._rows("wind_w.x", 2)] = self.uniform(config.wind_mps, 2, count, 1)
+        return drawn
 
     def sensors(self, count: int) -> torch.Tensor:
         """Packed :class:`SensorParams` of ``count`` worlds: shape ``(rows, count, 1)``."""
         config = self.config
         scale = self.uniform(config.noise_factor, count)
-        ones = torch.ones(count, device=self._device)
+        ones = torch.ones(count, device=self.device)
         rate = min(max(config.ball_drop_rate, 1e-9), 0.99)
         drawn = SensorParams(
             vehicle_delay_s=self.uniform(config.vehicle_delay_s, count),

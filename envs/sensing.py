@@ -66,7 +66,7 @@ class Signals(NamedTuple):
     ball_age_s: Scalar
 
 
-class _Past:
+class Past:
     """Linear interpolation of the history at an age that differs from world to world."""
 
     def __init__(
@@ -80,12 +80,12 @@ class _Past:
         self._early = torch.remainder(self._late - 1, slots)
         self._history = history
         self._worlds = torch.arange(history.shape[2], device=history.device).reshape(-1, 1)
+        self._columns = torch.arange(history.shape[3], device=history.device).reshape(1, -1)
 
     def row(self, index: int) -> torch.Tensor:
-        """Row ``index`` of what sensors see, shape ``(rows, 1)``."""
-        zero = torch.zeros_like(self._worlds)
-        late = self._history[self._late, index, self._worlds, zero]
-        early = self._history[self._early, index, self._worlds, zero]
+        """Row ``index`` of what sensors see, of the age's shape: ``(rows, drones)``."""
+        late = self._history[self._late, index, self._worlds, self._columns]
+        early = self._history[self._early, index, self._worlds, self._columns]
         return late + (early - late) * self._share
 
     def vec3(self, first: int) -> Vec3:
@@ -114,8 +114,8 @@ def sense(
     def shake(v: Vec3, std: Scalar) -> Vec3:
         return Vec3(*(component + std * next(white) for component in v))
 
-    age = _aged(state.vehicle_age_s, tick_s, params.vehicle_delay_s, params.vehicle_period_s)[0]
-    past = _Past(history, newest, sample_s, age)
+    age = aged(state.vehicle_age_s, tick_s, params.vehicle_delay_s, params.vehicle_period_s)[0]
+    past = Past(history, newest, sample_s, age)
     tilt = Vec3(*(params.attitude_std_rad * next(white) for _ in range(3)))
     quat = Quat(*(past.row(6 + i) for i in range(4))).normalized().turned(tilt)
     vehicle = (
@@ -129,13 +129,13 @@ def sense(
         nothing = Vec3(*(torch.zeros_like(age),) * 3)
         return state._replace(vehicle_age_s=age), Signals(*vehicle, nothing, nothing, torch.zeros_like(age))
 
-    ball_age, arrived = _aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
+    ball_age, arrived = aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
     estimate, estimate_age = state.estimate, state.estimate_age_s + tick_s
     for slot in range(BALL_SLOTS):
         # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
         behind = arrived - 1.0 - slot
         sample_age = ball_age + torch.relu(behind) * params.ball_period_s
-        seen = _Past(history, newest, sample_s, sample_age).vec3(13)
+        seen = Past(history, newest, sample_s, sample_age).vec3(13)
         measured = shake(seen, params.ball_std_m)
         taken = (behind >= 0.0) & (next(white) > params.drop_quantile)
         reported = sample_age + params.clock_error_s
@@ -148,7 +148,7 @@ def sense(
     )
 
 
-def _aged(age_s: Scalar, tick_s: float, delay_s: Scalar, period_s: Scalar) -> tuple[Scalar, Scalar]:
+def aged(age_s: Scalar, tick_s: float, delay_s: Scalar, period_s: Scalar) -> tuple[Scalar, Scalar]:
     """True age of the newest sample that has arrived after another tick, and how many have arrived meanwhile."""
     older = age_s + tick_s
     arrived = torch.floor((older - delay_s) / period_s)

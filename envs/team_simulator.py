@@ -5,6 +5,8 @@ drones' motion, what drives them, and the load's (with one column in place of th
 compiled kernels: what each drone does alone, flattened over drones and worlds; the cables and the load, with a world's
 drones spelled out side by side; and the drones' correction (see :mod:`corvids.envs.team_world`). Rows are padded:
 only the first ``worlds`` of :attr:`TeamSimulator.rows` mean anything.
+
+Commands are CTBR, or ACCBR through each drone's :mod:`inner loop <corvids.envs.inner_loop>`.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.envs.cables import SWEEPS
 from corvids.envs.compiling import compiled, padded
+from corvids.envs.inner_loop import ACCBR, INNER_AT_REST, InnerLoop, compensation_gains, run_inner_loop
 from corvids.envs.team_nominal import team_params
 from corvids.envs.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
+    NO_FLIGHT,
     NO_PULLS,
     TeamParams,
     TeamWorld,
@@ -36,10 +40,14 @@ from corvids.team import Team
 
 Tree = TypeVar("Tree")
 
+SENSED_ROWS = 13
+"""Rows of a packed :class:`~corvids.envs.team_world.Motion` or :class:`~corvids.envs.load.Load` that are its body's."""
+
 
 class TeamSimulator:
     """Worlds with one ``team`` each, advanced by control steps under a rate loop of ``physics_hz``.
 
+    Commands are ACCBR where ``with_inner_loop``, CTBR otherwise. ``history_s`` is how far back :attr:`history` reaches.
     :attr:`drone_params` and :attr:`load_params` begin as the team file has them; randomization writes them, and so do
     events: a cable is cut by ``attached``, a rotor lost by its ``thrust_max_n``.
     """
@@ -52,6 +60,8 @@ class TeamSimulator:
         physics_hz: int = 500,
         control_hz: int = 100,
         sweeps: int = SWEEPS,
+        with_inner_loop: bool = False,
+        history_s: float = 0.1,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         compile_kernels: bool = True,
@@ -79,12 +89,25 @@ class TeamSimulator:
         """Packed :class:`~corvids.envs.team_world.DroneParams`."""
         self.load_params = self._filled(nominal.load, 1)
         """Packed :class:`~corvids.envs.load.LoadParams`."""
-        self.command = torch.zeros((4, self.drones, self.rows), device=self.device, dtype=dtype)
-        """CTBR command in force of every drone: thrust [N] and body rates [rad/s]."""
-        gains = [gains_of(member.vehicle, self.dt_s) for member in team.members]
-        self._gains_tree = gains[0]
-        columns = [torch.stack(column) for column in zip(*(leaves(one) for one in gains), strict=True)]
-        self._gains = torch.stack(columns)[:, :, None].to(self.device, dtype)
+        self.inner = self._filled(INNER_AT_REST, self.drones)
+        """Packed :class:`~corvids.envs.inner_loop.InnerLoop` of every drone."""
+        self.commands = len(ACCBR) if with_inner_loop else 4
+        self.command = torch.zeros((self.commands, self.drones, self.rows), device=self.device, dtype=dtype)
+        """Command in force of every drone: thrust [N] and body rates [rad/s], or ACCBR."""
+        self.sample_s = self.substeps * self.dt_s
+        slots = round(history_s / self.sample_s) + 2
+        self.history = torch.zeros(
+            (slots, SENSED_ROWS, self.drones + 1, self.rows), device=self.device, dtype=dtype
+        )
+        """Ring of bodies, every drone's and then the load's, one slot a control step; :attr:`newest` is the last."""
+        self.newest = torch.zeros((), device=self.device, dtype=torch.int64)
+        self._head = 0
+        vehicles = [member.vehicle for member in team.members]
+        self._gains_tree, self._gains = self._columns([gains_of(one, self.dt_s) for one in vehicles])
+        self._with_inner_loop = with_inner_loop
+        self._inner_tree, self._inner_gains = self._columns(
+            [compensation_gains(one, self.dt_s) for one in vehicles]
+        )
         self._indices = [
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
@@ -95,10 +118,13 @@ class TeamSimulator:
     @property
     def world(self) -> TeamWorld:
         """The state as a tree of views of shape ``(rows, drones)``, the load's ``(rows, 1)``."""
+        return self.tree(self.motion, self.drive, self.load)
+
+    @staticmethod
+    def tree(motion: torch.Tensor, drive: torch.Tensor, load: torch.Tensor) -> TeamWorld:
+        """Packed states of shape (·, drones, rows), the load's (·, 1, rows), as :attr:`world`."""
         return TeamWorld(
-            _views(self.motion, MOTION_AT_REST),
-            _views(self.drive, DRIVE_AT_REST),
-            _views(self.load, LOAD_AT_REST),
+            _views(motion, MOTION_AT_REST), _views(drive, DRIVE_AT_REST), _views(load, LOAD_AT_REST)
         )
 
     @property
@@ -108,13 +134,15 @@ class TeamSimulator:
         return TeamParams(_views(self.drone_params, drones), _views(self.load_params, load))
 
     def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
-        """One control step: ``command`` (4, drones, rows) comes into force ``delay_steps`` (drones, rows) late."""
+        """One control step: ``command`` (·, drones, rows) comes into force ``delay_steps`` (drones, rows) late."""
         for index in self._indices:
-            free, self.drive = self._fly(
+            free, self.drive, self.inner = self._fly(
                 self.motion,
                 self.drive,
+                self.inner,
                 self.drone_params,
                 self._gains,
+                self._inner_gains,
                 self.command,
                 command,
                 delay_steps,
@@ -123,6 +151,41 @@ class TeamSimulator:
             self.load, pulls = self._haul(self.motion, free, self.load, self.drone_params, self.load_params)
             self.motion = self._settle(self.motion, free, pulls, self.drone_params)
         self.command.copy_(command)
+        self._head = (self._head + 1) % len(self.history)
+        self.history[self._head, :, : self.drones].copy_(self.motion[:SENSED_ROWS])
+        self.history[self._head, :, self.drones :].copy_(self.load[:SENSED_ROWS])
+        self.newest.fill_(self._head)
+
+    def place(
+        self,
+        ids: torch.Tensor,
+        world: TeamWorld,
+        inner: InnerLoop,
+        drone_params: torch.Tensor,
+        load_params: torch.Tensor,
+    ) -> None:
+        """Put worlds ``ids`` (n,) into states whose leaves are (n, drones), the load's (n, 1), with a command of 0.
+
+        Parameters are packed as (·, n, drones) and (·, n, 1).
+        """
+        shape = (len(ids), self.drones)
+
+        def columns(tree: Any) -> torch.Tensor:
+            return torch.stack([leaf.expand(shape).t() for leaf in leaves(tree)])
+
+        self.motion[:, :, ids], self.drive[:, :, ids] = columns(world.motion), columns(world.drive)
+        self.inner[:, :, ids] = columns(inner)
+        self.load[:, :, ids] = pack(world.load).transpose(1, 2)
+        self.drone_params[:, :, ids] = drone_params.transpose(1, 2)
+        self.load_params[:, :, ids] = load_params.transpose(1, 2)
+        self.command[:, :, ids] = 0.0
+        bodies = torch.cat((self.motion[:SENSED_ROWS, :, ids], self.load[:SENSED_ROWS, :, ids]), dim=1)
+        self.history[:, :, :, ids] = bodies
+
+    def _columns(self, members: list[Tree]) -> tuple[Tree, torch.Tensor]:
+        """Template of one member's tree of numbers, and all members' packed as (leaves, drones, 1)."""
+        rows = [torch.tensor([float(leaf) for leaf in leaves(one)], dtype=torch.float64) for one in members]
+        return members[0], torch.stack(rows, dim=1)[:, :, None].to(self.device, self.dtype)
 
     def _filled(self, tree: Any, columns: int) -> torch.Tensor:
         """The tree in every world: its leaves are numbers, or have shape ``(1, columns)``."""
@@ -134,23 +197,23 @@ class TeamSimulator:
         return pack(map_leaves(fill, tree))
 
     def _make_fly(self):
-        drones, gains_tree, dt_s = self._templates.drones, self._gains_tree, self.dt_s
+        drones, gains_tree, inner_tree = self._templates.drones, self._gains_tree, self._inner_tree
+        with_inner_loop, dt_s = self._with_inner_loop, self.dt_s
 
-        def fly(motion, drive, params, gains, old, new, delay_steps, index):
+        def fly(motion, drive, inner, params, gains, inner_gains, old, new, delay_steps, index):
             is_new = delay_steps <= index
-            thrust, *rates = (
-                torch.where(is_new, n, o) for n, o in zip(new.unbind(0), old.unbind(0), strict=True)
-            )
+            wanted = [torch.where(is_new, n, o) for n, o in zip(new.unbind(0), old.unbind(0), strict=True)]
             moving = unpack(motion, MOTION_AT_REST)
-            driven = control(
-                moving,
-                unpack(drive, DRIVE_AT_REST),
-                RateCommand(thrust, Vec3(*rates)),
-                unpack(gains, gains_tree),
-                dt_s,
-            )
+            if with_inner_loop:
+                loop = unpack(inner, INNER_AT_REST)
+                order = loop.order
+                loop = run_inner_loop(loop, wanted, moving, unpack(inner_gains, inner_tree))
+                inner = torch.stack(list(leaves(loop)))
+            else:
+                order = RateCommand(wanted[0], Vec3(*wanted[1:]))
+            driven = control(moving, unpack(drive, DRIVE_AT_REST), order, unpack(gains, gains_tree), dt_s)
             free, driven = fly_drones(moving, driven, unpack(params, drones), dt_s)
-            return torch.stack(list(leaves(free))), torch.stack(list(leaves(driven)))
+            return torch.stack(list(leaves(free))), torch.stack(list(leaves(driven))), inner
 
         return fly
 
@@ -160,7 +223,7 @@ class TeamSimulator:
         def haul(before, free, load, drone_params, load_params):
             carried, pulls = haul_each(
                 [unpack(before[:, i], MOTION_AT_REST) for i in range(count)],
-                [unpack(free[:, i], MOTION_AT_REST) for i in range(count)],
+                [unpack(free[:, i], NO_FLIGHT) for i in range(count)],
                 unpack(load[:, 0], LOAD_AT_REST),
                 [unpack(drone_params[:, i], templates.drones) for i in range(count)],
                 unpack(load_params[:, 0], templates.load),
@@ -179,7 +242,7 @@ class TeamSimulator:
         def settled(before, free, pulls, params):
             motion = settle(
                 unpack(before, MOTION_AT_REST),
-                unpack(free, MOTION_AT_REST),
+                unpack(free, NO_FLIGHT),
                 unpack(pulls, NO_PULLS),
                 unpack(params, drones).vehicle,
                 dt_s,

@@ -41,6 +41,15 @@ class Motion(NamedTuple):
     """Of its cable, mean of the last step."""
 
 
+class Flight(NamedTuple):
+    """A drone's flight through one step, had its cable pulled as in the step before."""
+
+    body: RigidBody
+    """At the step's end."""
+    specific_force_w: Vec3
+    """Mean of the step [m/s²], world."""
+
+
 class Drive(NamedTuple):
     """What makes a drone fly."""
 
@@ -88,6 +97,7 @@ DRIVE_AT_REST = Drive(
 )
 LOAD_AT_REST = Load(_STILL, _SLACK, _ZERO)
 NO_PULLS = Pulls(_SLACK, 0.0)
+NO_FLIGHT = Flight(_STILL, _ZERO)
 """Templates: their leaves say the order in which states are packed."""
 
 
@@ -104,18 +114,18 @@ def control(motion: Motion, drive: Drive, command: RateCommand, gains: RateGains
     return drive._replace(rate_loop=memory, command=motors)
 
 
-def fly_drones(motion: Motion, drive: Drive, params: DroneParams, dt_s: float) -> tuple[Motion, Drive]:
+def fly_drones(motion: Motion, drive: Drive, params: DroneParams, dt_s: float) -> tuple[Flight, Drive]:
     """Each drone's flight above no ground, had its cable pulled as in the step before."""
     rotors, forces = step_rotors(drive.rotors, drive.command, params.vehicle, dt_s)
     forces = forces._replace(torque_b=forces.torque_b + motion.pull.torque_b)
     body, force = fly_free(
         motion.body, motion.specific_force_w, forces, params.wind_w, params.vehicle, dt_s, motion.pull.force_w
     )
-    return motion._replace(body=body, specific_force_w=force), drive._replace(rotors=rotors)
+    return Flight(body, force), drive._replace(rotors=rotors)
 
 
 def haul(
-    before: Motion, free: Motion, load: Load, params: TeamParams, dt_s: float, sweeps: int = SWEEPS
+    before: Motion, free: Flight, load: Load, params: TeamParams, dt_s: float, sweeps: int = SWEEPS
 ) -> tuple[Load, Pulls]:
     """The load after the step, and the tensions of all cables with what they do to the drones."""
     starts, ends, members = each_drone(before), each_drone(free), each_drone(params.drones)
@@ -125,7 +135,7 @@ def haul(
 
 def haul_each(
     starts: Sequence[Motion],
-    ends: Sequence[Motion],
+    ends: Sequence[Flight],
     load: Load,
     members: Sequence[DroneParams],
     load_params: LoadParams,
@@ -162,7 +172,7 @@ def haul_each(
     return Load(body, total, flown.specific_force_w + change), pulls
 
 
-def settle(before: Motion, free: Motion, pulls: Pulls, vehicle: VehicleParams, dt_s: float) -> Motion:
+def settle(before: Motion, free: Flight, pulls: Pulls, vehicle: VehicleParams, dt_s: float) -> Motion:
     """Each drone's flight under what its cable really did, on a ground that carries."""
     body = corrected(free.body, before.pull, pulls.pull, inertia_of(vehicle), dt_s)
     change = (pulls.pull.force_w - before.pull.force_w) * (1.0 / vehicle.mass_kg)

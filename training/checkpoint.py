@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 from corvids.controllers.ball_filter import BallFilterConfig
+from corvids.controllers.load_filter import LoadFilterConfig
+from corvids.envs.carry_config import CarryConfig
 from corvids.envs.environment import EnvConfig
 from corvids.envs.nominal import BallConfig
 from corvids.envs.randomization import Randomization
@@ -19,7 +21,10 @@ from corvids.errors import CorvidsError
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.runner import find_checkpoint
 
-_CONFIGS = [TrainConfig, EnvConfig, NetworkConfig, PpoConfig, BallConfig, Randomization, BallFilterConfig]
+_CONFIGS = [
+    TrainConfig, EnvConfig, NetworkConfig, PpoConfig, BallConfig, Randomization, BallFilterConfig,
+    CarryConfig, LoadFilterConfig,
+]  # fmt: skip
 
 
 class Checkpoint(typing.NamedTuple):

@@ -7,8 +7,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from corvids.envs.carry_config import CarryConfig
+from corvids.envs.load_sensing import LOAD_SLOTS
+from corvids.envs.randomization import Randomization
 from corvids.envs.sensing import BALL_SLOTS
 from corvids.envs.simulator import Simulator
+from corvids.envs.tasks import TEAM_TASKS
+from corvids.envs.team_simulator import TeamSimulator
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig
 
@@ -29,6 +34,14 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "env.ball_filter.drag_per_m": (0.0, 10.0), "env.ball_filter.gate": (1.0, 1e6),
     "env.ball_filter.bounce_std_mps": (1e-3, 100.0), "env.ball_filter.start_std_mps": (1e-3, 100.0),
     "env.ball_filter.rejections_max": (1, 1000),
+    "env.carry.accel_max_mps2": (0.1, 100.0), "env.carry.rate_max_radps": (0.0, 20.0),
+    "env.carry.moving_share": (0.0, 1.0), "env.carry.tilt_rad": (0.0, 1.5708),
+    "env.carry.load_filter.memory_s": (1e-3, 10.0), "env.carry.load_filter.restart_s": (1e-2, 10.0),
+    "env.carry.load_delay_s": (0.0, 0.2), "env.carry.load_period_s": (5e-4, 0.1),
+    "env.carry.load_pos_std_m": (0.0, 1.0), "env.carry.load_attitude_std_rad": (0.0, 0.5),
+    "env.carry.load_center_m": (-1.0, 1.0), "env.carry.cable_length_m": (-0.5, 0.5),
+    "env.carry.attachment_m": (-0.5, 0.5),
+    **{f"env.carry.{name}_factor": (0.05, 20.0) for name in ("load_mass", "load_inertia", "cable_stiffness")},
     "env.randomization.command_share": (0.0, 1.0), "env.randomization.wild_share": (0.0, 1.0),
     "env.randomization.racket_tilt_rad": (-0.5, 0.5), "env.randomization.wind_mps": (-30.0, 30.0),
     "env.randomization.gust_std_mps": (0.0, 30.0), "env.randomization.ball_drop_rate": (0.0, 0.99),
@@ -86,24 +99,31 @@ def check_config(config: TrainConfig) -> None:
             f"config.env.randomization.command_delay_s = {drawn.command_delay_s} must be below a control step,"
             f" {tick_s:g} s"
         )
-    if math.ceil(tick_s / drawn.ball_period_s[0] - 1e-9) > BALL_SLOTS:
-        raise CorvidsError(
-            f"config.env.randomization.ball_period_s = {drawn.ball_period_s} gives more than {BALL_SLOTS}"
-            f" measurements in a control step; it must be at least {tick_s / BALL_SLOTS:.4g} s"
-        )
+    for name, period_s, slots in (
+        ("randomization.ball_period_s", drawn.ball_period_s, BALL_SLOTS),
+        ("carry.load_period_s", env.carry.load_period_s, LOAD_SLOTS if env.task in TEAM_TASKS else math.inf),
+    ):
+        if math.ceil(tick_s / period_s[0] - 1e-9) > slots:
+            raise CorvidsError(
+                f"config.env.{name} = {period_s} gives more than {slots}"
+                f" measurements in a control step; it must be at least {tick_s / slots:.4g} s"
+            )
 
 
-def check_reach(config: TrainConfig, simulator: Simulator) -> None:
+def check_reach(config: TrainConfig, simulator: Simulator | TeamSimulator) -> None:
     """Refuse delays that reach further back than the simulator's history."""
     reach_s = (len(simulator.history) - 1) * simulator.sample_s
-    drawn = config.env.randomization
-    oldest = {
-        "vehicle_delay_s": drawn.vehicle_delay_s[1] + drawn.vehicle_period_s[1],
-        "ball_delay_s": drawn.ball_delay_s[1] + BALL_SLOTS * drawn.ball_period_s[1],
-    }
-    for name, age_s in oldest.items():
+    drawn, carry = config.env.randomization, config.env.carry
+    oldest: list[tuple[Randomization | CarryConfig, str, str, int]] = [(drawn, "randomization", "vehicle", 1)]
+    if isinstance(simulator, TeamSimulator):
+        oldest.append((carry, "carry", "load", LOAD_SLOTS))
+    else:
+        oldest.append((drawn, "randomization", "ball", BALL_SLOTS))
+    for section, where, signal, slots in oldest:
+        delay_s, period_s = getattr(section, f"{signal}_delay_s"), getattr(section, f"{signal}_period_s")
+        age_s = delay_s[1] + slots * period_s[1]
         if age_s > reach_s + 1e-9:
             raise CorvidsError(
-                f"config.env.randomization.{name} = {getattr(drawn, name)} makes messages up to {age_s:.4g} s old;"
+                f"config.env.{where}.{signal}_delay_s = {delay_s} makes messages up to {age_s:.4g} s old;"
                 f" the simulator remembers {reach_s:.4g} s"
             )

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 
+from corvids.envs.carry_config import CarryConfig
 from corvids.envs.environment import EnvConfig
 from corvids.envs.randomization import Randomization
-from corvids.envs.tasks import task_named
+from corvids.envs.tasks import check_task
 from corvids.errors import CorvidsError
-from corvids.training.config import TrainConfig
+from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 
 _JUGGLE = TrainConfig(env=EnvConfig(task="juggle", vehicle="air"))
+_CARRY = TrainConfig(
+    env=EnvConfig(
+        task="carry",
+        control_hz=100,
+        episode_s=10.0,
+        command_s=(5.0, 10.0),
+        randomization=Randomization(command_delay_s=(0.0, 0.008), wild_share=0.3),
+    ),
+    network=NetworkConfig(noise_std=0.3),
+    ppo=PpoConfig(steps=32, discount=0.99, desired_kl=0.012, entropy=0.0),
+    worlds=528,  # a packed row of that many needs no padding
+)
 
 PRESETS: dict[str, dict[str, TrainConfig]] = {
     "juggle": {
@@ -31,13 +44,26 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
         "quick": TrainConfig(env=EnvConfig(task="track", vehicle="x500", episode_s=10.0), iterations=300),
         "full": TrainConfig(env=EnvConfig(task="track", vehicle="x500", episode_s=10.0), iterations=1500),
     },
+    "carry": {
+        "quick": dataclasses.replace(
+            _CARRY,
+            env=dataclasses.replace(
+                _CARRY.env,
+                randomization=dataclasses.replace(_CARRY.env.randomization, wild_share=0.0),
+                carry=CarryConfig(moving_share=0.0),
+                command_s=(100.0, 100.0),
+            ),
+            iterations=300,
+        ),
+        "full": dataclasses.replace(_CARRY, iterations=4000),
+    },
 }
 """Configurations by task and preset: ``quick`` takes minutes on two CPU cores, ``full`` trains to the end."""
 
 
 def preset(task: str, name: str) -> TrainConfig:
     """The preset called ``name`` of a task; raises :class:`CorvidsError` with what exists."""
-    task_named(task)
+    check_task(task)
     presets = PRESETS[task]
     if name not in presets:
         raise CorvidsError(f"task {task!r} has no preset {name!r}; there are: {', '.join(presets)}")

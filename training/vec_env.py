@@ -6,21 +6,19 @@ import torch
 from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
-from corvids.controllers.packing import leaf_names
-from corvids.envs.actions import ACTIONS
 from corvids.envs.environment import Environment
-from corvids.envs.world import AT_REST
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 
 
 class RslVecEnv(VecEnv):
-    """rsl_rl's vectorised environment around :class:`Environment`."""
+    """rsl_rl's vectorised environment around ours: a row for every world, or for every drone of every world."""
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment | TeamEnvironment) -> None:
         self.env = env
         self.cfg = env.config
-        self.num_envs = env.worlds
-        self.num_actions = ACTIONS
+        self.num_envs = len(env.observations["actor"])
+        self.num_actions = env.action_size
         self.max_episode_length = env.steps_max
         self.device = env.device
 
@@ -33,7 +31,7 @@ class RslVecEnv(VecEnv):
     def episode_length_buf(  # pyright: ignore[reportIncompatibleVariableOverride]
         self, steps: torch.Tensor
     ) -> None:
-        self.env.steps.copy_(steps)
+        self.env.steps = steps.clone()
 
     def get_observations(self) -> TensorDict:
         """The current observations."""
@@ -50,12 +48,11 @@ class RslVecEnv(VecEnv):
         return self.get_observations(), rewards, dones, extras
 
     def _culprit(self, actions: torch.Tensor, rewards: torch.Tensor) -> str:
-        state = self.env.simulator.state[:, : self.num_envs, 0]
-        signals = dict(zip(leaf_names(AT_REST), state, strict=True))
-        signals = {"action": actions.t(), **signals, "reward": rewards}
+        signals = {"action": actions.t(), **self.env.named_state(), "reward": rewards}
         signals.update({f"observation {name!r}": group.t() for name, group in self.env.observations.items()})
         for name, values in signals.items():
             bad = (~torch.isfinite(values)).nonzero()
             if len(bad):
-                return f"training stopped: {name} is not finite in world {int(bad[0, -1])} (last checkpoint is intact)"
+                world = int(bad[0, -1]) % self.env.worlds
+                return f"training stopped: {name} is not finite in world {world} (last checkpoint is intact)"
         return "training stopped: a sum of observations overflowed (last checkpoint is intact)"

@@ -18,6 +18,7 @@ from corvids.envs.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
+    Flight,
     TeamParams,
     TeamWorld,
     fly_team,
@@ -132,7 +133,14 @@ def swing(
 ) -> TeamWorld:
     """As :func:`run` with drones that stay where they are (see :func:`pinned`): load and cables alone are stepped."""
     for _ in range(round(seconds / dt_s)):
-        load, pulls = haul(world.motion, world.motion, world.load, params, dt_s, sweeps)
+        load, pulls = haul(
+            world.motion,
+            Flight(world.motion.body, world.motion.specific_force_w),
+            world.load,
+            params,
+            dt_s,
+            sweeps,
+        )
         world = world._replace(load=load, motion=world.motion._replace(**pulls._asdict()))
         if watch is not None:
             watch(world)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from cable_lab import DT_S, rows
 
-from corvids.controllers.packing import leaves, map_leaves
+from corvids.controllers.packing import leaves, map_leaves, pack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
+from corvids.envs.inner_loop import INNER_AT_REST
 from corvids.envs.team_simulator import TeamSimulator
+from corvids.envs.team_starts import settled_inner_loop
 from corvids.envs.team_world import control, fly_team
 from corvids.errors import CorvidsError
 from corvids.team import load_team
@@ -61,3 +65,54 @@ def test_three_kernels_are_one_physics_step():
 def test_a_control_rate_that_does_not_divide_is_refused():
     with pytest.raises(CorvidsError, match=r"500 Hz: must be a multiple of the control rate \(120 Hz\)"):
         TeamSimulator(load_team("falcon1"), 1, control_hz=120, compile_kernels=False)
+
+
+def test_a_placed_world_alone_is_changed_and_remembers_where_it_is():
+    simulator = flying("falcon3", compile_kernels=False)
+    kept = simulator.motion.clone()
+    truth = map_leaves(lambda leaf: leaf[:1], simulator.truth)
+    world = map_leaves(lambda leaf: leaf[:1], simulator.world)
+    place = Vec3(*(part + 7.0 for part in world.load.body.pos_w))
+    world = world._replace(load=world.load._replace(body=world.load.body._replace(pos_w=place)))
+    inner = map_leaves(lambda leaf: torch.full((1, 3), leaf), INNER_AT_REST)
+    simulator.place(torch.tensor([2]), world, inner, pack(truth.drones), pack(truth.load))
+    assert torch.equal(simulator.motion[..., [0, 1, 3]], kept[..., [0, 1, 3]])
+    assert torch.equal(simulator.motion[..., 2], kept[..., 0])
+    slot = simulator.history[5]
+    assert torch.equal(slot[:3, 3, 2], simulator.load[:3, 0, 2])  # the load is the last body
+    assert torch.equal(slot[:13, :3, 2], simulator.motion[:13, :, 2])
+
+
+def test_inner_loops_hold_what_thrust_alone_would_drop():
+    """ACCBR 0 after a settled start: a fifth of a second later everything still hangs."""
+    simulator = flying("falcon3", with_inner_loop=True, compile_kernels=False)
+    truth = simulator.truth
+    loops = settled_inner_loop(truth)
+    simulator.inner = torch.stack([leaf.t().contiguous() for leaf in leaves(loops)])
+    lift = loops.compensation.thrust_n / sum(truth.drones.vehicle.thrust_max_n)
+    for rotor in simulator.world.drive.rotors:
+        rotor.copy_(lift.sqrt())
+    simulator.world.motion.specific_force_w.z.fill_(9.80665)
+    start = simulator.load[2, 0, :4].clone()
+    for _ in range(20):
+        simulator.step(torch.zeros(5, 3, simulator.rows), torch.zeros(3, simulator.rows))
+    assert (simulator.load[2, 0, :4] - start).abs().max() < 0.03
+    assert simulator.load[5, 0, :4].abs().max() < 0.2
+    heavy = simulator.world.motion.tension_n[:4].sum(dim=1)
+    assert heavy.tolist() == pytest.approx([1.4354 * 9.80665] * 4, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler"
+)
+def test_the_compiled_simulator_flies_as_the_uncompiled_one():
+    states = []
+    for compile_kernels in (False, True):
+        simulator = flying("falcon3", with_inner_loop=True, compile_kernels=compile_kernels)
+        command, delay = orders(simulator)
+        for _ in range(10):
+            simulator.step(torch.cat((command[1:], command[1:2])), delay)
+        states.append((simulator.motion[..., :4], simulator.load[..., :4], simulator.inner[..., :4]))
+    for plain, fused in zip(*states, strict=True):
+        torch.testing.assert_close(fused, plain, rtol=2e-3, atol=2e-3)

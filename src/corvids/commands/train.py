@@ -14,7 +14,8 @@ import torch
 
 from corvids.cli import first_word, option_value, parse
 from corvids.envs.environment import Environment
-from corvids.envs.tasks import TASKS, task_named
+from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config, check_reach
@@ -45,8 +46,8 @@ class TrainOptions:
 
 def main(argv: list[str]) -> int:
     """Entry point."""
-    task, rest = first_word(argv, "train", "task", TASKS)
-    task_named(task)
+    task, rest = first_word(argv, "train", "task", (*TASKS, *TEAM_TASKS))
+    check_task(task)
     name = option_value(rest, "--preset") or "quick"
     default, run = preset(task, name), Path(option_value(rest, "--run") or Path("runs", f"{task}-{name}"))
     if "--resume" in rest:
@@ -76,7 +77,8 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     if rank == 0:
         _check_folder(run, resume)
     torch.manual_seed(config.seed + rank)
-    env = RslVecEnv(Environment(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
+    kind = TeamEnvironment if config.env.task in TEAM_TASKS else Environment
+    env = RslVecEnv(kind(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
     check_reach(config, env.env.simulator)
     with _held(run) if rank == 0 else contextlib.nullcontext():
         runner = Runner(env, config, run, device)

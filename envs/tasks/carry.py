@@ -1,0 +1,199 @@
+"""Carry a load on cables to any pose, each drone deciding alone from its own state and the load's."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, NamedTuple
+
+import torch
+
+from corvids.controllers.spatial import Scalar
+from corvids.envs.carry_config import CarryConfig
+from corvids.envs.carry_rewards import LOSS, errors, own_reward, zeng_reward
+from corvids.envs.features import rotation_matrix, turned
+from corvids.envs.goal_path import COMMAND, PATH_ROWS, PREVIEWS_S, command_of, moved, pose_at
+from corvids.envs.randomization import Draws
+from corvids.envs.team_starts import hanging, outward
+from corvids.envs.team_task import Actions, TeamInputs, TeamScore
+from corvids.envs.team_world import TeamParams, TeamWorld
+from corvids.team import Team
+
+PLACE_M = ((-1.0, 1.0), (-1.0, 1.0), (0.5, 1.5))
+"""Where goals lie, and loads start (Zeng et al., arXiv 2508.01522)."""
+MEMORY_S = 2.0
+"""Time constant of the running means of the errors, which let a policy remove what is constantly off."""
+
+
+class Episode(NamedTuple):
+    """What is remembered of an episode."""
+
+    steps: Scalar
+    error_m: Scalar
+    """Running mean (1 s) of the load's distance from its goal."""
+    error_deg: Scalar
+    """The same of the angle."""
+
+
+class Carry:
+    """Command: the load's pose, twist and poses to come, as in :data:`corvids.envs.goal_path.COMMAND`."""
+
+    NAME: ClassVar[str] = "carry"
+    COMMAND: ClassVar[tuple[str, ...]] = COMMAND
+    FACTS: ClassVar[tuple[str, ...]] = (
+        "own_x_m", "own_y_m", "own_z_m", "mean_x_m", "mean_y_m", "mean_z_m", "spread_xx_m2", "spread_xy_m2",
+        "spread_yy_m2", "members", "load_kg", "cable_m",
+    )  # fmt: skip
+    MEMORY: ClassVar[int] = 6
+    PATH: ClassVar[int] = PATH_ROWS
+    EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0)
+    METRICS: ClassVar[tuple[str, ...]] = ("error_m", "error_deg")
+
+    def __init__(self, team: Team, config: CarryConfig) -> None:
+        self._team, self._config = team, config
+        self._most = (config.accel_max_mps2,) * 3 + (config.rate_max_radps,) * 2
+        self._outward = outward(team)
+
+    def facts(self) -> torch.Tensor:
+        """Own point of attachment, mean and second moments of all of them, and what is carried by how many, how."""
+        members = self._team.members
+        points = torch.tensor([member.rigging.load_point_m for member in members])
+        mean, (x, y, _) = points.mean(0), points.t()
+        shared = (
+            *mean,
+            (x * x).mean(),
+            (x * y).mean(),
+            (y * y).mean(),
+            len(members),
+            self._team.load.mass_kg,
+        )
+        lengths = torch.tensor([[member.rigging.cable_length_m] for member in members])
+        return torch.cat((points, torch.tensor([shared]).expand(len(members), -1), lengths), dim=1)
+
+    def draw_path(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
+        """A pose within the range of goals, about which some swing."""
+        share, config = draws.config.command_share, self._config
+        low, high = torch.tensor(PLACE_M, device=draws.device).t()[..., None]
+        place = 0.5 * (low + high) + (draws.uniform((0.0, 1.0), 3, count) - 0.5) * (high - low) * share
+        tilt = draws.uniform((-config.tilt_rad * share, config.tilt_rad * share), 2, count)
+        yaw = draws.uniform((-math.pi * share, math.pi * share), 1, count)
+        moving = draws.uniform((0.0, 1.0), 1, count) < config.moving_share
+        swing = torch.tensor([[0.8], [0.8], [0.25], [0.3], [0.3], [0.5]], device=draws.device)
+        amplitude = swing * draws.uniform((0.2, 1.0), 6, count) * moving * share
+        rates = draws.uniform((0.4, 1.6), 6, count), draws.uniform((0.0, 2.0 * math.pi), 6, count)
+        return torch.cat((place, tilt, yaw, amplitude, *rates))
+
+    def draw_start(
+        self, draws: Draws, truth: TeamParams, path: torch.Tensor, severity: torch.Tensor
+    ) -> TeamWorld:
+        """The load level where a goal might be; the drones above it."""
+        place, yaw = self.draw_path(draws, None, truth.load.mass_kg.shape[0])[[0, 1, 2, 5]].split((3, 1))
+        return hanging(draws, truth, self._outward, place, yaw[0], severity)
+
+    def move(self, path: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
+        """The goal swings on."""
+        return moved(path, tick_s)
+
+    def command(self, path: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        """Pose, twist and poses to come."""
+        return command_of(path)
+
+    def score(
+        self,
+        world: TeamWorld,
+        truth: TeamParams,
+        path: tuple[Scalar, ...],
+        actions: Actions,
+        episode: Episode,
+        tick_s: float,
+    ) -> TeamScore:
+        """Rewards the load's being where it is wanted, and room between the drones."""
+        goal = pose_at(path)
+        off = errors(world, truth, goal)
+        if self._config.reward == "zeng":
+            running, failed = zeng_reward(world, truth, goal, off, actions, self._most)
+            reward = tick_s * running
+        else:
+            running, failed = own_reward(world, truth, goal, off, actions)
+            reward = tick_s * running - torch.where(failed, LOSS, 0.0)
+        share = torch.where(episode.steps > 0.0, tick_s, 1.0)
+        mean_m = episode.error_m + (off.pos_m - episode.error_m) * share
+        degrees = off.angle_rad * (180.0 / math.pi)
+        mean_deg = episode.error_deg + (degrees - episode.error_deg) * share
+        return TeamScore(reward, failed, Episode(episode.steps + 1.0, mean_m, mean_deg))
+
+    def remember(self, inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
+        """Running means of the load's errors."""
+        command = inputs.command
+        off = torch.cat(
+            (
+                (command[:, :3] - inputs.load_pos_w).clamp(-0.3, 0.3),
+                _turn(inputs.load_quat_wb, command[:, 3:7]).clamp(-0.3, 0.3),
+            ),
+            dim=-1,
+        )
+        return memory + (off - memory) * (tick_s / MEMORY_S)
+
+    def observe(self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Own state and the load's brought to the present by their ages, seen from each other and from the goal."""
+        age, load_age = inputs.vehicle_age_s, inputs.load_age_s
+        pos = inputs.pos_w + inputs.vel_w * age
+        attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * age))
+        load_pos = inputs.load_pos_w + inputs.load_vel_w * load_age
+        load_quat = turned(inputs.load_quat_wb, inputs.load_omega_b * load_age)
+        load_axes = rotation_matrix(load_quat)
+        command, facts = inputs.command, inputs.facts
+        goal_pos, goal_quat = command[:, :3], command[:, 3:7]
+        arm, goal_arm = _rotated(load_axes, facts[:, :3]), _rotated(rotation_matrix(goal_quat), facts[:, :3])
+        cable, off = pos - load_pos - arm, goal_pos - load_pos
+        stretch = cable.square().sum(-1, keepdim=True).sqrt() - facts[:, 11:12]
+        turn = _turn(load_quat, goal_quat)
+        previews = [
+            part
+            for start in range(13, 13 + 7 * len(PREVIEWS_S), 7)
+            for part in (
+                (command[:, start : start + 3] - goal_pos) * 2.0,
+                _turn(goal_quat, command[:, start + 3 : start + 7]) * 2.0,
+            )
+        ]
+        return torch.cat(
+            (
+                cable,
+                stretch.clamp(-0.2, 0.2) * 10.0,
+                inputs.vel_w * 0.5,
+                attitude,
+                inputs.omega_b * 0.3,
+                load_axes,
+                inputs.load_vel_w * 0.5,
+                (inputs.vel_w - inputs.load_vel_w) * 0.5,
+                inputs.load_omega_b * 0.5,
+                off.clamp(-2.0, 2.0),
+                (off * 5.0).clamp(-1.0, 1.0),
+                turn,
+                (turn * 3.0).clamp(-1.0, 1.0),
+                off.clamp(-2.0, 2.0) + goal_arm - arm,
+                (off * 5.0 + (goal_arm - arm) * 5.0).clamp(-1.0, 1.0),
+                arm * 3.0,
+                command[:, 7:13] * 0.5,
+                *previews,
+                torch.cat((pos[:, 2:3], load_pos[:, 2:3]), dim=-1).clamp(0.0, 1.5),
+                facts,
+                torch.cat((age, load_age), dim=-1) * 20.0,
+                memory * 4.0,
+                actions,
+            ),
+            dim=-1,
+        )
+
+
+def _rotated(axes: torch.Tensor, vector_b: torch.Tensor) -> torch.Tensor:
+    """``vector_b`` (n, 3) by the rotation matrices ``axes`` (n, 9), row by row."""
+    return (axes.reshape(-1, 3, 3) * vector_b[:, None]).sum(-1)
+
+
+def _turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
+    """As :func:`~corvids.controllers.load_filter.rotation_between`, on rows (n, 4) to (n, 3)."""
+    w, v = start[:, :1], start[:, 1:]
+    other_w, other = end[:, :1], end[:, 1:]
+    vector = w * other - other_w * v - torch.linalg.cross(v, other)
+    real = w * other_w + (v * other).sum(-1, keepdim=True)
+    return torch.where(real < 0.0, -2.0, 2.0) * vector

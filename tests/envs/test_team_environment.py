@@ -1,0 +1,132 @@
+"""The environment of teams: whose rows are whose, what a drone does not see, what ends, and what a reset touches."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from corvids.controllers.packing import map_leaves
+from corvids.envs.carry_config import CarryConfig
+from corvids.envs.environment import EnvConfig
+from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.team_environment import TeamEnvironment
+
+CALM = dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0)
+EXACT = CarryConfig(
+    load_delay_s=(0.0, 0.0), load_pos_std_m=0.0, load_attitude_std_rad=0.0, load_mass_factor=(1.0, 1.0),
+    load_inertia_factor=(1.0, 1.0), load_center_m=(0.0, 0.0), cable_length_m=(0.0, 0.0),
+    cable_stiffness_factor=(1.0, 1.0), attachment_m=(0.0, 0.0),
+)  # fmt: skip
+WORLDS = 5
+"""Of 16 rows: 11 are padding."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(worlds: int = WORLDS, seed: int = 0, **fields) -> TeamEnvironment:
+    given = {"control_hz": 100, "randomization": CALM, "carry": EXACT, **fields}
+    return TeamEnvironment(EnvConfig(task="carry", **given), worlds, seed=seed, compile_kernels=False)
+
+
+def nothing(env: TeamEnvironment) -> torch.Tensor:
+    return torch.zeros(env.worlds * env.drones, env.action_size)
+
+
+def test_every_drone_of_every_world_has_a_row():
+    env = make()
+    observations, rewards, done, extras = env.step(nothing(env))
+    rows = WORLDS * 3
+    assert {name: len(group) for name, group in observations.items()} == {"actor": rows, "critic": rows}
+    assert rewards.shape == done.shape == extras["time_outs"].shape == (rows,)
+    # Row d·worlds + w is drone d of world w: its first feature leads from its point of attachment to itself.
+    world, truth = env.simulator.world, env.simulator.truth
+    body, load, cable = world.motion.body, world.load.body, truth.drones.cable
+    seen = observations["actor"][:, :3].reshape(3, WORLDS, 3)
+    along = body.pos_w - load.pos_w - load.quat_wb.rotate(cable.load_point_b)
+    expected = torch.stack(tuple(along), dim=-1)[:WORLDS].transpose(0, 1)
+    torch.testing.assert_close(seen, expected, rtol=0.0, atol=0.02)
+
+
+def test_no_drone_sees_another_and_the_critic_sees_all():
+    pictures = []
+    for shift in (0.0, 0.3):
+        env = make()
+        env.simulator.motion[:SENSED, 2] += shift  # drone 2, wherever it is and goes
+        env.simulator.history[:, :SENSED, 2] += shift
+        pictures.append(env._look())
+    calm, moved = ({name: group.reshape(3, WORLDS, -1) for name, group in one.items()} for one in pictures)
+    assert torch.equal(calm["actor"][:2], moved["actor"][:2])
+    assert not torch.equal(calm["actor"][2], moved["actor"][2])
+    features = calm["actor"].shape[-1]
+    for drone in range(3):
+        assert not torch.equal(calm["critic"][drone, :, features:], moved["critic"][drone, :, features:])
+
+
+SENSED = 6
+"""Position and velocity."""
+
+
+def test_doing_nothing_holds_the_load():
+    """The inner loops cancel the cables: half a second without a command moves a hanging load by centimetres."""
+    env = make()
+    start = map_leaves(torch.clone, env.simulator.world.load.body.pos_w)
+    for _ in range(50):
+        _, _, done, _ = env.step(nothing(env))
+        assert not done.any()
+    moved = torch.stack(tuple(env.simulator.world.load.body.pos_w - start))[:, :WORLDS, 0].norm(dim=0)
+    assert moved.max() < 0.1
+    assert env.simulator.world.motion.tension_n[:WORLDS].min() > 1.0
+
+
+def test_a_crash_of_one_ends_its_world_for_all_and_a_time_limit_says_so():
+    env = make(episode_s=0.05)
+    env.simulator.world.motion.body.pos_w.z[1, 2] = 0.02
+    _, rewards, done, extras = env.step(nothing(env))
+    ended = done.reshape(3, WORLDS)
+    assert ended[:, 1].all() and not ended[:, [0, 2, 3, 4]].any()
+    assert not extras["time_outs"].any()
+    assert rewards.reshape(3, WORLDS)[:, 1].max() < -1.0
+    assert extras["log"]["failed"].tolist() == [1.0]
+    for _ in range(4):
+        _, _, done, extras = env.step(nothing(env))
+    ended = done.reshape(3, WORLDS)
+    assert ended[:, [0, 2, 3, 4]].all() and not ended[:, 1].any()  # world 1 began later
+    assert torch.equal(extras["time_outs"], done.float())
+
+
+def test_a_reset_touches_its_world_alone():
+    env = make(randomization=Randomization())
+    before = {
+        name: getattr(env, name).clone() for name in ("_path", "_load_state", "_sensors", "_delay_steps")
+    }
+    motion, params = env.simulator.motion.clone(), env.simulator.drone_params.clone()
+    env._reset(torch.tensor([3]))
+    others = [0, 1, 2, 4]
+    for name, was in before.items():
+        assert torch.equal(getattr(env, name)[..., others], was[..., others]), name
+        assert not torch.equal(getattr(env, name)[..., 3], was[..., 3]), name
+    for now, was in ((env.simulator.motion, motion), (env.simulator.drone_params, params)):
+        assert torch.equal(now[..., others], was[..., others])
+        assert not torch.equal(now[..., 3], was[..., 3])
+    assert env.steps.reshape(3, WORLDS)[:, 3].tolist() == [0, 0, 0]
+
+
+def test_worlds_are_drawn_apart_and_masses_with_their_load():
+    env = make(randomization=Randomization(), carry=CarryConfig())
+    truth = env.simulator.truth
+    mass = truth.drones.vehicle.mass_kg[:WORLDS]
+    assert len(mass.unique()) == mass.numel()
+    assert truth.load.mass_kg[:WORLDS].std() > 0.0
+    # Attachments are relative to a centre of mass that is drawn: what the pose point loses, they lose too.
+    cable, load = truth.drones.cable, truth.load
+    middle = cable.load_point_b.z - load.pose_point_b_m.z
+    assert middle[:WORLDS].sub(0.06).abs().max() < 0.006
+    assert (truth.drones.wind_w.x == truth.load.wind_w.x).all()
