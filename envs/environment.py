@@ -63,7 +63,7 @@ class EnvConfig:
     """Decisions of the policy per second."""
     episode_s: float = 20.0
     """Time limit of an episode (not a failure)."""
-    wild_episode_s: float = 2.5
+    wild_episode_s: float = 1.5
     """The same where episodes start badly: longer ones would hardly be about the start."""
     command_s: tuple[float, float] = (3.0, 8.0)
     """Interval between changes of the command."""
@@ -235,8 +235,8 @@ class Environment:
         config = self.config.randomization
         params = draws.params(count)
         command = task.draw_command(draws, None, count)
-        # Half of the bad starts are as bad as they come, so that the worst are not the rarest.
-        severity = draws.uniform((0.0, 2.0), count).clamp(max=1.0) * self._is_wild[ids]
+        # Two thirds of the bad starts are as bad as they come, so that the worst are not the rarest.
+        severity = draws.uniform((0.0, 3.0), count).clamp(max=1.0) * self._is_wild[ids]
         truth = map_leaves(lambda row: row[:, 0], unpack(params, self.nominal))
         start = task.draw_start(draws, truth, command, severity)
         hover = torch.zeros((4, count, 1), device=self.device)
