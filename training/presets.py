@@ -20,7 +20,7 @@ _CARRY = TrainConfig(
         command_s=(5.0, 10.0),
         randomization=Randomization(command_delay_s=(0.0, 0.008), wild_share=0.3),
     ),
-    network=NetworkConfig(noise_std=0.3),
+    network=NetworkConfig(noise_std=0.3, mirrored=False),
     ppo=PpoConfig(steps=32, discount=0.99, desired_kl=0.012, entropy=0.0),
     worlds=528,  # a packed row of that many needs no padding
 )

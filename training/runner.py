@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from rsl_rl.runners import OnPolicyRunner
 
-from corvids.envs.mirrors import asymmetry
+from corvids.envs.environment import Environment
+from corvids.envs.mirrors import Signs, asymmetry
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
 from corvids.training.progress import ProgressLogger, progress_bar
@@ -28,13 +30,9 @@ class Runner(OnPolicyRunner):
 
     def __init__(self, env: RslVecEnv, config: TrainConfig, run_dir: Path, device: str) -> None:
         self.train_config = config
-        odd = asymmetry(env.env.vehicle) if config.network.mirrored else None
-        if odd:
-            raise CorvidsError(
-                f"vehicle {env.env.vehicle.name!r} is not symmetric: {odd}; train with --config.network.no-mirrored"
-            )
+        mirrors = _mirrors(env.env) if config.network.mirrored else {}
         with contextlib.redirect_stdout(io.StringIO()):
-            super().__init__(env, rsl_rl_config(config, device, env.env.mirrors), str(run_dir), device)
+            super().__init__(env, rsl_rl_config(config, device, mirrors), str(run_dir), device)
         self.run_dir = run_dir
         self.logger: ProgressLogger = ProgressLogger(
             log_dir=str(run_dir),
@@ -131,6 +129,20 @@ class Runner(OnPolicyRunner):
         torch.distributed.init_process_group(
             "gloo", rank=self.gpu_global_rank, world_size=self.gpu_world_size
         )
+
+
+def _mirrors(env: Environment | TeamEnvironment) -> dict[str, tuple[Signs, ...]]:
+    """How an environment's observations change in a mirror; refuses one in which they are not of what is there."""
+    if isinstance(env, TeamEnvironment):
+        raise CorvidsError(
+            f"task {env.config.task!r}: a team has no mirror image; train with --config.network.no-mirrored"
+        )
+    odd = asymmetry(env.vehicle)
+    if odd:
+        raise CorvidsError(
+            f"vehicle {env.vehicle.name!r} is not symmetric: {odd}; train with --config.network.no-mirrored"
+        )
+    return env.mirrors
 
 
 def find_checkpoint(run: Path) -> Path:

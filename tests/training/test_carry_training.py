@@ -1,0 +1,72 @@
+"""A team's training: rows of drones through PPO, into a checkpoint that is read back."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from runs import read_checkpoint, uncompiled
+
+from corvids.commands.train import train
+from corvids.envs import team_environment, team_simulator
+from corvids.errors import CorvidsError
+from corvids.training.checkpoint import load_checkpoint
+from corvids.training.checks import check_config
+from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
+from corvids.training.presets import preset
+
+
+@pytest.fixture(autouse=True)
+def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    uncompiled(monkeypatch)
+    for module in (team_environment, team_simulator):
+        monkeypatch.setattr(module, "compiled", lambda function, enabled=True: function)
+
+
+def tiny() -> TrainConfig:
+    """Two batches of three teams."""
+    quick = preset("carry", "quick")
+    return dataclasses.replace(
+        quick,
+        network=NetworkConfig(actor=(16,), critic=(16,), mirrored=False),
+        ppo=PpoConfig(steps=3, epochs=1, minibatches=1),
+        worlds=3,
+        iterations=2,
+    )
+
+
+def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
+    config = tiny()
+    train(config, tmp_path)
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.config == config
+    assert checkpoint.iterations == 2
+    state = read_checkpoint(tmp_path)
+    counted = state["actor_state_dict"]["obs_normalizer.count"]
+    assert int(counted) == 2 * 3 * 3 * 3  # batches, steps, worlds, drones
+    critic = state["critic_state_dict"]["obs_normalizer._mean"].shape[-1]
+    assert critic > checkpoint.actor["obs_normalizer._mean"].shape[-1]  # it is told the truth besides
+    assert torch.isfinite(checkpoint.actor["mlp.0.weight"]).all()
+
+
+def test_a_mirrored_network_is_refused_for_a_team(tmp_path: Path):
+    config = dataclasses.replace(tiny(), network=NetworkConfig(actor=(16,), critic=(16,), mirrored=True))
+    with pytest.raises(CorvidsError, match=r"'carry': .* train with --config.network.no-mirrored"):
+        train(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("load_period_s", (0.002, 0.01), "carry.load_period_s .* at least 0.005 s"),
+        ("tilt_rad", 2.0, r"env.carry.tilt_rad = 2.0 is out of range"),
+        ("load_delay_s", (0.04, 0.01), "env.carry.load_delay_s .* wrong way round"),
+    ],
+)
+def test_what_cannot_be_sensed_is_refused(field: str, value, message: str):
+    config = tiny()
+    carry = dataclasses.replace(config.env.carry, **{field: value})
+    with pytest.raises(CorvidsError, match=message):
+        check_config(dataclasses.replace(config, env=dataclasses.replace(config.env, carry=carry)))
