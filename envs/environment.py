@@ -21,13 +21,12 @@ from corvids.envs.sensing import NOISE_ROWS, SensorParams, SensorState, Signals,
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
+from corvids.envs.wind import blow
 from corvids.envs.world import AT_REST, World
 from corvids.vehicle import load_vehicle
 
 PAST_ACTIONS = 3
 """Actions that a policy remembers."""
-GUST_S = 0.5
-"""Correlation time of the wind's gusts."""
 _NOISE_POOL = 1 << 22
 _PRIVILEGED = (
     "vehicle.mass_kg", "vehicle.thrust_max_n.r1", "vehicle.rise_fraction", "racket.normal_b.x", "racket.normal_b.y",
@@ -281,13 +280,8 @@ class Environment:
             self._next_command[ids] = self.steps[ids] + self._command_steps(len(ids))
 
     def _blow(self) -> None:
-        """Wind: a mean and an Ornstein–Uhlenbeck gust along each axis."""
         wind = self.simulator.params[self._wind_rows]
-        share = self.tick_s / GUST_S
-        kick = torch.randn(wind.shape, device=self.device, generator=self._generator)
-        wind[:2] -= (wind[:2] - self._wind_mean) * share
-        wind[2] -= wind[2] * share
-        wind += kick * (self._gust * (2.0 * share) ** 0.5)
+        blow(wind, self._wind_mean, self._gust, self.tick_s, self._generator)
 
     def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
         fields = list(self.task.EPISODE._fields)

@@ -6,16 +6,24 @@ an amplitude of 0 makes a pose that stands. On component tensors of any one shap
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 
 from corvids.controllers.spatial import Quat, Scalar, Vec3
+from corvids.envs.randomization import Draws
 
 PATH_ROWS = 24
 """Centres, amplitudes, frequencies [rad/s] and phases [rad] of the six coordinates."""
 PREVIEWS_S = (0.1, 0.3, 0.6)
 """How far ahead [s] a policy is told its goal."""
+PLACE_M = ((-1.0, 1.0), (-1.0, 1.0), (0.5, 1.5))
+"""Where goals lie (Zeng et al., arXiv 2508.01522)."""
+SWING = (0.8, 0.8, 0.25, 0.3, 0.3, 0.5)
+"""Largest amplitudes of goals that move [m and rad]."""
+SWING_RADPS = (0.4, 1.6)
+"""Their frequencies."""
 _DIFFERENCE_S = 0.01
 
 
@@ -33,6 +41,22 @@ COMMAND = (
       for name in ("pos_x_w_m", "pos_y_w_m", "pos_z_w_m", "quat_w", "quat_x", "quat_y", "quat_z")),
 )  # fmt: skip
 """Components of a policy's command: pose, twist, and the poses to come."""
+
+
+def some_path(draws: Draws, count: int, tilt_rad: float, moving_share: float) -> torch.Tensor:
+    """Paths (PATH_ROWS, count) within the range of goals, a ``moving_share`` of which swing about their centre.
+
+    Roll and pitch of the centre are at most ``tilt_rad``. All ranges shrink with the draws' ``command_share``.
+    """
+    share = draws.config.command_share
+    low, high = torch.tensor(PLACE_M, device=draws.device).t()[..., None]
+    place = 0.5 * (low + high) + (draws.uniform((0.0, 1.0), 3, count) - 0.5) * (high - low) * share
+    tilt = draws.uniform((-tilt_rad * share, tilt_rad * share), 2, count)
+    yaw = draws.uniform((-math.pi * share, math.pi * share), 1, count)
+    moving = draws.uniform((0.0, 1.0), 1, count) < moving_share
+    swing = torch.tensor(SWING, device=draws.device)[:, None] * draws.uniform((0.2, 1.0), 6, count)
+    frequency, phase = draws.uniform(SWING_RADPS, 6, count), draws.uniform((0.0, 2.0 * math.pi), 6, count)
+    return torch.cat((place, tilt, yaw, swing * moving * share, frequency, phase))
 
 
 def pose_at(path: tuple[Scalar, ...], ahead_s: float = 0.0) -> Pose:

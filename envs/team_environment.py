@@ -31,6 +31,7 @@ from corvids.envs.team_simulator import TeamSimulator
 from corvids.envs.team_starts import settled_inner_loop
 from corvids.envs.team_task import Actions
 from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST, TeamParams
+from corvids.envs.wind import blow
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22
@@ -85,6 +86,10 @@ class TeamEnvironment:
         self._episode = zeros(len(self.task.EPISODE), 1)
         self._path = zeros(self.task.PATH, 1)
         self._delay_steps = zeros(1)[0]
+        self._wind_mean, self._gust = zeros(2, 1), zeros(1, 1)[0]
+        drone_names, load_names = leaf_names(nominal.drones), leaf_names(nominal.load)
+        self._drone_wind = slice(drone_names.index("wind_w.x"), drone_names.index("wind_w.x") + 3)
+        self._load_wind = slice(load_names.index("wind_w.x"), load_names.index("wind_w.x") + 3)
         self._memory = torch.zeros((drones * rows, self.task.MEMORY), device=self.device)
         self._past = torch.zeros((drones * rows, PAST_ACTIONS * ACCBR_ACTIONS), device=self.device)
         facts = self.task.facts().to(self.device)
@@ -121,6 +126,7 @@ class TeamEnvironment:
         squashed = self._padded(self.action.squash(action))
         self._past = torch.cat((squashed, self._past[:, :-ACCBR_ACTIONS]), dim=1)
         command = self.action.command(squashed).t().reshape(ACCBR_ACTIONS, self.drones, rows)
+        self._blow()
         simulator.step(command, self._delay_steps)
         reward, failed, self._episode, self._path = self._score(
             simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,
@@ -244,12 +250,20 @@ class TeamEnvironment:
         self._path[:, 0, ids] = path
         delay_s = draws.uniform(config.command_delay_s, drones, count)
         self._delay_steps[:, ids] = torch.round(delay_s / self.simulator.dt_s)
+        self._wind_mean[:, 0, ids] = load_params[self._load_wind][:2, :, 0]
+        self._gust[:, ids] = draws.uniform(config.gust_std_mps, 1, count)
         both = (torch.arange(drones, device=self.device)[:, None] * self.simulator.rows + ids).reshape(-1)
         self._memory[both] = 0.0
         self._past[both] = 0.0
         real = ids[ids < self.worlds]
         self._world_steps[real] = 0
         self._next_path[real] = self._path_steps(len(real))
+
+    def _blow(self) -> None:
+        """One wind for the load and all drones of a world."""
+        wind = self.simulator.load_params[self._load_wind]
+        blow(wind, self._wind_mean, self._gust, self.tick_s, self._generator)
+        self.simulator.drone_params[self._drone_wind] = wind
 
     def _path_steps(self, count: int) -> torch.Tensor:
         return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()

@@ -99,6 +99,10 @@ def check_config(config: TrainConfig) -> None:
             f"config.env.randomization.command_delay_s = {drawn.command_delay_s} must be below a control step,"
             f" {tick_s:g} s"
         )
+    if env.task in TEAM_TASKS and env.rate_loop_hz != env.physics_hz:
+        raise CorvidsError(
+            f"config.env.rate_loop_hz = {env.rate_loop_hz} must be physics_hz, {env.physics_hz}, for a team"
+        )
     for name, period_s, slots in (
         ("randomization.ball_period_s", drawn.ball_period_s, BALL_SLOTS),
         ("carry.load_period_s", env.carry.load_period_s, LOAD_SLOTS if env.task in TEAM_TASKS else math.inf),

@@ -35,6 +35,7 @@ from corvids.deploy.contract import (
     VehicleRecord,
 )
 from corvids.envs.task import Task
+from corvids.envs.tasks import TEAM_TASKS
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import Checkpoint, load_checkpoint
 from corvids.training.onnx_graphs import to_onnx
@@ -65,6 +66,10 @@ def export_policy(run: Path, out: Path, effort: Effort = THOROUGH) -> Export:
             f"{out}: cannot be written: name a file in a folder that exists, such as juggle.onnx"
         )
     checkpoint = load_checkpoint(run)
+    if checkpoint.config.env.task in TEAM_TASKS:
+        raise CorvidsError(
+            f"{run}: is a run of {checkpoint.config.env.task!r}; this version exports tasks of a single vehicle"
+        )
     vehicle = load_vehicle(checkpoint.config.env.vehicle)
     policy = PolicyModule.of(checkpoint, vehicle)
     contract, model = _policy_graph(policy, checkpoint, vehicle)

@@ -11,15 +11,15 @@ from corvids.controllers.spatial import Scalar
 from corvids.envs.carry_config import CarryConfig
 from corvids.envs.carry_rewards import LOSS, errors, own_reward, zeng_reward
 from corvids.envs.features import rotation_matrix, turned
-from corvids.envs.goal_path import COMMAND, PATH_ROWS, PREVIEWS_S, command_of, moved, pose_at
+from corvids.envs.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
+from corvids.envs.pose_features import previews, rotated, turn_between
 from corvids.envs.randomization import Draws
+from corvids.envs.team_facts import FACTS, team_facts
 from corvids.envs.team_starts import hanging, outward
 from corvids.envs.team_task import Actions, TeamInputs, TeamScore
 from corvids.envs.team_world import TeamParams, TeamWorld
 from corvids.team import Team
 
-PLACE_M = ((-1.0, 1.0), (-1.0, 1.0), (0.5, 1.5))
-"""Where goals lie, and loads start (Zeng et al., arXiv 2508.01522)."""
 MEMORY_S = 2.0
 """Time constant of the running means of the errors, which let a policy remove what is constantly off."""
 
@@ -39,10 +39,7 @@ class Carry:
 
     NAME: ClassVar[str] = "carry"
     COMMAND: ClassVar[tuple[str, ...]] = COMMAND
-    FACTS: ClassVar[tuple[str, ...]] = (
-        "own_x_m", "own_y_m", "own_z_m", "mean_x_m", "mean_y_m", "mean_z_m", "spread_xx_m2", "spread_xy_m2",
-        "spread_yy_m2", "members", "load_kg", "cable_m",
-    )  # fmt: skip
+    FACTS: ClassVar[tuple[str, ...]] = FACTS
     MEMORY: ClassVar[int] = 6
     PATH: ClassVar[int] = PATH_ROWS
     EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0)
@@ -54,33 +51,12 @@ class Carry:
         self._outward = outward(team)
 
     def facts(self) -> torch.Tensor:
-        """Own point of attachment, mean and second moments of all of them, and what is carried by how many, how."""
-        members = self._team.members
-        points = torch.tensor([member.rigging.load_point_m for member in members])
-        mean, (x, y, _) = points.mean(0), points.t()
-        shared = (
-            *mean,
-            (x * x).mean(),
-            (x * y).mean(),
-            (y * y).mean(),
-            len(members),
-            self._team.load.mass_kg,
-        )
-        lengths = torch.tensor([[member.rigging.cable_length_m] for member in members])
-        return torch.cat((points, torch.tensor([shared]).expand(len(members), -1), lengths), dim=1)
+        """As :func:`corvids.envs.team_facts.team_facts`."""
+        return team_facts(self._team)
 
     def draw_path(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A pose within the range of goals, about which some swing."""
-        share, config = draws.config.command_share, self._config
-        low, high = torch.tensor(PLACE_M, device=draws.device).t()[..., None]
-        place = 0.5 * (low + high) + (draws.uniform((0.0, 1.0), 3, count) - 0.5) * (high - low) * share
-        tilt = draws.uniform((-config.tilt_rad * share, config.tilt_rad * share), 2, count)
-        yaw = draws.uniform((-math.pi * share, math.pi * share), 1, count)
-        moving = draws.uniform((0.0, 1.0), 1, count) < config.moving_share
-        swing = torch.tensor([[0.8], [0.8], [0.25], [0.3], [0.3], [0.5]], device=draws.device)
-        amplitude = swing * draws.uniform((0.2, 1.0), 6, count) * moving * share
-        rates = draws.uniform((0.4, 1.6), 6, count), draws.uniform((0.0, 2.0 * math.pi), 6, count)
-        return torch.cat((place, tilt, yaw, amplitude, *rates))
+        return some_path(draws, count, self._config.tilt_rad, self._config.moving_share)
 
     def draw_start(
         self, draws: Draws, truth: TeamParams, path: torch.Tensor, severity: torch.Tensor
@@ -127,7 +103,7 @@ class Carry:
         off = torch.cat(
             (
                 (command[:, :3] - inputs.load_pos_w).clamp(-0.3, 0.3),
-                _turn(inputs.load_quat_wb, command[:, 3:7]).clamp(-0.3, 0.3),
+                turn_between(inputs.load_quat_wb, command[:, 3:7]).clamp(-0.3, 0.3),
             ),
             dim=-1,
         )
@@ -143,18 +119,10 @@ class Carry:
         load_axes = rotation_matrix(load_quat)
         command, facts = inputs.command, inputs.facts
         goal_pos, goal_quat = command[:, :3], command[:, 3:7]
-        arm, goal_arm = _rotated(load_axes, facts[:, :3]), _rotated(rotation_matrix(goal_quat), facts[:, :3])
+        arm, goal_arm = rotated(load_axes, facts[:, :3]), rotated(rotation_matrix(goal_quat), facts[:, :3])
         cable, off = pos - load_pos - arm, goal_pos - load_pos
         stretch = cable.square().sum(-1, keepdim=True).sqrt() - facts[:, 11:12]
-        turn = _turn(load_quat, goal_quat)
-        previews = [
-            part
-            for start in range(13, 13 + 7 * len(PREVIEWS_S), 7)
-            for part in (
-                (command[:, start : start + 3] - goal_pos) * 2.0,
-                _turn(goal_quat, command[:, start + 3 : start + 7]) * 2.0,
-            )
-        ]
+        turn = turn_between(load_quat, goal_quat)
         return torch.cat(
             (
                 cable,
@@ -174,7 +142,7 @@ class Carry:
                 (off * 5.0 + (goal_arm - arm) * 5.0).clamp(-1.0, 1.0),
                 arm * 3.0,
                 command[:, 7:13] * 0.5,
-                *previews,
+                previews(command) * 2.0,
                 torch.cat((pos[:, 2:3], load_pos[:, 2:3]), dim=-1).clamp(0.0, 1.5),
                 facts,
                 torch.cat((age, load_age), dim=-1) * 20.0,
@@ -183,17 +151,3 @@ class Carry:
             ),
             dim=-1,
         )
-
-
-def _rotated(axes: torch.Tensor, vector_b: torch.Tensor) -> torch.Tensor:
-    """``vector_b`` (n, 3) by the rotation matrices ``axes`` (n, 9), row by row."""
-    return (axes.reshape(-1, 3, 3) * vector_b[:, None]).sum(-1)
-
-
-def _turn(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
-    """As :func:`~corvids.controllers.load_filter.rotation_between`, on rows (n, 4) to (n, 3)."""
-    w, v = start[:, :1], start[:, 1:]
-    other_w, other = end[:, :1], end[:, 1:]
-    vector = w * other - other_w * v - torch.linalg.cross(v, other)
-    real = w * other_w + (v * other).sum(-1, keepdim=True)
-    return torch.where(real < 0.0, -2.0, 2.0) * vector

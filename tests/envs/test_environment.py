@@ -10,9 +10,10 @@ import torch
 from corvids.controllers.packing import pack, unpack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.envs.environment import GUST_S, PAST_ACTIONS, EnvConfig, Environment
+from corvids.envs.environment import PAST_ACTIONS, EnvConfig, Environment
 from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.tasks import TASKS
+from corvids.envs.wind import GUST_S
 from corvids.envs.world import AT_REST, World, control, fly
 from corvids.errors import CorvidsError
 

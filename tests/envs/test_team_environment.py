@@ -130,3 +130,19 @@ def test_worlds_are_drawn_apart_and_masses_with_their_load():
     middle = cable.load_point_b.z - load.pose_point_b_m.z
     assert middle[:WORLDS].sub(0.06).abs().max() < 0.006
     assert (truth.drones.wind_w.x == truth.load.wind_w.x).all()
+
+
+def test_a_world_has_one_wind_and_it_is_gusty():
+    env = make(
+        worlds=200, randomization=dataclasses.replace(CALM, wind_mps=(1.0, 1.0), gust_std_mps=(0.5, 0.5))
+    )
+    samples = []
+    for _ in range(400):
+        env._blow()
+        samples.append(torch.stack(tuple(env.simulator.truth.load.wind_w))[:, :200, 0].clone())
+    truth = env.simulator.truth
+    for load, drones in zip(truth.load.wind_w, truth.drones.wind_w, strict=True):
+        assert torch.equal(load.expand(-1, 3), drones)
+    late = torch.stack(samples[200:])
+    assert late.mean((0, 2)).tolist() == pytest.approx([1.0, 1.0, 0.0], abs=0.1)
+    assert late.std((0, 2)).tolist() == pytest.approx([0.5, 0.5, 0.5], rel=0.1)

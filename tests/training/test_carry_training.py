@@ -15,6 +15,7 @@ from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
+from corvids.training.export import export_policy
 from corvids.training.presets import preset
 
 
@@ -49,6 +50,10 @@ def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
     critic = state["critic_state_dict"]["obs_normalizer._mean"].shape[-1]
     assert critic > checkpoint.actor["obs_normalizer._mean"].shape[-1]  # it is told the truth besides
     assert torch.isfinite(checkpoint.actor["mlp.0.weight"]).all()
+    with pytest.raises(
+        CorvidsError, match="is a run of 'carry'; this version exports tasks of a single vehicle"
+    ):
+        export_policy(tmp_path, tmp_path / "carry.onnx")
 
 
 def test_a_mirrored_network_is_refused_for_a_team(tmp_path: Path):
@@ -70,3 +75,10 @@ def test_what_cannot_be_sensed_is_refused(field: str, value, message: str):
     carry = dataclasses.replace(config.env.carry, **{field: value})
     with pytest.raises(CorvidsError, match=message):
         check_config(dataclasses.replace(config, env=dataclasses.replace(config.env, carry=carry)))
+
+
+def test_a_rate_loop_slower_than_the_physics_is_refused():
+    config = tiny()
+    env = dataclasses.replace(config.env, rate_loop_hz=250)
+    with pytest.raises(CorvidsError, match=r"env\.rate_loop_hz = 250 must be physics_hz, 500, for a team"):
+        check_config(dataclasses.replace(config, env=env))

@@ -56,7 +56,9 @@ def main(argv: list[str]) -> int:
             raise CorvidsError(f"{run}: is a run of {default.env.task!r}; continue it with that task")
     options = parse(TrainOptions, rest, f"train {task}", TrainOptions(config=default))
     train(options.config, run, device=options.device, resume=options.resume)
-    print(f"trained: {run / CHECKPOINT}\nnext: corvids export {run} --out {task}.onnx")
+    print(f"trained: {run / CHECKPOINT}")
+    if task in TASKS:
+        print(f"next: corvids export {run} --out {task}.onnx")
     return 0
 
 
