@@ -1,8 +1,9 @@
 """The small process that owns the link while flying, and outlives the runtime.
 
 It passes packets both ways. When set-points are late it sends level attitude and hover thrust in their place; when they
-stay away it asks PX4 to hold, and from then on it lets no set-point through until the operator engages anew: PX4 would
-go back to OFFBOARD by itself as soon as a stream resumes. Should this process die too, PX4's own COM_OF_LOSS_T acts.
+stay away it asks PX4 to hold, or to land where it does not, and from then on it lets no set-point through until the
+operator engages anew: PX4 would go back to OFFBOARD by itself as soon as a stream resumes. Should PX4 do neither, or
+this process die too, PX4's own COM_OF_LOSS_T acts.
 
 Run as ``python -m corvids.deploy.link_keeper udp:14540 SOCKET``.
 """
@@ -46,11 +47,16 @@ class KeeperConfig:
     every_s: float = 0.02
     """Time between the keeper's own set-points."""
     ask_every_s: float = 0.25
-    """Time between its requests to hold."""
+    """Time between its requests."""
+    land_s: float = 1.5
+    """PX4 that does not hold so long after it was asked to is asked to land: it holds only where it knows its place on
+    the globe. Its mode is heard once a second."""
+    silent_s: float = 4.5
+    """PX4 that does neither for so long is left to its own failsafe: nothing is sent any more."""
     linger_s: float = 5.0
     """A keeper that has nothing to keep ends so long after the runtime was last heard."""
-    silent_s: float = 60.0
-    """Nothing is left to keep of an autopilot that has been silent for so long."""
+    gone_s: float = 60.0
+    """Nothing is left to keep of an autopilot that has not been heard for so long."""
 
 
 class Keeping(enum.Enum):
@@ -63,7 +69,7 @@ class Keeping(enum.Enum):
     LEVELLING = "levelling"
     """They are late: level and hover instead."""
     HOLDING = "holding"
-    """They stayed away: PX4 is asked to hold, set-points are dropped, until the operator engages."""
+    """They stayed away: PX4 is asked to hold, or else to land; set-points are dropped until the operator engages."""
 
 
 class Keeper:
@@ -75,7 +81,7 @@ class Keeper:
         self.dropped = 0
         """Set-points that came while PX4 was asked to hold, or were no set-points."""
         self._safe = (0.0, 0.0)
-        self._setpoint_s = self._own_s = self._asked_s = -1e9
+        self._setpoint_s = self._own_s = self._asked_s = self._holding_s = -1e9
 
     def from_runtime(self, frame: bytes, now_s: float) -> bytes | None:
         """A frame of the runtime's; what of it goes to the autopilot."""
@@ -101,9 +107,14 @@ class Keeper:
         if self.keeping is not Keeping.HOLDING:
             if age_s <= config.stale_s:
                 return []
-            self.keeping = Keeping.HOLDING if age_s > config.hold_s else Keeping.LEVELLING
+            self.keeping, self._holding_s = Keeping.LEVELLING, now_s
+            if age_s > config.hold_s:
+                self.keeping = Keeping.HOLDING
         is_offboard = self.peer.reader.autopilot.mode is Mode.OFFBOARD
         if not is_offboard and age_s > config.hold_s + HEARTBEAT_LATE_S:
+            return []
+        waited_s = now_s - self._holding_s
+        if waited_s > config.silent_s:
             return []
         out = []
         if now_s - self._own_s >= config.every_s:
@@ -113,13 +124,13 @@ class Keeper:
         # Whoever flies in another mode is not disturbed.
         if self.keeping is Keeping.HOLDING and is_offboard and now_s - self._asked_s >= config.ask_every_s:
             self._asked_s = now_s
-            out.append(self.peer.request(Request.HOLD))
+            out.append(self.peer.request(Request.HOLD if waited_s <= config.land_s else Request.LAND))
         return out
 
     def has_nothing_to_keep(self, now_s: float) -> bool:
         """Whether nobody would miss it."""
         autopilot = self.peer.reader.autopilot
-        is_gone = not now_s - autopilot.heard_s <= self.config.silent_s
+        is_gone = not now_s - autopilot.heard_s <= self.config.gone_s
         return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD or is_gone
 
 

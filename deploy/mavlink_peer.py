@@ -20,7 +20,7 @@ RATES_AND_THRUST = 0b10000000
 """SET_ATTITUDE_TARGET: the attitude is to be ignored."""
 ATTITUDE_AND_THRUST = 0b00000111
 """SET_ATTITUDE_TARGET: the body rates are to be ignored."""
-HEARTBEAT_S, TIMESYNC_S, ASK_STREAMS_S = 1.0, 0.1, 2.0
+HEARTBEAT_S, TIMESYNC_S, ASK_STREAMS_S, ORIGIN_S = 1.0, 0.1, 2.0, 3.0
 """How often each is sent [s]; streams are asked for until they come, and again in case PX4 was started anew."""
 PARAMETERS_MAX = 5000
 """PX4 has fewer parameters; more are not kept."""
@@ -36,6 +36,7 @@ STREAMS_HZ = {
     common.MAVLINK_MSG_ID_HIGHRES_IMU: 50.0,
     common.MAVLINK_MSG_ID_ATTITUDE_TARGET: 50.0,
     common.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: 5.0,
+    common.MAVLINK_MSG_ID_GLOBAL_POSITION_INT: 2.0,
     common.MAVLINK_MSG_ID_BATTERY_STATUS: 2.0,
 }
 """What PX4 is asked to send, and how often [Hz]."""
@@ -53,10 +54,17 @@ class PeerConfig:
     """Secret of 32 bytes: packets are signed, and unsigned ones are ignored."""
     link_id: int = 1
     """Of signed packets: unlike any other sender's with this key."""
+    origin: tuple[float, float, float] | None = None
+    """Latitude and longitude [°] and height [m above sea level] of the world's origin, told to a PX4 that does not know
+    where on the globe it is (motion capture alone): without a place there it neither holds nor arms in HOLD."""
 
     def __post_init__(self) -> None:
         if self.key is not None and len(self.key) != 32:
             raise CorvidsError(f"MAVLink key of {len(self.key)} bytes: must be 32")
+        if self.origin is not None:
+            latitude, longitude, height_m = self.origin
+            if not (abs(latitude) <= 90.0 and abs(longitude) <= 180.0 and abs(height_m) < 1e4):
+                raise CorvidsError(f"origin {self.origin}: must be latitude and longitude [°] and height [m]")
         if not 1 <= self.target_system <= 255:
             raise CorvidsError(f"MAVLink system {self.target_system}: must be 1 to 255")
 
@@ -89,7 +97,9 @@ class Peer:
             signing.allow_unsigned_callback = None
             signing.timestamp = max(0, int(1e5 * (unix_s - _SIGNATURES_BEGAN_S)))
         self._sequence: dict[int, int] = {}
-        self._due_s: dict[str, float] = dict.fromkeys(("heartbeat", "timesync", "streams"), float("-inf"))
+        self._due_s: dict[str, float] = dict.fromkeys(
+            ("heartbeat", "timesync", "streams", "origin"), float("-inf")
+        )
 
     def take_in(self, datagram: bytes, now_s: float) -> None:
         """A datagram received at ``now_s`` on our clock [s]. Nothing that it holds raises an exception."""
@@ -181,6 +191,23 @@ class Peer:
         if self.counters.received and self._is_due("streams", now_s, ASK_STREAMS_S):
             for message_id, rate_hz in STREAMS_HZ.items():
                 yield self._command(common.MAV_CMD_SET_MESSAGE_INTERVAL, message_id, 1e6 / rate_hz)
+        if self.config.origin is None or not self.is_lost:
+            return
+        if self._due_s["origin"] == float("-inf"):  # time for a PX4 with GPS to say where it is
+            self._due_s["origin"] = now_s + ORIGIN_S
+        if self._is_due("origin", now_s, ORIGIN_S):
+            latitude, longitude, height_m = self.config.origin
+            place = (round(1e7 * latitude), round(1e7 * longitude), round(1e3 * height_m))
+            yield self._pack(
+                common.MAVLink_set_gps_global_origin_message(
+                    self.config.target_system, *place, int(1e6 * now_s)
+                )
+            )
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether PX4 has a place in its own world, but none on the globe."""
+        return "ODOMETRY" in self.messages and "GLOBAL_POSITION_INT" not in self.messages
 
     def rates(self, thrust: float, rate_b_radps: Triple, now_s: float) -> bytes:
         """Body rates [rad/s, FLU] and PX4's normalised thrust 0 to 1."""
@@ -207,6 +234,15 @@ class Peer:
         """The request to read a parameter; PX4 answers with PARAM_VALUE."""
         return self._pack(
             common.MAVLink_param_request_read_message(self.config.target_system, 1, name.encode("ascii"), -1)
+        )
+
+    def set_parameter(self, name: str, value: int | float) -> bytes:
+        """The request to set a parameter: a whole number is PX4's INT32; PX4 answers with PARAM_VALUE."""
+        kind, sent = common.MAV_PARAM_TYPE_REAL32, float(value)
+        if isinstance(value, int):
+            kind, (sent,) = common.MAV_PARAM_TYPE_INT32, struct.unpack("<f", struct.pack("<i", value))
+        return self._pack(
+            common.MAVLink_param_set_message(self.config.target_system, 1, name.encode("ascii"), sent, kind)
         )
 
     def ask_version(self) -> bytes:

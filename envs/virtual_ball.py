@@ -8,7 +8,6 @@ back. The vehicle feels nothing of it.
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.envs.ball import Ball, Impact, collide, step_flight
+from corvids.envs.ball_sightings import BallSightings
 from corvids.envs.hits import DROP_M, HitCounter
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.vehicle_dynamics import RigidBody
@@ -26,8 +26,6 @@ STEP_MAX_S = 0.008
 """Longest step: a ball at 4 m/s then moves by less than its radius."""
 GAP_MAX_S = 0.1
 """After a longer gap between poses the ball is held again."""
-MEASURED_EVERY_S, NOISE_M, DELAY_S = 1.0 / 120.0, 0.003, 0.02
-"""Of the simulated measurement: rate and noise as in the condition ``noisy``, and its least delay."""
 AWAY_S = 1.5
 """How long a dropped ball is out of sight [s]."""
 
@@ -57,13 +55,12 @@ class VirtualBall:
         self._params = map_leaves(_scalar, world_params(vehicle, ball, STEP_MAX_S))
         x, y, self._racket_z = vehicle.racket.position_b_m if vehicle.racket else (0.0, 0.0, 0.0)
         self._held_b = Vec3(_scalar(x), _scalar(y), _scalar(self._racket_z + ball.radius_m + height_m))
-        self._rng = np.random.default_rng(seed)
+        self._sightings = BallSightings(seed)
         self._counter = HitCounter(1)
         self._is_released = False
         self._away_until_s = -math.inf
         self._body: RigidBody | None = None
-        self._stamp_s = self._due_s = -math.inf
-        self._under_way: deque[tuple[float, tuple[float, float, float]]] = deque()
+        self._stamp_s = -math.inf
         self._ball = Ball(self._held_b, _ZERO, _ZERO)
         self._warm_up()
 
@@ -95,11 +92,10 @@ class VirtualBall:
             if not self._is_released:
                 self._ball = Ball(body.pos_w + self._held_b, _ZERO, _ZERO)
             self._body, self._stamp_s = body, stamp_s
-            self._look(stamp_s)
-        arrived = []
-        while self._under_way and self._under_way[0][0] + DELAY_S <= now_s:
-            arrived.append(self._under_way.popleft())
-        return arrived
+            if stamp_s >= self._away_until_s:
+                x, y, z = (float(component) for component in self._ball.pos_w)
+                self._sightings.look(stamp_s, (x, y, z))
+        return self._sightings.arrived(now_s)
 
     def _fly(self, before: RigidBody, after: RigidBody, gap_s: float) -> None:
         steps = math.ceil(gap_s / STEP_MAX_S)
@@ -125,20 +121,10 @@ class VirtualBall:
         if float(self._ball.pos_w.z) < float(after.pos_w.z) + self._racket_z - DROP_M:
             self._drop(self._stamp_s + gap_s)
 
-    def _look(self, stamp_s: float) -> None:
-        """Take a measurement, if one is due and the ball can be seen."""
-        if stamp_s >= max(self._due_s, self._away_until_s):
-            self._due_s = max(self._due_s + MEASURED_EVERY_S, stamp_s - MEASURED_EVERY_S)
-            x, y, z = (
-                float(c) + float(n)
-                for c, n in zip(self._ball.pos_w, self._rng.normal(0, NOISE_M, 3), strict=True)
-            )
-            self._under_way.append((stamp_s, (x, y, z)))
-
     def _drop(self, stamp_s: float) -> None:
         self.drops += 1
         self._away_until_s = stamp_s + AWAY_S
-        self._under_way.clear()
+        self._sightings.forget()
         self._is_released = False
 
     def _warm_up(self) -> None:

@@ -125,13 +125,16 @@ class Standin:
             elif kind == "COMMAND_LONG":
                 answers.append(self._obey(message, now_s))
             elif kind == "PARAM_REQUEST_READ" and message.param_id in self.parameters:
-                value, type_ = self.parameters[message.param_id]
-                answers.append(
-                    self.pack(
-                        common.MAVLink_param_value_message(message.param_id.encode(), value, type_, 1, 0)
-                    )
-                )
+                answers.append(self._parameter(message.param_id))
+            elif kind == "PARAM_SET" and message.param_id in self.parameters:
+                if message.param_type == self.parameters[message.param_id][1]:
+                    self.parameters[message.param_id] = (message.param_value, message.param_type)
+                answers.append(self._parameter(message.param_id))
         return answers
+
+    def _parameter(self, name: str) -> bytes:
+        value, type_ = self.parameters[name]
+        return self.pack(common.MAVLink_param_value_message(name.encode(), value, type_, 1, 0))
 
     def _obey(self, message: Any, now_s: float) -> bytes:
         if message.command == common.MAV_CMD_COMPONENT_ARM_DISARM:

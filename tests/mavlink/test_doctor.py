@@ -73,6 +73,7 @@ def test_a_healthy_vehicle_is_go():
     assert found["time synchronisation"] == "go"
     assert found["odometry"] == "go"
     assert found["parameters"] == "go"
+    assert found["place on the globe"] == "warn", "it was told none, so it cannot hold"
 
 
 def test_what_is_wrong_is_named():

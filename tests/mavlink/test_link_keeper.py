@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from pymavlink.dialects.v20 import common
-from standin import AUTO, LOITER, OFFBOARD, POSCTL, Standin
+from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin
 
 from corvids.deploy.channels import (
     ENGAGE,
@@ -96,6 +96,33 @@ def test_it_asks_until_px4_holds():
     play(keeper, px4, 10.0, 11.2)
     assert len(px4.commands(common.MAV_CMD_DO_SET_MODE)) == 4, "every 250 ms from 205 ms on"
     assert 47 <= len(px4.targets()) <= 58, "and levels all the while, every 20 to 25 ms from 45 ms on"
+
+
+def test_px4_that_does_not_hold_is_made_to_land():
+    """PX4 refuses to hold where it knows no global position, as with motion capture alone."""
+    keeper, px4 = flying()
+    obey = px4._obey
+
+    def obey_without_a_globe(message, now_s: float) -> bytes:
+        return b"" if message.param3 == LOITER else obey(message, now_s)
+
+    px4._obey = obey_without_a_globe
+    play(keeper, px4, 10.0, 11.6)
+    assert px4.main == OFFBOARD
+    play(keeper, px4, 11.6, 12.1)
+    assert (px4.main, px4.sub) == (AUTO, LAND)
+
+
+def test_px4_that_does_nothing_is_left_to_its_own_failsafe():
+    keeper, px4 = flying()
+    px4._obey = lambda message, now_s: b""
+    play(keeper, px4, 10.0, 15.0)
+    last_s = len(px4.heard)
+    play(keeper, px4, 15.0, 16.0)
+    assert len(px4.heard) == last_s, "silent"
+    asked = [message.param3 for message in px4.commands(common.MAV_CMD_DO_SET_MODE)]
+    assert asked == [LOITER] * asked.count(LOITER) + [LAND] * asked.count(LAND)
+    assert (asked.count(LOITER), asked.count(LAND)) == (7, 12), "at 0, 0.25, … 1.5 s, and up to 4.5 s"
 
 
 def test_it_does_not_disturb_who_flies_in_another_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -136,6 +137,33 @@ def test_housekeeping_keeps_time():
     assert 80 <= kinds.count("TIMESYNC") <= 100
     asked = px4.commands(common.MAV_CMD_SET_MESSAGE_INTERVAL)
     assert (common.MAVLINK_MSG_ID_ODOMETRY, 8000.0) in {(m.param1, m.param2) for m in asked}
+
+
+def test_a_px4_without_a_place_on_the_globe_is_told_one():
+    px4, peer = Standin(boot_s=0.0), Peer(PeerConfig(origin=(47.397742, 8.545594, 488.0)))
+
+    ticks = itertools.count(1)
+
+    def told() -> list:
+        """What PX4 is told of it in the next 10 s."""
+        px4.heard.clear()
+        for tick in itertools.islice(ticks, 100):
+            for packet in peer.housekeeping(0.1 * tick):
+                px4.take_in(packet, 0.0)
+        return [message for message in px4.heard if message.get_type() == "SET_GPS_GLOBAL_ORIGIN"]
+
+    assert told() == [], "before it has a place in its own world, nothing is known of it"
+    peer.take_in(px4.odometry(10.0), 10.0)
+    first, *_ = told()
+    assert (first.latitude, first.longitude, first.altitude) == (473977420, 85455940, 488000)
+    known = common.MAVLink_global_position_int_message(0, 473977420, 85455940, 488000, 0, 0, 0, 0, 0)
+    peer.take_in(px4.pack(known), 20.0)
+    assert told() == [], "a vehicle with GPS keeps its own"
+
+
+def test_an_origin_off_the_globe_is_refused():
+    with pytest.raises(CorvidsError, match="latitude"):
+        PeerConfig(origin=(91.0, 0.0, 0.0))
 
 
 def test_states_before_the_clocks_are_compared_are_not_used():

@@ -10,10 +10,13 @@ from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND
 
 from corvids.cli import main
+from corvids.commands import px4_fly
 from corvids.commands.px4_fly import Operator, fly_over
 from corvids.deploy.checks import Word
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.reactions import State
+from corvids.envs.nominal import BallConfig
+from corvids.envs.virtual_ball import VirtualBall
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")
@@ -21,10 +24,14 @@ POLICY = Path(__file__).resolve().parents[2] / "pretrained" / "juggle.onnx"
 NOTHING: frozenset[Word] = frozenset()
 
 
+def ball() -> VirtualBall:
+    return VirtualBall(AIR, 0.6, BallConfig(), seed=0)
+
+
 def test_it_takes_off_juggles_and_lands(capsys):
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     link = VirtualLink(px4, Fault(start_s=0.0, battery=100))
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, 14.0, seed=0)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), 12.0)
     assert outcome.has_ended_safely
     assert not px4.crashed
     assert not px4.armed
@@ -36,10 +43,11 @@ def test_it_takes_off_juggles_and_lands(capsys):
     assert outcome.states["policy"] > 4.0
 
 
-def test_a_vehicle_that_does_not_arm_stays_where_it_is():
+def test_a_vehicle_that_does_not_arm_stays_where_it_is(monkeypatch):
+    monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     px4._obey = lambda message, now_s: b""  # preflight checks fail
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), 5.0, seed=0)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), 5.0)
     assert outcome.has_ended_safely
     assert set(outcome.states) == {"disconnected", "ready"}
     assert px4.targets() == []
@@ -56,7 +64,7 @@ def test_after_a_flight_it_arms_again():
         return b"" if is_arming and (px4.main, px4.sub) == (AUTO, LAND) else obey(message, now_s)
 
     px4._obey = obey_as_px4
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), 3.5, seed=0)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), 1.5)
     assert outcome.states["armed"] > 0.0
 
 
@@ -70,7 +78,8 @@ def test_the_operator_does_not_take_back_what_somebody_took():
     assert operator.words(State.ENGAGING, 4.4) == NOTHING
     assert operator.words(State.ARMED, 8.0) == NOTHING, "a pilot took over"
     assert operator.words(State.READY, 12.0) == NOTHING, "and landed"
-    assert operator.words(State.POLICY, 20.1) == {Word.LAND}
+    assert operator.words(State.POLICY, 24.0) == NOTHING
+    assert operator.words(State.POLICY, 24.5) == {Word.LAND}, "20 s after it was engaged"
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,13 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     is_young = age_s <= STATE_AGE_MAX_S
     fix = "" if is_young else f"policies train with up to {1e3 * STATE_AGE_MAX_S:.0f} ms"
     yield Line("vehicle state", f"{1e3 * age_s:.0f} ms old", "go" if is_young else "warn", fix)
+    fix = (
+        "so PX4 cannot hold its position: corvids fly … --origin LATITUDE LONGITUDE HEIGHT"
+        if peer.is_lost
+        else ""
+    )
+    found = "PX4 knows none" if peer.is_lost else "known"
+    yield Line("place on the globe", found, "warn" if peer.is_lost else "go", fix)
 
 
 def _parameters(found: Mapping[str, float], vehicle: Vehicle) -> Iterator[Line]:

@@ -22,7 +22,7 @@ class FlyOptions:
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco; or px4, a vehicle or simulator with PX4 behind --link."""
+    """Engine: native or mujoco; or PX4 behind --link: px4 (vehicle, or its own simulator), px4-hil (in our MuJoCo)."""
     condition: str = "noisy"
     """Row of the table of conditions: nominal, noisy, ball5g, throws."""
     seconds: float = 30.0
@@ -39,13 +39,15 @@ class FlyOptions:
     """For px4: the operator's word to arm, take off and engage."""
     record: Path | None = None
     """For px4: where to write the flight's record (MCAP)."""
+    origin: tuple[float, float, float] | None = None
+    """For PX4 with motion capture alone, so that it can hold: world origin's latitude, longitude [°], height [m]."""
 
 
 def main(argv: list[str]) -> int:
     """Entry point."""
     task, rest = first_word(argv, "fly", "task", ("juggle",))
     options = parse(FlyOptions, rest, f"fly {task}")
-    if options.plant == "px4":
+    if options.plant in ("px4", "px4-hil"):
         return fly_with_px4(task, options)
     if options.video:
         check_writable(options.video, ".mp4")
@@ -82,27 +84,26 @@ def fly_once(task: str, options: FlyOptions) -> int:
 
 def fly_with_px4(task: str, options: FlyOptions) -> int:
     """Fly PX4 with a simulated ball, and say how it went; returns the exit code."""
-    from corvids.commands.px4_fly import fly_px4
+    from corvids.commands.px4_fly import Plan, fly_px4
 
     if options.video:
         raise CorvidsError(
-            "--video: there is no picture of a flight with --plant px4; --record keeps its data"
+            f"--video: there is no picture of a flight with --plant {options.plant}; --record keeps its data"
         )
     if not 0.0 < options.seconds < float("inf"):
         raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
-    outcome = fly_px4(
-        open_policy(options.policy, task),
-        options.link,
-        vehicle=options.vehicle,
-        seconds=options.seconds,
-        arm=options.arm,
-        seed=options.seed,
-        record=options.record,
-    )
+    file = open_policy(options.policy, task)
+    plan = Plan(options.vehicle, options.seconds, options.seed, options.record, options.origin)
+    if options.plant == "px4-hil":
+        from corvids.commands.px4_hil import fly_hil
+
+        outcome = fly_hil(file, options.link, plan)
+    else:
+        outcome = fly_px4(file, options.link, plan, arm=options.arm)
     flight, counters = outcome.flight, outcome.peer.counters
     spent = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in outcome.states.items())
     print(
-        f"px4: {outcome.hits} counted hits, {outcome.drops} drops; {spent}; "
+        f"{options.plant}: {outcome.hits} counted hits, {outcome.drops} drops; {spent}; "
         f"{flight.ticks} ticks, {flight.skipped} skipped, {flight.compute_median_s * 1e6:.0f} µs each (median); "
         f"{counters.received} packets, {counters.lost} lost; "
         f"{'landed' if outcome.has_ended_safely else 'NOT landed: see to it'}"

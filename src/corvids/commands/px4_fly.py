@@ -10,15 +10,17 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from corvids.deploy.channels import Channel, KeeperChannel
+from corvids.deploy.channels import Channel, KeeperChannel, udp_address
 from corvids.deploy.checks import Seen, Word
-from corvids.deploy.envelope import Fence, envelope_of
+from corvids.deploy.envelope import Fence, Triple, envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
-from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.mavlink_state import VehicleState
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4_flight import Px4Flight
@@ -34,8 +36,22 @@ from corvids.vehicle import Vehicle, load_vehicle
 
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
-LANDING_S = 20.0
-"""Time for landing after the flight [s]."""
+PREPARE_S, LANDING_S = 60.0, 20.0
+"""Time for getting ready, and for landing after the flight [s]."""
+
+Origin = tuple[float, float, float]
+"""Where on the globe the world's origin is: see :class:`corvids.deploy.mavlink_peer.PeerConfig`."""
+
+
+class Ball(Protocol):
+    """The ball that is juggled, wherever it is simulated."""
+
+    @property
+    def hits(self) -> int: ...
+    @property
+    def drops(self) -> int: ...
+    def release(self) -> None: ...
+    def measure(self, now_s: float, state: VehicleState) -> list[tuple[float, Triple]]: ...
 
 
 class Operator:
@@ -45,16 +61,22 @@ class Operator:
     """
 
     def __init__(self, seconds: float, now_s: float) -> None:
-        self._end_s, self._said_s = now_s + seconds, now_s
+        """``seconds``: from engaging until landing."""
+        self._seconds, self._end_s, self._said_s = seconds, now_s + PREPARE_S, now_s
         self._has_armed = self._has_engaged = False
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether time is up: for flying, or, before that, for getting ready."""
+        return now_s >= self._end_s
 
     def words(self, state: State, now_s: float) -> frozenset[Word]:
         """The word for ``state``, at most one a second."""
         self._has_armed |= state is State.ARMED or state in STREAMING
-        self._has_engaged |= state in STREAMING
+        if state in STREAMING and not self._has_engaged:
+            self._has_engaged, self._end_s = True, now_s + self._seconds
         if now_s - self._said_s < 1.0:
             return frozenset()
-        if now_s >= self._end_s:
+        if self.is_over(now_s):
             word = Word.LAND
         elif state is State.READY and not self._has_armed:
             word = Word.ARM
@@ -82,44 +104,51 @@ class Outcome:
     """What was heard of PX4."""
 
 
-def fly_px4(
-    file: PolicyFile,
-    link: str,
-    *,
-    vehicle: str | None,
-    seconds: float,
-    arm: bool,
-    seed: int,
-    record: Path | None,
-) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be flown, on whichever PX4."""
+
+    vehicle: str | None
+    """Vehicle file, by name or path; None is the policy's own."""
+    seconds: float
+    """From engaging until landing."""
+    seed: int
+    record: Path | None
+    """Where the flight's record goes."""
+    origin: Origin | None
+
+
+def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     """Fly ``file`` on the PX4 behind ``link``; ``arm`` is the operator's word to arm and engage."""
     if not arm:
         raise CorvidsError("--plant px4 arms and takes off: say so with --arm, with people and props in mind")
-    craft = load_vehicle(vehicle or file.contract.vehicle.name)
+    udp_address(link)  # a mistake in it is said at once
+    craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
+    ball = VirtualBall(craft, APEX_M, BallConfig(), plan.seed)
     with (
-        contextlib.closing(FlightRecord(record)) if record else contextlib.nullcontext() as log,
+        contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
         _keeper(link) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
-        return fly_over(file, craft, channel, seconds, seed, log)
+        return fly_over(file, craft, channel, ball, plan.seconds, log, plan.origin)
 
 
 def fly_over(
     file: PolicyFile,
     craft: Vehicle,
     channel: Channel,
+    ball: Ball,
     seconds: float,
-    seed: int,
     log: FlightRecord | None = None,
+    origin: Origin | None = None,
 ) -> Outcome:
-    """Arm, take off, fly ``file`` with a simulated ball, and land after ``seconds`` [s] on the channel's clock."""
+    """Arm, take off, let ``file`` juggle ``ball``, and land ``seconds`` [s on the channel's clock] after engaging."""
     contract = file.contract
     pilot = Pilot(file)
     supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
-    ball = VirtualBall(craft, APEX_M, BallConfig(), seed)
     start_s = channel.now_s
     operator = Operator(seconds, start_s)
-    peer = Peer(unix_s=time.time())
+    peer = Peer(PeerConfig(origin=origin), unix_s=time.time())
     states: dict[str, float] = {}
     told = None
 
@@ -153,9 +182,9 @@ def fly_over(
         pilot,
         plant,
         lambda _: command,
-        seconds=seconds + LANDING_S,
+        seconds=PREPARE_S + seconds + LANDING_S,
         guard=plant.guard,
-        until=lambda tick: tick.now_s > start_s + seconds and supervisor.state in (State.READY, State.FAILED),
+        until=lambda tick: operator.is_over(tick.now_s) and supervisor.state in (State.READY, State.FAILED),
     )
     return Outcome(ball.hits, ball.drops, flight, states, supervisor.state is State.READY, peer)
 

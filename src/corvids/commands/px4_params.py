@@ -1,7 +1,8 @@
-"""``corvids px4-params``: the PX4 parameters that match a vehicle file, as QGroundControl and PX4's shell load them."""
+"""``corvids px4-params``: the PX4 parameters that match a vehicle file, for QGroundControl or loaded at once."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -9,9 +10,14 @@ from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
+from corvids.deploy.channels import Channel, UdpChannel
+from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.px4_parameters import load_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
 
+LOADING_S = 30.0
+"""How long PX4 may take to take them [s]."""
 INT32, REAL32 = 6, 9
 """MAVLink's types of parameters."""
 
@@ -30,6 +36,8 @@ class Px4ParamsOptions:
     """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
     sih: bool = False
     """For PX4's own simulator (SIH): make it this vehicle, and leave its position to the simulated GPS."""
+    link: str | None = None
+    """Where to listen for a PX4 to load them into, udp:PORT or udp:HOST:PORT; it must be disarmed."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -46,7 +54,23 @@ def main(argv: list[str]) -> int:
         parameters = sih_parameters_of(vehicle, parameters)
     write_atomically(options.out, parameter_file(vehicle, parameters).encode())
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
+    if options.link:
+        with contextlib.closing(UdpChannel(options.link)) as channel:
+            load_into(channel, parameters)
+        print(f"loaded: {len(parameters)} parameters; start PX4 anew, for some act from then on")
     return 0
+
+
+def load_into(channel: Channel, parameters: Mapping[str, int | float]) -> None:
+    """Load ``parameters`` into the PX4 behind ``channel``, or say which it did not take."""
+    peer = Peer()
+    missing = load_parameters(channel, peer, parameters, LOADING_S)
+    if not peer.counters.received:
+        raise CorvidsError(
+            f"no PX4 was heard within {LOADING_S:.0f} s: is it running, and does it send there?"
+        )
+    if missing:
+        raise CorvidsError(f"PX4 did not take {', '.join(missing)}: is its version 1.17?")
 
 
 def parameters_of(

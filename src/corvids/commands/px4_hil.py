@@ -1,0 +1,108 @@
+"""``corvids fly TASK --plant px4-hil``: PX4 flies our physics, in lockstep, and the runtime flies PX4.
+
+One process holds the world, the runtime and the keeper's mind; all of them, and PX4, live on simulated time. So a busy
+machine makes a flight slower, not worse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over
+from corvids.commands.px4_params import load_into, parameters_of
+from corvids.deploy.channels import SAFE, SETPOINT, UdpChannel
+from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.hil_link import HilLink, Pose, Sensed, port_of
+from corvids.deploy.link_keeper import COMPONENT, Keeper
+from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.policy import PolicyFile
+from corvids.envs.conditions import APEX_M
+from corvids.envs.engines.mujoco_engine import MujocoEngine
+from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_POS_STD_M, HilWorld
+from corvids.envs.nominal import BallConfig
+from corvids.vehicle import load_vehicle
+
+CONNECT_S = 120.0
+"""How long to wait for PX4 [s]."""
+ORIGIN: Origin = (47.397742, 8.545594, 488.0)
+"""Where on the globe the simulated world is unless told otherwise: where PX4's own simulators are."""
+
+
+def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
+    """Fly ``file`` on a PX4 that waits for its simulator; that is us."""
+    craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
+    # Compiling takes half a minute, which such a flight does not last long enough to earn.
+    world = HilWorld(MujocoEngine(craft, 1, compile_kernels=False), craft, APEX_M, BallConfig(), plan.seed)
+    with (
+        contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
+        contextlib.closing(HilChannel(world, link)) as channel,
+    ):
+        channel.connect()
+        load_into(channel, parameters_of(craft))
+        return fly_over(file, craft, channel, world, plan.seconds, log, plan.origin or ORIGIN)
+
+
+class HilChannel:
+    """A channel on which time passes by stepping the world and PX4 together, ``speed`` times real time at most."""
+
+    def __init__(self, world: HilWorld, link: str, speed: float = 1.0) -> None:
+        self.world = world
+        self.hil = HilLink(port_of(link))
+        self._udp = UdpChannel(link)
+        self._keeper = Keeper(Peer(PeerConfig(component=COMPONENT)))
+        self._pace_s = world.step_s / speed
+        self._due_s = 0.0
+
+    def connect(self) -> None:
+        """Wait for PX4."""
+        self.hil.wait_for_px4(CONNECT_S)
+
+    @property
+    def now_s(self) -> float:
+        """Simulated time, which is PX4's too [s]."""
+        return self.world.now_s
+
+    def wait(self, until_s: float) -> Iterator[bytes]:
+        while self.now_s < until_s - 1e-9:
+            self._step()
+            yield from self._heard()
+        yield from self._heard()
+
+    def accept(self) -> None:
+        pass
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        frame = kind + (SAFE.pack(*safe) if kind == SETPOINT else b"") + packet
+        passed = self._keeper.from_runtime(frame, self.now_s)
+        if passed is not None:
+            self._udp.send(kind, passed)
+
+    def close(self) -> None:
+        self._udp.close()
+        self.hil.close()
+
+    def _step(self) -> None:
+        felt = self.world.advance(self.hil.motors)
+        pose = None
+        if felt.tracked_pos_w_m is not None:
+            pose = Pose(felt.tracked_pos_w_m, felt.tracked_quat_wb, TRACKER_POS_STD_M, TRACKER_ANGLE_STD_RAD)
+        sensed = Sensed(felt.specific_force_b_mps2, felt.omega_b_radps, felt.quat_wb, felt.height_w_m)
+        self.hil.exchange(round(1e6 * self.now_s), sensed, pose)
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            time.sleep(self._due_s - now_s)
+        # What was lost is not caught up with: PX4's link would see a burst of time.
+        self._due_s = max(self._due_s, now_s) + self._pace_s
+
+    def _heard(self) -> Iterator[bytes]:
+        """What PX4 has sent, as the keeper hears it too, and what the keeper has to say."""
+        while (datagram := self._udp.receive()) is not None:
+            received = self._keeper.peer.counters.received
+            self._keeper.peer.take_in(datagram, self.now_s)
+            if self._keeper.peer.counters.received > received:
+                self._udp.accept()
+            yield datagram
+        for packet in self._keeper.watch(self.now_s):
+            self._udp.send(SETPOINT, packet)

@@ -1,0 +1,83 @@
+"""Loading parameters: all arrive with their values and types, whatever gets lost; what PX4 does not take is named."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+from pymavlink.dialects.v20 import common
+from standin import Standin
+
+from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
+from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.px4_parameters import load_parameters
+from corvids.errors import CorvidsError
+from corvids.vehicle import load_vehicle
+
+AIR = load_vehicle("air")
+
+
+class Talk:
+    """A channel to a stand-in, in virtual time, on which every third packet is lost if ``lossy``."""
+
+    def __init__(self, px4: Standin, lossy: bool = False) -> None:
+        self.px4, self.now_s, self.sent = px4, 0.0, 0
+        self._answers: list[bytes] = []
+        self._lost, self._rng = 0.33 if lossy else 0.0, random.Random(0)
+
+    def wait(self, until_s: float):
+        while self.now_s < until_s:
+            self.now_s += 0.01
+            if round(self.now_s / 0.01) % 100 == 1:
+                yield self.px4.heartbeat()
+            answers, self._answers = self._answers, []
+            yield from (answer for answer in answers if self._rng.random() >= self._lost)
+
+    def accept(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def send(self, kind: bytes, packet: bytes = b"", safe=(0.0, 0.0)) -> None:
+        self.sent += 1
+        if self._rng.random() >= self._lost:
+            self._answers += self.px4.take_in(packet, self.now_s)
+
+
+def fresh(parameters: dict[str, int | float]) -> Standin:
+    """PX4 with those parameters, all zero."""
+    px4 = Standin(boot_s=-100.0)
+    for name, value in parameters.items():
+        px4.parameters[name] = (0.0, common.MAV_PARAM_TYPE_INT32 if isinstance(value, int) else 9)
+    return px4
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_every_parameter_arrives(lossy: bool):
+    wanted = sih_parameters_of(AIR)
+    px4 = fresh(wanted)
+    talk = Talk(px4, lossy)
+    assert load_parameters(talk, Peer(), wanted, 30.0) == []
+    for name, value in wanted.items():
+        stored, kind = px4.parameters[name]
+        found = struct.unpack("<i", struct.pack("<f", stored))[0] if kind == 6 else stored
+        assert found == pytest.approx(value, rel=1e-6), name
+    assert lossy or talk.sent < 2 * len(wanted), "not everything twice"
+
+
+def test_what_px4_does_not_take_is_named():
+    wanted = parameters_of(AIR)
+    px4 = fresh(wanted)
+    del px4.parameters["MC_YAW_TQ_CUTOFF"]
+    with pytest.raises(CorvidsError, match="did not take MC_YAW_TQ_CUTOFF:"):
+        load_into(Talk(px4), wanted)
+
+
+def test_nobody_there_is_said_plainly():
+    px4 = fresh({})
+    px4.heartbeat = lambda: b""
+    px4.take_in = lambda datagram, now_s: []
+    with pytest.raises(CorvidsError, match="no PX4 was heard"):
+        load_into(Talk(px4), parameters_of(AIR))
