@@ -49,3 +49,17 @@ class CarryConfig:
     """Each cable's stiffness and damping."""
     attachment_m: Range = (-0.005, 0.005)
     """Error of each point of attachment along each axis."""
+
+
+EXACT_CARRY = CarryConfig(
+    load_delay_s=(0.0, 0.0),
+    load_pos_std_m=0.0,
+    load_attitude_std_rad=0.0,
+    load_mass_factor=(1.0, 1.0),
+    load_inertia_factor=(1.0, 1.0),
+    load_center_m=(0.0, 0.0),
+    cable_length_m=(0.0, 0.0),
+    cable_stiffness_factor=(1.0, 1.0),
+    attachment_m=(0.0, 0.0),
+)
+"""Every load and cable as the team file has it, the load's pose exact and fresh."""

@@ -89,7 +89,8 @@ def zeng_reward(
     """Their reward per second, shared by all drones, at most 5, and their ends of an episode.
 
     Written from the published weights and scales. ``most`` turns squashed actions into SI, which theirs are in; the
-    largest rotor thrust is that of the motion, as a fraction of full thrust.
+    largest rotor thrust is that of the motion, as a fraction of full thrust. Their limits on a cable's roll and pitch
+    are taken as limits on its angle.
     """
     body, motion = world.load.body, world.motion.body
     drones = motion.pos_w.x.shape[1]

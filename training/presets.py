@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from corvids.envs.carry_config import CarryConfig
+from corvids.envs.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.environment import EnvConfig
-from corvids.envs.randomization import Randomization
+from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.tasks import check_task
 from corvids.errors import CorvidsError
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
@@ -56,6 +56,18 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             iterations=300,
         ),
         "full": dataclasses.replace(_CARRY, iterations=4000),
+        # The conditions of Zeng et al. (arXiv 2508.01522), so that curves can be laid side by side.
+        "zeng": dataclasses.replace(
+            _CARRY,
+            env=dataclasses.replace(
+                _CARRY.env,
+                randomization=dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0),
+                carry=dataclasses.replace(EXACT_CARRY, reward="zeng", moving_share=0.0),
+                episode_s=20.0,
+                command_s=(100.0, 100.0),
+            ),
+            iterations=2000,
+        ),
     },
 }
 """Configurations by task and preset: ``quick`` takes minutes on two CPU cores, ``full`` trains to the end."""

@@ -8,17 +8,12 @@ import pytest
 import torch
 
 from corvids.controllers.packing import map_leaves
-from corvids.envs.carry_config import CarryConfig
+from corvids.envs.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.environment import EnvConfig
 from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.team_environment import TeamEnvironment
 
 CALM = dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0)
-EXACT = CarryConfig(
-    load_delay_s=(0.0, 0.0), load_pos_std_m=0.0, load_attitude_std_rad=0.0, load_mass_factor=(1.0, 1.0),
-    load_inertia_factor=(1.0, 1.0), load_center_m=(0.0, 0.0), cable_length_m=(0.0, 0.0),
-    cable_stiffness_factor=(1.0, 1.0), attachment_m=(0.0, 0.0),
-)  # fmt: skip
 WORLDS = 5
 """Of 16 rows: 11 are padding."""
 
@@ -32,7 +27,7 @@ def _one_thread():
 
 
 def make(worlds: int = WORLDS, seed: int = 0, **fields) -> TeamEnvironment:
-    given = {"control_hz": 100, "randomization": CALM, "carry": EXACT, **fields}
+    given = {"control_hz": 100, "randomization": CALM, "carry": EXACT_CARRY, **fields}
     return TeamEnvironment(EnvConfig(task="carry", **given), worlds, seed=seed, compile_kernels=False)
 
 

@@ -10,7 +10,9 @@ import torch
 from runs import read_checkpoint, uncompiled
 
 from corvids.commands.train import train
+from corvids.controllers.packing import leaves
 from corvids.envs import team_environment, team_simulator
+from corvids.envs.team_nominal import team_params
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config
@@ -26,11 +28,10 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "compiled", lambda function, enabled=True: function)
 
 
-def tiny() -> TrainConfig:
+def tiny(name: str = "quick") -> TrainConfig:
     """Two batches of three teams."""
-    quick = preset("carry", "quick")
     return dataclasses.replace(
-        quick,
+        preset("carry", name),
         network=NetworkConfig(actor=(16,), critic=(16,), mirrored=False),
         ppo=PpoConfig(steps=3, epochs=1, minibatches=1),
         worlds=3,
@@ -54,6 +55,19 @@ def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
         CorvidsError, match="is a run of 'carry'; this version exports tasks of a single vehicle"
     ):
         export_policy(tmp_path, tmp_path / "carry.onnx")
+
+
+def test_the_published_conditions_are_exact_and_pay_at_most_five_a_second():
+    config = dataclasses.replace(tiny("zeng"), iterations=1)
+    check_config(config)
+    env = team_environment.TeamEnvironment(config.env, 3)
+    nominal = team_params(env.team, env.simulator.dt_s)
+    for drawn, exact in zip(leaves(env.simulator.truth), leaves(nominal), strict=True):
+        torch.testing.assert_close(drawn[:3], exact.float().expand(3, -1), rtol=1e-6, atol=1e-7)
+    _, rewards, done, _ = env.step(torch.zeros(9, 5))
+    assert not done.any()
+    assert rewards.min() > 0.01 and rewards.max() <= 0.05
+    assert env.steps_max == 2000
 
 
 def test_a_mirrored_network_is_refused_for_a_team(tmp_path: Path):
