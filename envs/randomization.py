@@ -51,8 +51,8 @@ class Randomization:
     """Ball radius."""
     ball_drag_factor: Range = (0.3, 3.0)
     """Ball drag."""
-    magnus_factor: Range = (0.0, 2.0)
-    """Magnus force on the ball."""
+    magnus_factor: Range = (0.0, 10.0)
+    """Magnus force on the ball: up to that on a ball ten times lighter."""
     wind_mps: Range = (-1.0, 1.0)
     """Mean wind along each horizontal axis."""
     gust_std_mps: Range = (0.0, 0.5)

@@ -11,7 +11,7 @@ from corvids.controllers.spatial import Scalar, Vec3, smaller
 from corvids.envs.features import rotation_matrix, turned
 from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
-from corvids.envs.starts import hovering_near
+from corvids.envs.starts import hovering_near, place_near
 from corvids.envs.task import PolicyInputs, Score
 from corvids.envs.world import World, WorldParams
 from corvids.vehicle import Vehicle
@@ -49,14 +49,7 @@ class Hover:
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A position within a metre of the last one, well above the ground."""
-        step = draws.uniform((-1.0, 1.0), 3, count) * draws.config.command_share
-        place = (
-            step + torch.tensor([[0.0], [0.0], [3.0]], device=step.device)
-            if last is None
-            else last[:3] + step
-        )
-        place[2].clamp_(2.0, 4.0)
-        return place
+        return place_near(draws, last, count, step_m=1.0, height_m=3.0, heights_m=(2.0, 4.0))
 
     def draw_start(
         self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor

@@ -29,9 +29,9 @@ from corvids.envs.features import (
 )  # fmt: skip
 from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
-from corvids.envs.starts import hovering_near
+from corvids.envs.starts import hovering_near, place_near, thrown_over
 from corvids.envs.task import PolicyInputs, Score
-from corvids.envs.world import Ball, World, WorldParams
+from corvids.envs.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
 RISE_MIN_M = 0.3
@@ -48,6 +48,8 @@ INTERVAL_MIN_S = 0.3
 """Hits closer together are dribbling, and cost."""
 HEIGHT_MIN_M = 0.15
 """Below this the vehicle has crashed."""
+USUAL_S = 0.7
+"""Time between hits at the usual apex."""
 MEMORY_S = 3.0
 """Time constant of the running means that let the policy remove what is constantly off (restitution, thrust)."""
 
@@ -82,40 +84,24 @@ class Juggle:
 
     def draw_command(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
         """A new apex, and a place not far from the last one."""
-        share = draws.config.command_share
-        step = draws.uniform((-PLACE_STEP_M * share, PLACE_STEP_M * share), 3, count)
-        place = (
-            step + torch.tensor([[0.0], [0.0], [PLACE_HEIGHT_M]], device=step.device)
-            if last is None
-            else last[:3] + step
+        place = place_near(
+            draws, last, count, step_m=PLACE_STEP_M, height_m=PLACE_HEIGHT_M, heights_m=(0.8, 2.5)
         )
-        place[2].clamp_(0.8, 2.5)
-        low, high = APEX_RANGE_M
-        apex = draws.uniform((APEX_M + share * (low - APEX_M), APEX_M + share * (high - APEX_M)), 1, count)
-        return torch.cat((place, apex))
+        low, high = (APEX_M + draws.config.command_share * (bound - APEX_M) for bound in APEX_RANGE_M)
+        return torch.cat((place, draws.uniform((low, high), 1, count)))
 
     def draw_start(
         self, draws: Draws, params: WorldParams, command: torch.Tensor, severity: torch.Tensor
     ) -> World:
         """Hovering near the place; the ball let go above the racket, or thrown at it, well or badly."""
-        count = command.shape[1]
-        spread = draws.uniform((0.0, 1.0), count)
+        spread = draws.uniform((0.0, 1.0), command.shape[1])
         state = hovering_near(
             draws, command[:3], self._hover, spread, pos_m=0.15, vel_mps=0.3, tilt_rad=0.15, rate_radps=0.5
         )
-        pos = state.body.pos_w
-        wild = severity.clamp(min=0.15)
-        angle, aim = draws.uniform((0.0, 2 * math.pi), 2, count)
-        aside = 0.4 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
-        speed = 1.0 * wild * torch.sqrt(draws.uniform((0.0, 1.0), count))
-        # Low throws leave the least time, so they are thrown more often than high ones.
-        height = self._reach_m + 0.5 + 0.8 * draws.uniform((0.0, 1.0), count) ** 1.5
-        up = draws.uniform((-0.5, 1.0), count) * (1.0 - wild)
-        ball = Ball(
-            Vec3(pos.x + aside * torch.cos(angle), pos.y + aside * torch.sin(angle), pos.z + height),
-            Vec3(speed * torch.cos(aim), speed * torch.sin(aim), up),
-            Vec3(*(draws.uniform((-3.0, 3.0), 3, count) * spread)),
-        )
+        ball = thrown_over(
+            draws, state.body.pos_w + Vec3(0.0, 0.0, self._reach_m), severity.clamp(min=0.15),
+            aside_m=0.4, speed_mps=1.0, heights_m=(0.5, 1.3),
+        )  # fmt: skip
         return state._replace(ball=ball)
 
     def move(self, command: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
@@ -150,9 +136,10 @@ class Juggle:
         # A touch that only keeps the ball up is worth little; touching again at once is dribbling.
         dribbled = hit & (episode.since_hit_s < INTERVAL_MIN_S)
         kept_up = smaller(rise, RISE_MIN_M) - 0.3 * smaller(missed_m, 4.0)
-        event = torch.where(hit, kept_up, 0.0) + torch.where(
-            counted, quality, torch.where(dribbled, -1.0, 0.0)
-        )
+        # A hit is worth the time that it buys, but no more than was asked for: else many low hits beat a few high ones.
+        wanted_s = torch.sqrt(apex * (8.0 / GRAVITY_MPS2))
+        worth = quality * torch.minimum(back_s, wanted_s) / USUAL_S
+        event = torch.where(hit, kept_up, 0.0) + torch.where(counted, worth, torch.where(dribbled, -1.0, 0.0))
 
         over = ball.pos_w - body.pos_w
         above = over.z - self._reach_m
