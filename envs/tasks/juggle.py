@@ -125,9 +125,8 @@ class Juggle:
         apex_error = (rise - apex) / apex
         missed_m, off_m = miss.norm(), off.norm()
         quality = (
-            0.4
-            + 0.6 * torch.exp(-(apex_error * apex_error) * 60.0)
-            + 0.4 * (1.0 - smaller(torch.abs(apex_error), 1.0))
+            0.6 * torch.exp(-(apex_error * apex_error) * 60.0)
+            + 0.8 * (1.0 - smaller(torch.abs(apex_error), 1.0))
             + 0.5 * torch.exp(-(missed_m * missed_m) * 40.0)
             + 0.3 * (1.0 - smaller(missed_m, 1.0))
             + 0.3 * torch.exp(-(off_m * off_m) * 40.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -23,8 +24,10 @@ REACH_M = 0.055 + 0.04
 """Height of a ball's centre over the vehicle when it lies on the racket of `air`."""
 PLACE, APEX = (0.5, -0.5, 1.5), 0.8
 WANTED = command(*PLACE, APEX)
-PERFECT = 0.3 + 0.4 + 0.6 + 0.4 + 0.5 + 0.3 + 0.3
-"""Kept up, and counted; its apex (near and far), where it comes down (near and far), and where the vehicle is."""
+WORTH = math.sqrt(8.0 * APEX / GRAVITY_MPS2) / 0.7
+"""What a hit to the commanded apex, 0.808 s of flight in vacuum, is worth against one of the usual 0.7 s."""
+PERFECT = 0.3 + WORTH * (0.6 + 0.8 + 0.5 + 0.3 + 0.3)
+"""Kept up; and counted, its apex (near and far), where it comes down (near and far), and where the vehicle is."""
 DRAG = BallConfig().drag_per_m
 
 
@@ -80,13 +83,26 @@ def test_a_hit_that_is_too_high_and_lands_aside_earns_what_arithmetic_says():
     north = (PLACE[0], PLACE[1] + 0.1, PLACE[2])
     result = score(scene(leaves_at=(0.2, 0.0, up), pos=north, offset_m=0.03))
     missed_m = math.hypot(0.03 + 0.2 * 2 * up / GRAVITY_MPS2, 0.1)
+    kept_up = 0.3 - 0.3 * missed_m
     quality = (
-        0.3 - 0.3 * missed_m + 0.4 + 0.6 * math.exp(-0.0625 * 60) + 0.4 * 0.75
+        0.6 * math.exp(-0.0625 * 60) + 0.8 * 0.75
         + 0.5 * math.exp(-(missed_m**2) * 40) + 0.3 * (1 - missed_m)
         + 0.3 * math.exp(-0.01 * 40) - 0.2 * 0.03 / 0.05
     )  # fmt: skip
     running = 1.0 - 2.0 * 0.1
-    assert float(result.reward) == pytest.approx(quality + TICK_S * running, abs=1e-4)
+    assert float(result.reward) == pytest.approx(kept_up + WORTH * quality + TICK_S * running, abs=1e-4)
+
+
+def test_nothing_pays_more_per_second_than_the_commanded_apex():
+    """Hit upon hit, from just counted to far too high; lower ones come sooner."""
+    rises = [0.31 + 0.01 * step for step in range(120)]
+    rates = [
+        reward(scene(leaves_at=(0.0, 0.0, speed_for(rise)))) * GRAVITY_MPS2 / (2.0 * speed_for(rise))
+        for rise in rises
+    ]
+    assert rises[rates.index(max(rates))] == pytest.approx(APEX, abs=0.03)
+    # From far away, too, it pays to come nearer.
+    assert all(low < high for low, high in itertools.pairwise(rates[10 : rates.index(max(rates)) : 5]))
 
 
 @pytest.mark.parametrize(("rise_m", "is_counted"), [(0.299, False), (0.301, True)])
