@@ -44,6 +44,8 @@ class Calibration:
     """The fit behind them; None where there was no flight to fit."""
     estimates: Estimates
     """Value and standard deviation of each number for the vehicle file."""
+    correlations: dict[tuple[str, str], float]
+    """How their errors go together, and with those of the mass."""
     notes: tuple[str, ...]
     """What the user should know of how the logs were used."""
 
@@ -70,10 +72,10 @@ def calibrate_records(
 ) -> Calibration:
     """As :func:`calibrate`, from records."""
     airframe, notes = Airframe(vehicle), []
-    pieces = joined([cut(record, log=index) for index, record in enumerate(records)])
+    pieces = joined([cut(record) for record in records])
     if len(pieces) < MIN_PIECES:
         return Calibration(
-            tuple(records), _asked(refuse_groups(_no_flight(records, pieces)), what), None, {}, ()
+            tuple(records), _asked(refuse_groups(_no_flight(records, pieces)), what), None, {}, {}, ()
         )
     if len(pieces) > MAX_PIECES:
         notes.append(f"{MAX_PIECES} of {len(pieces)} s of free flight are used, evenly spread")
@@ -87,7 +89,8 @@ def calibrate_records(
     }
     if what == "inertia":  # a moment of inertia follows from thrust, so thrust is needed, and written, too
         wanted["accel_max_mps2"] = every["accel_max_mps2"]
-    return Calibration(tuple(records), asked, fit, physical_estimates(airframe, fit, wanted), tuple(notes))
+    estimates, correlations = physical_estimates(airframe, fit, wanted)
+    return Calibration(tuple(records), asked, fit, estimates, correlations, tuple(notes))
 
 
 def _asked(groups: dict[str, GroupEstimate], what: str) -> dict[str, GroupEstimate]:

@@ -35,6 +35,8 @@ PRIOR_STD: dict[str, float] = {
     "centre_x_m": 0.05,
     "centre_y_m": 0.05,
     "trim_yaw_radps2": 1.0,
+    "log_reaction": 0.5,
+    "log_kappa": 0.2,
 }
 """How far each unknown may be from the vehicle file: wide, so that only what the log cannot tell is held by it."""
 BIAS_STD = {"gyro": 0.1, "accel": 0.3}
@@ -103,7 +105,7 @@ def fit_flight(
             loss="soft_l1",
             f_scale=ROBUST_AT,
             x_scale=problem.prior_std,
-            xtol=1e-5,
+            xtol=1e-5 if round_ == _REWEIGHTINGS - 1 else 1e-4,
             ftol=1e-7,
             max_nfev=4 if round_ == 0 else 10,
         )
@@ -131,13 +133,13 @@ class _Problem:
     def __init__(self, airframe: Airframe, segments: Segments) -> None:
         self.airframe, self.segments = airframe, segments
         self.start = airframe.start()
-        tied = ("log_tau_fall",) if airframe.common_lag else ()
-        self.free = tuple(name for name in FlightParameters._fields if name not in tied)
+        self.free = airframe.free()
         self.names = self.free + BIASES
         self.prior_mean = np.array([getattr(self.start, name) for name in self.free] + [0.0] * len(BIASES))
         self.prior_std = np.array(
             [PRIOR_STD[name] for name in self.free] + [BIAS_STD[name.split("_")[0]] for name in BIASES]
         )
+        self.prior_std[self.free.index("log_kappa")] = airframe.torque_ratio_std or PRIOR_STD["log_kappa"]
         self.rows = row_channels(segments)
         self.sigma = np.empty(self.rows[-1].stop)
         for channel, rows in zip(CHANNELS, self.rows, strict=True):
@@ -186,7 +188,8 @@ class _Problem:
         values = dict(zip(self.free, theta[:count].tolist(), strict=True))
         if "log_tau_fall" not in values:
             values["log_tau_fall"] = values["log_tau_rise"]
-        found = compare(self.airframe, self.segments, FlightParameters(**values), self.free, self.local)
+        unknown = self.start._replace(**values)
+        found = compare(self.airframe, self.segments, unknown, self.free, self.local)
         sigma = torch.as_tensor(self.sigma)
         error = found.error.clone()
         by_bias = torch.zeros(len(sigma), len(BIASES), dtype=torch.float64)

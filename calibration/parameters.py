@@ -11,9 +11,10 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
-from corvids.controllers.rate_loop import Four
+from corvids.controllers.rate_loop import Four, thrust_fraction
 from corvids.controllers.spatial import Scalar, Vec3
 from corvids.envs.nominal import vehicle_params
 from corvids.envs.vehicle_dynamics import VehicleParams
@@ -45,6 +46,10 @@ class FlightParameters(NamedTuple):
     centre_y_m: Scalar
     trim_yaw_radps2: Scalar
     """Constant angular acceleration about z [rad/s²]: rotors that stand askew."""
+    log_reaction: Scalar
+    """Logarithm of the rotors' moment of inertia relative to the vehicle file's: how speeding up turns the body."""
+    log_kappa: Scalar
+    """Logarithm of the rotors' torque per thrust relative to the file's: with the yaw, it says the inertia about z."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +63,23 @@ class Airframe:
         """Whether the rotors speed up and slow down alike."""
         return self.vehicle.rotors.tau_rise_s == self.vehicle.rotors.tau_fall_s
 
+    @property
+    def heavy_rotors(self) -> bool:
+        """Whether the vehicle file's rotors have a moment of inertia, whose reaction the log may tell."""
+        return self.vehicle.rotors.inertia_kgm2 > 0.0
+
+    @property
+    def torque_ratio_std(self) -> float:
+        """Relative standard deviation of the rotors' torque per thrust, 0 where the file says none."""
+        origin = self.vehicle.provenance.get("rotors.torque_coeff_nms2prad2")
+        std = None if origin is None else origin.std
+        return 0.0 if std is None else std / self.vehicle.rotors.torque_coeff_nms2prad2
+
+    def free(self) -> tuple[str, ...]:
+        """Names of the unknowns that a fit adjusts."""
+        tied = ("log_tau_fall",) * self.common_lag + ("log_reaction",) * (not self.heavy_rotors)
+        return tuple(name for name in FlightParameters._fields if name not in tied)
+
     def levers(self) -> tuple[float, float, float]:
         """Moment about each axis per thrust of one rotor, with the rotors that turn it positively at full [m, m, 1]."""
         x, y, _ = zip(*self.vehicle.rotors.position_b_m, strict=True)
@@ -68,6 +90,11 @@ class Airframe:
         x, y, z = self.vehicle.body.linear_drag_nspm
         mean = 0.5 * (x + y)
         return (x / mean, y / mean, z / mean) if mean > 0.0 else (1.0, 1.0, 0.0)
+
+    def lagged(self, command: np.ndarray) -> np.ndarray:
+        """What the rotors lag towards at motor ``command`` 0..1, as a fraction: speed, or thrust where that lags."""
+        thrust = thrust_fraction(np.maximum(command, 0.0), self.vehicle.rotors.thrust_curve)
+        return np.sqrt(thrust) if self.vehicle.rotors.thrust_lag == "speed" else thrust
 
     def start(self) -> FlightParameters:
         """The vehicle file's own numbers: where a fit begins."""
@@ -93,18 +120,20 @@ class Airframe:
             0.0,
             0.0,
             0.0,
+            0.0,
+            0.0,
         )
 
     def physics(self, unknown: FlightParameters, dt_s: float) -> VehicleParams:
-        """The simulator's parameters of a vehicle of 1 kg that accelerates so, far above the ground."""
+        """The simulator's parameters of a vehicle of 1 kg that accelerates so, commanded in terms of :meth:`lagged`."""
         file = vehicle_params(self.vehicle, dt_s)
         mass = self.vehicle.body.mass_kg
         thrust = torch.exp(unknown.log_accel_max) * 0.25
         lever_x, lever_y, lever_z = self.levers()
         inertia_x = thrust * lever_x / torch.exp(unknown.log_roll)
         inertia_y = thrust * lever_y / torch.exp(unknown.log_pitch)
-        x, y, z = self.vehicle.body.inertia_kgm2
-        inertia_z = (inertia_x + inertia_y) * (z / (x + y))
+        kappa = file.torque_per_thrust_m * torch.exp(unknown.log_kappa)
+        inertia_z = thrust * (lever_z * kappa) / torch.exp(unknown.log_yaw)
         sx, sy, sz = self.drag_shape()
         return file._replace(
             mass_kg=1.0,
@@ -119,8 +148,9 @@ class Airframe:
             rotor_x_b_m=Four(*(one - unknown.centre_x_m for one in file.rotor_x_b_m)),
             rotor_y_b_m=Four(*(one - unknown.centre_y_m for one in file.rotor_y_b_m)),
             thrust_max_n=Four(thrust, thrust, thrust, thrust),
-            torque_per_thrust_m=torch.exp(unknown.log_yaw) * inertia_z / (lever_z * thrust),
-            rotor_inertia_kgm2=file.rotor_inertia_kgm2 / mass,
+            torque_per_thrust_m=kappa,
+            command_curve=file.lag_curve,
+            rotor_inertia_kgm2=torch.exp(unknown.log_reaction) * (file.rotor_inertia_kgm2 / mass),
             rise_fraction=1.0 - torch.exp(-dt_s / torch.exp(unknown.log_tau_rise)),
             fall_fraction=1.0 - torch.exp(-dt_s / torch.exp(unknown.log_tau_fall)),
             ground_clearance_m=-1e9,

@@ -1,12 +1,14 @@
 """Pieces of a flight on one uniform time base: what a fit simulates, each from an initial state of its own.
 
 A piece never spans a gap of any of its signals, nor a jump of the estimate. The gyroscope, the accelerometer, attitude
-and velocity are interpolated between neighbouring samples; the motor command is held, and averaged over each step.
+and velocity are interpolated between neighbouring samples. Motor commands are kept as they were logged, because when
+within a step they reach the rotors is for a fit to find out.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,18 +23,20 @@ RUNNING = 0.05
 """Mean motor command above which the motors carry something."""
 
 
+_ARRAYS = ("gyro_b", "accel_b", "quat_wb", "vel_w", "start_s", "log")
+"""Fields of :class:`Segments` that have one row for each piece."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """N pieces of T steps. ``command`` has ``lead`` further steps before, and ``tail`` after, each piece."""
+    """N pieces of T steps, and the motor commands of the logs that they are from."""
 
     dt_s: float
     """Length of a step [s]."""
     lead: int
-    """Steps of ``command`` before the piece: the rotors' past."""
-    tail: int
-    """Steps of ``command`` after the piece, for sensors that run ahead."""
-    command: np.ndarray
-    """Shape (N, lead + T + tail, 4): motor command 0..1, mean over the step that ends at the sample."""
+    """Steps before each piece through which the motor commands are known, too: the rotors' past."""
+    commands: tuple[Channel, ...]
+    """Motor commands 0..1 of each log."""
     gyro_b: np.ndarray
     """Shape (N, T, 3): body rates [rad/s], FLU, at the end of each step."""
     accel_b: np.ndarray
@@ -53,19 +57,45 @@ class Segments:
 
     def take(self, chosen: np.ndarray | slice) -> Segments:
         """The pieces that ``chosen`` (indices, mask or slice) selects."""
-        arrays = ("command", "gyro_b", "accel_b", "quat_wb", "vel_w", "start_s", "log")
-        return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in arrays})
+        return dataclasses.replace(self, **{name: getattr(self, name)[chosen] for name in _ARRAYS})
+
+    def held(
+        self, meaning: Callable[[np.ndarray], np.ndarray], delay_s: float, lead: int, parts: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """``meaning`` of the commands ``delay_s`` ago, averaged over each of ``parts`` equal parts of each step.
+
+        Each command holds until the next. Returns the means through ``lead`` steps before each piece and T of it, and
+        their derivatives by the delay [1/s]: both of shape (N, (lead + T)·parts, 4).
+        """
+        width_s = self.dt_s / parts
+        ends = width_s * np.arange(1 - lead * parts, self.gyro_b.shape[1] * parts + 1) - delay_s
+        means = np.empty((len(self), len(ends), 4))
+        slopes = np.empty_like(means)
+        for log, channel in enumerate(self.commands):
+            chosen = self.log == log
+            at = self.start_s[chosen, None] + ends
+            time, values = channel.time_s, meaning(channel.values)
+            integral = np.zeros_like(values)
+            np.cumsum(values[:-1] * np.diff(time)[:, None], axis=0, out=integral[1:])
+            since = np.clip(np.searchsorted(time, at, "right") - 1, 0, len(time) - 1)
+            before = np.clip(np.searchsorted(time, at - width_s, "right") - 1, 0, len(time) - 1)
+            whole = integral[since] + values[since] * (at - time[since])[..., None]
+            begun = integral[before] + values[before] * (at - width_s - time[before])[..., None]
+            means[chosen] = (whole - begun) / width_s
+            slopes[chosen] = (values[before] - values[since]) / width_s
+        return means, slopes
 
 
-def cut(
-    record: FlightRecord, length_s: float = 1.0, lead_s: float = 0.4, tail_s: float = 0.05, log: int = 0
-) -> Segments:
-    """The free flight in ``record`` in pieces of ``length_s``; perhaps none. ``log``: the index written into them."""
+def cut(record: FlightRecord, length_s: float = 1.0, lead_s: float = 0.4, tail_s: float = 0.05) -> Segments:
+    """The free flight in ``record`` in pieces of ``length_s``; perhaps none.
+
+    ``lead_s`` and ``tail_s``: how long before and after each piece nothing may be missing either.
+    """
     gyro, command, quat, vel = record.gyro_b, record.command, record.quat_wb, record.vel_w
     dt_s = _step(gyro)
-    steps, lead, tail = (max(1, round(span / dt_s)) for span in (length_s, lead_s, tail_s))
+    steps, lead = (max(1, round(span / dt_s)) for span in (length_s, lead_s))
     if command is None or quat is None or vel is None:
-        return _empty(dt_s, lead, tail, steps)
+        return _empty(dt_s, lead, steps)
     needed = [gyro, record.accel_b, command, quat, vel]
     jumps = np.stack((record.resets_s, record.resets_s), axis=-1)
     blocked = np.concatenate([channel.gaps() for channel in needed] + [_not_flying(record), jumps])
@@ -73,22 +103,20 @@ def cut(
     end = min(channel.time_s[-1] for channel in needed) - tail_s - 2 * dt_s
     starts = _free_starts(begin, end, steps * dt_s, lead_s, tail_s + dt_s, blocked)
     if not len(starts):
-        return _empty(dt_s, lead, tail, steps)
+        return _empty(dt_s, lead, steps)
     # On samples of the gyroscope, so that its noise stays as it is.
     starts = gyro.time_s[np.searchsorted(gyro.time_s, starts - 1e-9)]
     at = starts[:, None] + dt_s * np.arange(1, steps + 1)
-    around = starts[:, None] + dt_s * np.arange(1 - lead, steps + tail + 1)
     return Segments(
         dt_s=dt_s,
         lead=lead,
-        tail=tail,
-        command=_held(command, around, dt_s),
+        commands=(command,),
         gyro_b=_sampled(gyro, at, dt_s),
         accel_b=_sampled(record.accel_b, at, dt_s),
         quat_wb=_unit(_sampled(_continuous(quat), at, 0.0)),
         vel_w=_sampled(vel, at, 0.0),
         start_s=starts,
-        log=np.full(len(starts), log),
+        log=np.zeros(len(starts), int),
         command_interval_s=command.interval_s,
     )
 
@@ -97,16 +125,20 @@ def joined(parts: list[Segments]) -> Segments:
     """The pieces of several logs of one vehicle; raises :class:`CorvidsError` where their rates differ."""
     first = parts[0]
     for part in parts[1:]:
-        if (part.lead, part.tail, part.gyro_b.shape[1]) != (first.lead, first.tail, first.gyro_b.shape[1]):
+        if (part.lead, part.gyro_b.shape[1]) != (first.lead, first.gyro_b.shape[1]):
             raise CorvidsError(
                 f"logs sampled at {1 / first.dt_s:.0f} Hz and {1 / part.dt_s:.0f} Hz cannot be fitted together;"
                 " fit each alone"
             )
-    arrays = ("command", "gyro_b", "accel_b", "quat_wb", "vel_w", "start_s", "log")
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    commands = [part.commands for part in parts]
+    first_log = np.cumsum([0, *map(len, commands)])
+    arrays["log"] = np.concatenate([part.log + begin for part, begin in zip(parts, first_log, strict=False)])
     return dataclasses.replace(
         first,
         command_interval_s=max(part.command_interval_s for part in parts),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+        commands=tuple(channel for channels in commands for channel in channels),
+        **arrays,
     )
 
 
@@ -183,17 +215,6 @@ def _sampled(channel: Channel, at: np.ndarray, dt_s: float) -> np.ndarray:
     return np.stack([np.interp(at, time, one) for one in values.T], axis=-1)
 
 
-def _held(channel: Channel, at: np.ndarray, dt_s: float) -> np.ndarray:
-    """Mean over the step that ends at each time of a signal that holds each sample until the next."""
-    time, values = channel.time_s, channel.values
-    integral = np.concatenate(
-        (np.zeros((1, values.shape[1])), np.cumsum(values[:-1] * np.diff(time)[:, None], 0))
-    )
-    return np.stack(
-        [(np.interp(at, time, one) - np.interp(at - dt_s, time, one)) / dt_s for one in integral.T], axis=-1
-    )
-
-
 def _continuous(quat: Channel) -> Channel:
     """The same attitudes without jumps between q and -q."""
     turns = np.sum(quat.values[1:] * quat.values[:-1], axis=-1) < 0.0
@@ -205,17 +226,10 @@ def _unit(quat: np.ndarray) -> np.ndarray:
     return quat / np.linalg.norm(quat, axis=-1, keepdims=True)
 
 
-def _empty(dt_s: float, lead: int, tail: int, steps: int) -> Segments:
+def _empty(dt_s: float, lead: int, steps: int) -> Segments:
     shapes = {"gyro_b": 3, "accel_b": 3, "quat_wb": 4, "vel_w": 3}
     arrays = {name: np.zeros((0, steps, width)) for name, width in shapes.items()}
-    command, none = np.zeros((0, lead + steps + tail, 4)), np.zeros(0)
+    none = np.zeros(0)
     return Segments(
-        dt_s,
-        lead,
-        tail,
-        command,
-        **arrays,
-        start_s=none,
-        log=np.zeros(0, int),
-        command_interval_s=float("inf"),
+        dt_s, lead, (), **arrays, start_s=none, log=np.zeros(0, int), command_interval_s=float("inf")
     )

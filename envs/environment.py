@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -12,11 +12,12 @@ from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, un
 from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
+from corvids.envs.calibrated import draws_of
 from corvids.envs.carry_config import CarryConfig
 from corvids.envs.compiling import compiled
 from corvids.envs.mirrors import QUATERNION, SAME, SPIN, VECTOR, Signs
 from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import Draws, Randomization
+from corvids.envs.randomization import Randomization
 from corvids.envs.sensing import NOISE_ROWS, SensorParams, SensorState, Signals, sense
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
@@ -50,6 +51,8 @@ class EnvConfig:
     """The ball."""
     randomization: Randomization = dataclasses.field(default_factory=Randomization)
     """What is drawn anew at every reset."""
+    randomize: Literal["ranges", "calibrated"] = "ranges"
+    """Whether the vehicle's numbers are drawn from those ranges, or from the errors that its file says they have."""
     ball_filter: BallFilterConfig = dataclasses.field(default_factory=BallFilterConfig)
     """The filter that the policy sees the ball through."""
     carry: CarryConfig = dataclasses.field(default_factory=CarryConfig)
@@ -99,7 +102,9 @@ class Environment:
             compile_kernels=compile_kernels,
         )  # fmt: skip
         self._generator = torch.Generator(self.device).manual_seed(seed)
-        self._draws = Draws(config.randomization, self.nominal, self.device, self._generator)
+        self._draws = draws_of(
+            config.randomize, config.randomization, self.nominal, self.device, self._generator, self.vehicle
+        )
         self._pool = torch.randn(_NOISE_POOL, device=self.device, generator=self._generator)
         rows = self.simulator.rows
         self._offsets = torch.Generator().manual_seed(seed)

@@ -21,11 +21,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from corvids.correlations import Correlations, check_correlations, format_correlations, read_correlations
 from corvids.errors import CorvidsError
 from corvids.quantities import (
     Provenance,
     Q,
-    QuantityError,
     check_section,
     format_section,
     format_value,
@@ -216,13 +216,16 @@ class Vehicle:
     battery: Battery | None = None
     provenance: Mapping[str, Provenance] = dataclasses.field(default_factory=dict, hash=False, repr=False)
     """Origin of each number, by ``section.field``."""
+    correlations: Correlations = dataclasses.field(default_factory=dict, hash=False, repr=False)
+    """How the errors of its numbers go together, where a calibration has found out."""
 
     def __post_init__(self) -> None:
         try:
+            check_correlations(self.correlations, self.provenance)
             for name in SECTIONS:
                 if getattr(self, name) is not None or name not in OPTIONAL_SECTIONS:
                     check_section(name, getattr(self, name))
-        except QuantityError as error:
+        except CorvidsError as error:
             raise VehicleError(str(error)) from None
         for contradiction in contradictions(self):
             raise VehicleError(contradiction)
@@ -311,7 +314,7 @@ def save_vehicle(vehicle: Vehicle, path: str | os.PathLike[str]) -> None:
 
 def _parse(text: str) -> Vehicle:
     table = tomllib.loads(text)
-    refuse_unknown(table, ("schema", "name", "description", *SECTIONS), "")
+    refuse_unknown(table, ("schema", "name", "description", *SECTIONS, "correlations"), "")
     schema, name, description = (table.get(key) for key in ("schema", "name", "description"))
     if type(schema) is not int or schema != SCHEMA:
         raise VehicleError(
@@ -331,7 +334,10 @@ def _parse(text: str) -> Vehicle:
         if section in table or section not in OPTIONAL_SECTIONS:
             sections[section], origins = read_section(section, kind, table.get(section))
             provenance.update(origins)
-    return Vehicle(name=name, description=description, provenance=provenance, **sections)
+    correlations = read_correlations(table.get("correlations"), provenance)
+    return Vehicle(
+        name=name, description=description, provenance=provenance, correlations=correlations, **sections
+    )
 
 
 def _format(vehicle: Vehicle) -> str:
@@ -340,4 +346,6 @@ def _format(vehicle: Vehicle) -> str:
     for name in SECTIONS:
         if getattr(vehicle, name) is not None:
             parts.append(format_section(name, getattr(vehicle, name), vehicle.provenance))
+    if vehicle.correlations:
+        parts.append("".join(f"{line}\n" for line in format_correlations(vehicle.correlations)))
     return "\n".join(parts)

@@ -106,6 +106,7 @@ def summary(options: FitOptions, vehicle: Vehicle, result: Calibration) -> dict[
             where: {"value": value, "std": std, "unit": vehicle.provenance[where].unit}
             for where, (value, std) in result.estimates.items()
         },
+        "correlations": {", ".join(pair): value for pair, value in result.correlations.items()},
         "notes": list(result.notes),
         "fit": None
         if fit is None
@@ -141,7 +142,8 @@ def _updated(vehicle: Vehicle, result: Calibration) -> Vehicle:
 
     logs = ", ".join(f"{record.name} (sha256 {record.sha256[:12]})" for record in result.records)
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    return updated_vehicle(vehicle, result.estimates, f"corvids calibrate fit from {logs}, {today}")
+    source = f"corvids calibrate fit from {logs}, {today}"
+    return updated_vehicle(vehicle, result.estimates, result.correlations, source)
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -9,10 +9,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from corvids.cli import first_word, option_value, parse
+from corvids.envs.calibrated import describe
 from corvids.envs.environment import Environment
 from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
 from corvids.envs.team_environment import TeamEnvironment
@@ -23,6 +25,7 @@ from corvids.training.config import TrainConfig
 from corvids.training.presets import preset
 from corvids.training.runner import CHECKPOINT, Runner, find_checkpoint
 from corvids.training.vec_env import RslVecEnv
+from corvids.vehicle import load_vehicle
 
 LOCK = "lock"
 """Name of the file in a run's folder that the process which trains there holds."""
@@ -40,6 +43,8 @@ class TrainOptions:
     """Continue from the checkpoint in the run's folder, with its configuration but for what is given here."""
     device: str = "cpu"
     """Where to simulate and learn: cpu, cuda, cuda:0."""
+    randomize: Literal["ranges", "calibrated"] | None = None
+    """Draw the vehicle's numbers from the configured ranges, or from the errors that its file says they have."""
     config: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     """The preset's fields."""
 
@@ -55,7 +60,10 @@ def main(argv: list[str]) -> int:
         if default.env.task != task:
             raise CorvidsError(f"{run}: is a run of {default.env.task!r}; continue it with that task")
     options = parse(TrainOptions, rest, f"train {task}", TrainOptions(config=default))
-    train(options.config, run, device=options.device, resume=options.resume)
+    config = options.config
+    if options.randomize is not None:
+        config = dataclasses.replace(config, env=dataclasses.replace(config.env, randomize=options.randomize))
+    train(config, run, device=options.device, resume=options.resume)
     print(f"trained: {run / CHECKPOINT}")
     if task in TASKS:
         print(f"next: corvids export {run} --out {task}.onnx")
@@ -71,6 +79,11 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     """
     rank, local = int(os.getenv("RANK", "0")), int(os.getenv("LOCAL_RANK", "0"))
     check_config(config)
+    calibrated = config.env.randomize == "calibrated"
+    if calibrated and config.env.task in TEAM_TASKS:
+        raise CorvidsError(
+            f"task {config.env.task!r}: only single vehicles are drawn from their file's errors; use ranges"
+        )
     if device == "cuda":
         device = f"cuda:{local}"
     check_device(device)
@@ -82,6 +95,9 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     kind = TeamEnvironment if config.env.task in TEAM_TASKS else Environment
     env = RslVecEnv(kind(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
     check_reach(config, env.env.simulator)
+    if calibrated and rank == 0:
+        for line in describe(load_vehicle(config.env.vehicle), config.env.randomization):
+            print(f"randomization: {line}")
     with _held(run) if rank == 0 else contextlib.nullcontext():
         runner = Runner(env, config, run, device)
         if resume:
