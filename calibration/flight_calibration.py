@@ -8,14 +8,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from corvids.calibration.estimates import Estimates, GroupEstimate
 from corvids.calibration.flight_fit import FlightFit, fit_flight
-from corvids.calibration.groups import GROUPS, GroupEstimate, estimate_groups, refuse_groups
+from corvids.calibration.groups import GROUPS, estimate_groups, refuse_groups
 from corvids.calibration.parameters import Airframe
 from corvids.calibration.px4_flight import px4_flight
 from corvids.calibration.record import FlightRecord
+from corvids.calibration.ros_bag import is_bag, read_px4_bag
 from corvids.calibration.segments import Segments, cut, flying_s, joined
 from corvids.calibration.ulog import read_ulog
-from corvids.calibration.vehicle_update import Estimates, physical_estimates
+from corvids.calibration.vehicle_update import physical_estimates
 from corvids.vehicle import Vehicle
 
 WHAT: dict[str, tuple[str, ...]] = {
@@ -56,11 +58,11 @@ def calibrate(
     what: str = "all",
     progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
-    """Fit ``vehicle`` to ULog files of one vehicle; raises :class:`CorvidsError` for one that cannot be read."""
+    """Fit ``vehicle`` to ULog files or ROS 2 bags of one vehicle; raises :class:`CorvidsError` where one is neither."""
     records = []
     for path in logs:
         progress(f"reading {os.fspath(path)}")
-        records.append(px4_flight(read_ulog(path)))
+        records.append(px4_flight(read_px4_bag(path) if is_bag(path) else read_ulog(path)))
     return calibrate_records(vehicle, records, what, progress)
 
 

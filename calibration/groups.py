@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 
+from corvids.calibration.estimates import GroupEstimate
 from corvids.calibration.flight_fit import FlightFit
 
 GROUPS = {
@@ -22,20 +22,6 @@ GROUPS = {
     "drag_per_mass_1ps": ("drag_1ps", 0.3, "sideways flight at several m/s, in both directions"),
 }
 """Unknown of the fit, largest relative standard deviation that counts as identified, manoeuvre that identifies it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class GroupEstimate:
-    """One figure."""
-
-    value: float | None
-    """The estimate in the unit of the group's name; None where the log gives none."""
-    std: float | None
-    """Its standard deviation."""
-    identified: bool
-    """Whether the log determines it."""
-    reason: str = ""
-    """Why not, and which manoeuvre would; empty where identified."""
 
 
 def estimate_groups(fit: FlightFit) -> dict[str, GroupEstimate]:

@@ -1,23 +1,19 @@
-"""The vehicle file that a fit makes of the one before: each number that the log supports, its error bar and source."""
+"""What a fit of a flight means for the vehicle file: each number that the log supports, and its error."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import block_diag
 
+from corvids.calibration.estimates import Estimates, GroupEstimate
 from corvids.calibration.flight_fit import FlightFit
-from corvids.calibration.groups import GroupEstimate, timing_std
+from corvids.calibration.groups import timing_std
 from corvids.calibration.parameters import Airframe
-from corvids.correlations import Correlations
-from corvids.quantities import Provenance, specs_of
 from corvids.vehicle import Vehicle
 
-Estimates = dict[str, tuple[Any, Any]]
-"""Value and standard deviation by ``section.field``."""
 _MASS, _TIMING = "mass", "timing"
 """Errors besides those of the fit: the mass's relative one, and that of sampling [s]."""
 _KAPPA = "log_kappa"
@@ -129,47 +125,6 @@ def _gathered(vehicle: Vehicle, found: dict[str, tuple[float, float]]) -> Estima
         values[axis], stds[axis] = value, std
         estimates[field] = (tuple(values), tuple(stds))
     return estimates
-
-
-def updated_vehicle(
-    vehicle: Vehicle, estimates: Estimates, correlations: Correlations, source: str
-) -> Vehicle:
-    """``vehicle`` with the estimates in it, each with its standard deviation and ``source``, and their correlations.
-
-    Raises :class:`~corvids.vehicle.VehicleError` where the numbers contradict each other.
-    """
-    sections: dict[str, dict[str, Any]] = {}
-    provenance = dict(vehicle.provenance)
-    for where, (value, std) in estimates.items():
-        section, _, field = where.partition(".")
-        unit = specs_of(type(getattr(vehicle, section)))[field].quantity.unit
-        sections.setdefault(section, {})[field] = value
-        provenance[where] = Provenance(unit, source, std)
-    _keep_limit(vehicle, sections, provenance, source)
-    changed = {
-        name: dataclasses.replace(getattr(vehicle, name), **fields) for name, fields in sections.items()
-    }
-    kept = {
-        pair: value
-        for pair, value in vehicle.correlations.items()
-        if not any(name.startswith(tuple(estimates)) for name in pair)
-    }
-    return dataclasses.replace(
-        vehicle, **changed, provenance=provenance, correlations={**kept, **correlations}
-    )
-
-
-def _keep_limit(
-    vehicle: Vehicle, sections: dict[str, dict[str, Any]], provenance: dict[str, Provenance], source: str
-) -> None:
-    """Where the rotors turn out weaker than the limit on thrust, keep the limit's share of full thrust."""
-    coefficient = sections.get("rotors", {}).get("thrust_coeff_ns2prad2")
-    if coefficient is None:
-        return
-    ratio, limit = coefficient / vehicle.rotors.thrust_coeff_ns2prad2, vehicle.limits.thrust_max_n
-    if limit > ratio * vehicle.max_thrust_n:
-        sections["limits"] = {"thrust_max_n": ratio * limit}
-        provenance["limits.thrust_max_n"] = Provenance("N", f"the share of full thrust as before, {source}")
 
 
 def _mass_error(vehicle: Vehicle) -> float:

@@ -66,7 +66,7 @@ def test_an_unknown_vehicle_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("argv", "says"), [(["calibrate", "fit"], "--vehicle"), (["calibrate", "plan"], "there is: fit")]
+    ("argv", "says"), [(["calibrate", "fit"], "--vehicle"), (["calibrate", "fti"], "did you mean fit?")]
 )
 def test_what_is_missing_is_said(capsys: pytest.CaptureFixture[str], argv: list[str], says: str):
     assert main(argv) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ COUNT = 20_000
 RANGES = Randomization(rotor_factor=(1.0, 1.0))
 
 
-def vehicle_with(stds: dict[str, object], correlations: dict[tuple[str, str], float]) -> Vehicle:
+def vehicle_with(stds: Mapping[str, object], correlations: dict[tuple[str, str], float]) -> Vehicle:
     """The vehicle ``air`` whose only known errors are ``stds``; its battery does not sag."""
     air = load_vehicle("air")
     provenance = {

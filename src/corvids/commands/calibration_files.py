@@ -1,0 +1,101 @@
+"""What every calibration leaves: figures on the console and in JSON, a page, a vehicle file; nothing half-written."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from corvids.commands.files import check_writable, write_atomically
+from corvids.errors import CorvidsError
+from corvids.vehicle import Vehicle, VehicleError, save_vehicle
+
+if TYPE_CHECKING:
+    from corvids.calibration.estimates import GroupEstimate
+
+
+@dataclasses.dataclass
+class Outputs:
+    """The files that the user asked for."""
+
+    vehicle: Path | None
+    """The new vehicle file."""
+    json: Path | None
+    """The figures."""
+    page: Path | None
+    """The report, beside the vehicle file or the figures."""
+    written: list[Path] = dataclasses.field(default_factory=list)
+    """What has been written."""
+
+    @classmethod
+    def checked(cls, out: Path | None, json_: Path | None, force: bool) -> Outputs:
+        """Refuse, before any work is done, what could not be written in the end."""
+        for path, suffix in ((out, ".toml"), (json_, ".json")):
+            if path is not None:
+                check_writable(path, suffix)
+        leading = out or json_
+        page = None if leading is None else leading.with_suffix(".html")
+        for path in (out, json_, page):
+            if path is not None and path.exists() and not force:
+                raise CorvidsError(f"{path}: is there already; give --force to replace it, or another name")
+        return cls(out, json_, page)
+
+    def write_json(self, figures: Mapping[str, Any]) -> None:
+        """The figures, where they were asked for."""
+        if self.json is not None:
+            write_atomically(self.json, (json.dumps(figures, indent=1) + "\n").encode())
+
+    def write_vehicle(self, updated: Callable[[], Vehicle]) -> None:
+        """The vehicle file, where it was asked for; to be called last, for it is what another program waits for."""
+        if self.vehicle is None:
+            return
+        try:
+            save_vehicle(updated(), self.vehicle)
+        except VehicleError as error:
+            raise CorvidsError(
+                f"{self.vehicle}: not written, the fit contradicts the vehicle file: {error}"
+            ) from None
+        self.written.append(self.vehicle)
+
+    def refuse_vehicle(self) -> None:
+        """Say that there is nothing to write into a vehicle file."""
+        if self.vehicle is not None:
+            print(f"not written: {self.vehicle}, for the logs support no number of it")
+
+    def say(self) -> None:
+        """Name the files that were written."""
+        files = [path for path in (self.page, self.json) if path is not None] + self.written
+        if files:
+            print(f"written: {', '.join(map(str, files))}")
+
+
+def figures_of(groups: Mapping[str, GroupEstimate]) -> dict[str, dict[str, Any]]:
+    """Figures as they stand in the JSON."""
+    return {
+        name: {
+            "value": one.value,
+            "std": one.std,
+            "identified": one.identified,
+            **({} if one.identified else {"reason": one.reason}),
+        }
+        for name, one in groups.items()
+    }
+
+
+def print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line a figure: value and standard deviation, or why it is refused."""
+    for name, one in figures.items():
+        if one["identified"]:
+            print(f"{name:22} {one['value']:10.5g} ± {one['std']:.2g}")
+        else:
+            print(f"{name:22}    refused: {one['reason']}")
+
+
+def source_text(action: str, logs: Iterable[tuple[str, str]]) -> str:
+    """Where a number is from, for the vehicle file: logs with the beginning of their hashes, and the date."""
+    named = ", ".join(f"{name} (sha256 {sha256[:12]})" for name, sha256 in logs)
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    return f"corvids calibrate {action} from {named}, {today}"
