@@ -203,9 +203,8 @@ class _Problem:
     def evaluate(self, drag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (F, m, 3) in standard deviations and their slope by the drag, states eliminated."""
         if self._last is None or self._last[0] != float(drag[0]):
-            for _ in range(2):
-                residual, slope = self._project(float(drag[0]))
-            self._last = float(drag[0]), residual, slope
+            self._project(float(drag[0]))  # the second projection is linear about the states of the first
+            self._last = float(drag[0]), *self._project(float(drag[0]))
         return self._last[1], self._last[2]
 
     def residual(self, drag: np.ndarray) -> np.ndarray:

@@ -71,7 +71,9 @@ def _signals(table: Table) -> list[tuple[np.ndarray, np.ndarray]]:
         good = np.isfinite(time) & np.isfinite(values)
         time, values = time[good], values[good]
         fresh = (
-            np.concatenate(([True], np.diff(np.maximum.accumulate(time)) > 0.0)) if len(time) else good[:0]
+            np.concatenate(([True], np.diff(np.maximum.accumulate(time)) > 0.0))
+            if len(time)
+            else np.zeros(0, bool)
         )
         if fresh.sum() < 50:
             raise CorvidsError(

@@ -100,9 +100,13 @@ def _respond(
 
 def _series(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     columns = [table.columns[name] for name in REQUIRED]
-    good = np.isfinite(np.stack(columns)).all(axis=0)
+    good = np.asarray(np.isfinite(np.stack(columns)).all(axis=0))
     time, command, speed = (column[good] for column in columns)
-    fresh = np.concatenate(([True], np.diff(np.maximum.accumulate(time)) > 0.0)) if len(time) else good[:0]
+    fresh = (
+        np.concatenate(([True], np.diff(np.maximum.accumulate(time)) > 0.0))
+        if len(time)
+        else np.zeros(0, bool)
+    )
     time, command, speed = time[fresh], command[fresh], speed[fresh]
     if len(time) < LEAST_SAMPLES:
         raise CorvidsError(
