@@ -29,7 +29,9 @@ def rule(corvids: str, packages: str) -> Rule:
     return Rule(frozenset(corvids.split()), frozenset(packages.split()))
 
 
-SHARED = frozenset({"corvids.errors", "corvids.quantities", "corvids.team", "corvids.vehicle"})
+SHARED = frozenset(
+    {"corvids.correlations", "corvids.errors", "corvids.quantities", "corvids.team", "corvids.vehicle"}
+)
 """Every folder may import these: they need nothing but the standard library."""
 RULES = {
     "controllers": rule("corvids.controllers", "numpy torch"),
@@ -40,7 +42,7 @@ RULES = {
     ),
     "deploy": rule("corvids.deploy", "numpy onnxruntime pymavlink mcap"),
     "calibration": rule(
-        "corvids.calibration corvids.envs corvids.controllers", "numpy torch scipy pyulog rosbags"
+        "corvids.calibration corvids.envs corvids.controllers", "numpy torch scipy pyulog rosbags tomli"
     ),
     "ros_ws": rule("corvids.deploy", "numpy rclpy px4_msgs launch launch_ros ament_index_python setuptools"),
     "src/corvids": rule("corvids.team_checks corvids.vehicle_checks", "tomli tyro"),
