@@ -1,8 +1,9 @@
 """Thousands of worlds, stepped together.
 
-The state of all worlds is one packed tensor of shape ``(rows, worlds, drones)`` (see ``controllers/packing.py``); one
-compiled function advances it by one physics step. Row length is padded, so tensors that the simulator hands out have
-``rows`` worlds of which only the first ``worlds`` mean anything.
+The state of all worlds is one packed tensor of shape ``(rows, worlds, drones)`` (see ``controllers/packing.py``). On
+the CPU one call advances it by a control step (see ``envs/tiles.py``); elsewhere one compiled function does by a
+physics step. Row length is padded, so tensors that the simulator hands out have ``rows`` worlds of which only the first
+``worlds`` mean anything.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, RateGains
 from corvids.controllers.spatial import Vec3
 from corvids.envs.compiling import compiled, padded
+from corvids.envs.native_code import find_compiler
+from corvids.envs.tiles import Tiles
 from corvids.envs.world import AT_REST, World, WorldParams, control, fly
 from corvids.errors import CorvidsError
 
@@ -75,6 +78,12 @@ class Simulator:
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
         self._nominal, self._gains, self._with_ball = nominal, gains, with_ball
+        self._tiles: Tiles | None = None
+        if compile_kernels and self.device.type == "cpu" and find_compiler() is not None:
+            self._tiles = Tiles(
+                nominal, gains, self.dt_s, control_every=self._control_every, with_ball=with_ball, dtype=dtype
+            )
+            return
         self._substep = compiled(self._make_substep(True), compile_kernels)
         self._coast = (
             compiled(self._make_substep(False), compile_kernels) if self._control_every > 1 else self._substep
@@ -110,6 +119,20 @@ class Simulator:
 
     def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
         """One control step: ``command`` (4, rows, 1) comes into force ``delay_steps`` (rows, 1) physics steps late."""
+        if self._tiles is None:
+            self._step_all(command, delay_steps)
+        else:
+            self.state = self.state.contiguous()
+            self._tiles.advance(
+                self.state, self.params, self.command, command.contiguous(), delay_steps.contiguous(),
+                self.history, self._head, self.substeps,
+            )  # fmt: skip
+            self._head = (self._head + self.substeps // 2) % len(self.history)
+        self.newest.fill_(self._head)
+        self.command.copy_(command)
+
+    def _step_all(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
+        """One physics step of all worlds after the other."""
         for i, index in enumerate(self._indices):
             substep = self._substep if i % self._control_every == 0 else self._coast
             self.state = substep(
@@ -118,8 +141,6 @@ class Simulator:
             if i % 2 == 1:
                 self._head = (self._head + 1) % len(self.history)
                 self.history[self._head].copy_(self.state[:SENSED_ROWS])
-        self.newest.fill_(self._head)
-        self.command.copy_(command)
 
     def place(
         self, ids: torch.Tensor, state: torch.Tensor, params: torch.Tensor, command: torch.Tensor
