@@ -69,12 +69,14 @@ def fallen(
 
 def rise(speed: torch.Tensor, drag: torch.Tensor) -> torch.Tensor:
     """Height [m] that a ball thrown up at ``speed`` [m/s] gains: ln(1 + k·v²/g)/(2k)."""
-    return torch.log(1.0 + drag * speed.square() / GRAVITY_MPS2) / (2.0 * drag)
+    share = drag * speed.square() / GRAVITY_MPS2
+    return torch.atanh(share / (2.0 + share)) / drag  # ln(1 + s) = 2 artanh(s/(2 + s)), but exact for small s
 
 
 def launch_speed(height: torch.Tensor, drag: torch.Tensor) -> torch.Tensor:
     """Upward speed [m/s] with which a ball gains ``height`` [m]: √(g/k · (exp(2k·h) - 1))."""
-    return (GRAVITY_MPS2 / drag * (torch.exp(2.0 * drag * height) - 1.0)).sqrt()
+    half = torch.tanh(drag * height)
+    return (GRAVITY_MPS2 / drag * 2.0 * half / (1.0 - half)).sqrt()  # eˣ - 1 = 2t/(1 - t), t = tanh(x/2)
 
 
 def descent(
@@ -86,24 +88,17 @@ def descent(
 
     Vertically exact for a ball that flies vertically (quadratic drag has closed forms); sideways motion is slowed by
     exp(-k · path), half of which counts on average, and its own share of the drag is left out: a juggled ball moves
-    at a tenth of its vertical speed.
+    at a tenth of its vertical speed. Speeds are counted in units of the terminal one, √(g/k), times in √(1/(k·g)).
     """
     up, height = vel[:, 2:3], pos[:, 2:3].relu()
-    rate = (drag * GRAVITY_MPS2).sqrt()
-    # Time and height counted from the top of the flight, which lies in the past for a falling ball.
-    share = drag * up.square() / GRAVITY_MPS2
-    to_top = rise(up, drag)
-    from_top = -torch.log(1.0 - share.clamp(max=0.9)) / (2.0 * drag)
-    is_rising = up > 0.0
-    fall_m = height + torch.where(is_rising, to_top, from_top)
-    top_s = torch.where(is_rising, torch.atan(share.sqrt()), -_fall_angle(drag * from_top)) / rate
-    until_s = (top_s + _fall_angle(drag * fall_m) / rate).relu()
-    speed = (GRAVITY_MPS2 / drag * (1.0 - torch.exp(-2.0 * drag * fall_m))).sqrt()
-    path = height + torch.where(is_rising, 2.0 * to_top, torch.zeros_like(to_top))
-    slowed = torch.exp(-0.5 * drag * path)
-    return pos[:, :2] + vel[:, :2] * (until_s * slowed), speed, until_s
-
-
-def _fall_angle(depth: torch.Tensor) -> torch.Tensor:
-    """arcosh(exp(k·h)), which is the time of a fall through h, times √(k·g)."""
-    return depth + torch.log(1.0 + (1.0 - torch.exp(-2.0 * depth)).relu().sqrt())
+    terminal, rate = (GRAVITY_MPS2 / drag).sqrt(), (drag * GRAVITY_MPS2).sqrt()
+    rising, falling = up.relu() / terminal, ((-up).relu() / terminal).clamp(max=0.95)
+    to_top = rise(up.relu(), drag)
+    fall_m = height + to_top
+    # u² = u₀²·e^(-2kh) + 1 - e^(-2kh), and 1 - e^(-2x) = 2t/(1 + t) with t = tanh x is exact for small x.
+    half = torch.tanh(drag * fall_m)
+    gained = 2.0 * half / (1.0 + half)
+    end = (falling.square() * (1.0 - gained) + gained).sqrt().clamp(max=0.9999)
+    until_s = ((torch.atan(rising) + torch.atanh(end) - torch.atanh(falling)) / rate).relu()
+    slowed = torch.exp(-0.5 * drag * (fall_m + to_top))
+    return pos[:, :2] + vel[:, :2] * (until_s * slowed), end * terminal, until_s
