@@ -210,3 +210,9 @@ def test_every_test_can_fail():
             if n.startswith("test_") and not asserts(f, functions)
         ]
     assert not idle, idle
+
+
+def test_no_two_test_files_share_a_name():
+    """Pytest imports them by name alone: one of two such files would not be collected."""
+    names = [path.name for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert sorted(set(names)) == sorted(names)

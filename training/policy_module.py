@@ -31,7 +31,7 @@ class Actor(torch.nn.Module):
         self.features = weights["obs_normalizer._mean"].shape[-1]
         """Numbers in an observation."""
         self.obs_normalizer = EmpiricalNormalization(self.features)
-        if network.mirrored and len(mirrors) == self.features:
+        if network.mirrored:
             self.mlp = MirroredMLP(mirrors, CTBR, network.actor, network.activation)
         else:
             self.mlp = MLP(self.features, ACTIONS, network.actor, network.activation)
@@ -63,6 +63,12 @@ class PolicyModule(torch.nn.Module):
         """The policy of a checkpoint; raises :class:`CorvidsError` where its parts do not fit each other."""
         env = checkpoint.config.env
         task = task_named(env.task)(vehicle)
+        features = checkpoint.actor["obs_normalizer._mean"].shape[-1]
+        if features != len(task.MIRRORS):
+            raise CorvidsError(
+                f"{checkpoint.path}: its network takes {features} numbers, but task {task.NAME!r} now observes "
+                f"{len(task.MIRRORS)}: train again, or export with the version that trained it"
+            )
         try:
             actor = Actor(checkpoint, task.MIRRORS)
         except RuntimeError as error:  # torch's word for weights that do not fit
@@ -70,16 +76,7 @@ class PolicyModule(torch.nn.Module):
             raise CorvidsError(
                 f"{checkpoint.path}: its actor is not the one of its own config: {reason}"
             ) from None
-        policy = PolicyModule(task, vehicle, actor, env.control_hz)
-        widths = {"quat_wb": 4, "vehicle_age_s": 1, "ball_age_s": 1, "command": len(task.COMMAND)}
-        nothing = PolicyInputs(*(torch.zeros(1, widths.get(name, 3)) for name in PolicyInputs._fields))
-        observed = task.observe(nothing, torch.zeros(1, task.MEMORY), torch.zeros(1, policy.actions)).shape[1]
-        if observed != actor.features:
-            raise CorvidsError(
-                f"{checkpoint.path}: its network takes {actor.features} numbers, but task {task.NAME!r} now observes "
-                f"{observed}: train again, or export with the version that trained it"
-            )
-        return policy
+        return PolicyModule(task, vehicle, actor, env.control_hz)
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """``thrust_n`` (n, 1), ``rate_b_radps`` (n, 3), and the states after this tick."""

@@ -18,6 +18,7 @@ from runs import ROOT, UNCOMPILED, program_environment, python, read_checkpoint,
 from corvids.commands.train import LOCK, train
 from corvids.envs.environment import Environment
 from corvids.envs.randomization import Randomization
+from corvids.envs.world import World
 from corvids.errors import CorvidsError
 from corvids.training import runner
 from corvids.training.checks import BOUNDS, check_config, numbers
@@ -175,7 +176,9 @@ def test_no_checkpoint_is_one_line_that_says_what_was_looked_for(tmp_path: Path)
 def test_the_signal_and_the_world_that_are_not_finite_are_named():
     env = make_env()
     env.step(torch.zeros(8, 4))
-    env.env.simulator.world.body.omega_b.z[5] = math.nan
+    world = env.env.simulator.world
+    assert isinstance(world, World)
+    world.body.omega_b.z[5] = math.nan
     with pytest.raises(
         CorvidsError, match=r"training stopped: body\.\S+ is not finite in world 5 \(last checkpoint"
     ) as stop:
