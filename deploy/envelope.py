@@ -101,9 +101,12 @@ class Fence:
         return x, y, z
 
     def can_stop(self, pos_w: Triple, vel_w: Triple) -> bool:
-        """Whether the vehicle is within the inner fence: it would come to rest in the box, above the floor."""
+        """Whether the vehicle is within the inner fence: in the box, and it would come to rest there, above the floor.
+
+        The box is convex, so that the way between lies in it too.
+        """
         stop_w = self.stop_w(pos_w, vel_w)
-        return self.contains(stop_w) and stop_w[2] >= self.floor_w_m
+        return self.contains(pos_w) and self.contains(stop_w) and stop_w[2] >= self.floor_w_m
 
     def inside(self, pos_w: Triple) -> Triple:
         """The place [m] nearest to ``pos_w`` that may be held."""

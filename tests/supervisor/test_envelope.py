@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from supervisor_lab import ENVELOPE, FENCE, LIMITS
 
@@ -60,6 +60,7 @@ def test_places_to_hold_lie_within_the_inner_fence(pos_w: tuple[float, float, fl
 
 
 @given(PLACE, PLACE)
+@example((0.0, 0.0, 5.0), (0.0, 0.0, -3.0))  # outside, on the way back in
 def test_who_is_within_the_inner_fence_can_brake_in_the_outer_one(pos_w, vel_w):
     """Worst case in closed form: as fast as now for the reaction time, then the certain deceleration."""
     if not FENCE.can_stop(pos_w, vel_w):
