@@ -239,8 +239,8 @@ class Environment:
         config = self.config.randomization
         params = draws.params(count)
         command = task.draw_command(draws, None, count)
-        # Two thirds of the bad starts are as bad as they come, so that the worst are not the rarest.
-        severity = draws.uniform((0.0, 3.0), count).clamp(max=1.0) * self._is_wild[ids]
+        # Most of the bad starts are as bad as they come, so that the worst are not the rarest.
+        severity = draws.uniform((0.0, 5.0), count).clamp(max=1.0) * self._is_wild[ids]
         truth = map_leaves(lambda row: row[:, 0], unpack(params, self.nominal))
         start = task.draw_start(draws, truth, command, severity)
         hover = torch.zeros((4, count, 1), device=self.device)

@@ -23,7 +23,7 @@ class Randomization:
 
     command_share: float = 1.0
     """Share of a task's range of commands that is drawn from."""
-    wild_share: float = 0.6
+    wild_share: float = 0.7
     """Share of the worlds in which every episode starts badly: thrown, tumbling."""
     mass_factor: Range = (0.85, 1.15)
     """Vehicle mass."""

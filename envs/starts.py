@@ -40,14 +40,14 @@ def thrown_over(
     """Balls in the air over the points ``face_w_m``; leaves (count,).
 
     Horizontally they lie within a disc of ``aside_m`` and move with up to ``speed_mps``, both times ``wildness``
-    (count,) in 0..1; a ball that is not thrown wildly also moves up or down. Low throws leave the least time, so they
-    are thrown more often than high ones.
+    (count,) in 0..1; a ball that is not thrown wildly also moves up or down. Low throws leave the least time, so more
+    than half of them are thrown from the lowest quarter.
     """
     count = len(wildness)
     angle, aim = draws.uniform((0.0, 2.0 * math.pi), 2, count)
     aside = aside_m * wildness * torch.sqrt(draws.uniform((0.0, 1.0), count))
     speed = speed_mps * wildness * torch.sqrt(draws.uniform((0.0, 1.0), count))
-    height = heights_m[0] + (heights_m[1] - heights_m[0]) * draws.uniform((0.0, 1.0), count) ** 1.5
+    height = heights_m[0] + (heights_m[1] - heights_m[0]) * draws.uniform((0.0, 1.0), count) ** 2.5
     up = draws.uniform((-0.5, 1.0), count) * (1.0 - wildness)
     pos = Vec3(
         face_w_m.x + aside * torch.cos(angle), face_w_m.y + aside * torch.sin(angle), face_w_m.z + height

@@ -10,23 +10,8 @@ import torch
 from corvids.controllers.spatial import Scalar, Vec3, smaller
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.ball import rise_m
-from corvids.envs.ball_features import (
-    DRAG_MEMORY,
-    descent,
-    drag_per_m,
-    fallen,
-    launch_speed,
-    remember_drag,
-    rise,
-)  # fmt: skip
-from corvids.envs.features import (
-    GRAVITY_MPS2,
-    Motion,
-    carried_on,
-    guidance,
-    into_body,
-    rotation_matrix,
-)  # fmt: skip
+from corvids.envs.ball_features import descent, fallen, launch_speed, rise
+from corvids.envs.features import GRAVITY_MPS2, Motion, carried_on, guidance, into_body, scaled
 from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.starts import hovering_near, place_near, thrown_over
@@ -66,7 +51,7 @@ class Juggle:
 
     NAME: ClassVar[str] = "juggle"
     COMMAND: ClassVar[tuple[str, ...]] = ("place_x_w_m", "place_y_w_m", "place_z_w_m", "apex_m")
-    MEMORY: ClassVar[int] = 4 + DRAG_MEMORY
+    MEMORY: ClassVar[int] = 4
     PATH: ClassVar[int] = 0
     WITH_BALL: ClassVar[bool] = True
     EPISODE: ClassVar[Episode] = Episode(1.0, 0.0)
@@ -100,7 +85,7 @@ class Juggle:
         )
         ball = thrown_over(
             draws, state.body.pos_w + Vec3(0.0, 0.0, self._reach_m), severity.clamp(min=0.15),
-            aside_m=0.4, speed_mps=1.0, heights_m=(0.5, 1.3),
+            aside_m=0.4, speed_mps=1.0, heights_m=(0.48, 1.3),
         )  # fmt: skip
         return state._replace(ball=ball)
 
@@ -168,51 +153,46 @@ class Juggle:
         return Score(reward, failed, Episode(since_hit_s, episode.hits + torch.where(counted, 1.0, 0.0)))
 
     def remember(self, inputs: PolicyInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """Running means of the ball's apex error and of the vehicle's place error; what slows the ball."""
-        place, apex = inputs.command[:, :3], inputs.command[:, 3:4]
-        means, air = memory[:, :4], memory[:, 4:]
-        top = inputs.ball_pos_w[:, 2:3] + rise(inputs.ball_vel_w[:, 2:3], drag_per_m(air))
-        apex_error = (top - place[:, 2:3] - self._reach_m - apex).clamp(-0.5, 0.5)
-        error = torch.cat((apex_error, (inputs.pos_w - place).clamp(-0.5, 0.5)), dim=-1)
-        air = remember_drag(air, inputs.ball_vel_w, inputs.ball_age_s, tick_s)
-        return torch.cat((means + (error - means) * (tick_s / MEMORY_S), air), dim=-1)
+        """Running means of the ball's apex error and of the vehicle's place error."""
+        place, apex = inputs.command.split((3, 1), dim=-1)
+        top = inputs.ball_pos_w[:, 2:3] + rise(inputs.ball_vel_w[:, 2:3])
+        low = place[:, 2:3] + (self._reach_m + apex)
+        error = torch.cat((top - low, inputs.pos_w - place), dim=-1).clamp(-0.5, 0.5)
+        return memory + (error - memory) * (tick_s / MEMORY_S)
 
     def observe(self, inputs: PolicyInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Everything brought to the present by its age; the ball also where it will come down to the racket."""
-        place, apex = inputs.command[:, :3], inputs.command[:, 3:4].clamp(0.0, 3.0)
-        drag = drag_per_m(memory[:, 4:])
+        place, apex = inputs.command.split((3, 1), dim=-1)
         thrust_n, rate_b_radps = self._action.command(actions[:, ACTIONS : 2 * ACTIONS])
-        vehicle_age_s, ball_age_s = inputs.vehicle_age_s.clamp(-0.1, 0.5), inputs.ball_age_s.clamp(-0.1, 0.5)
+        ages_s = torch.cat((inputs.vehicle_age_s, inputs.ball_age_s), dim=-1).clamp(-0.1, 0.5)
+        vehicle_age_s, ball_age_s = ages_s.split((1, 1), dim=-1)
         seen = Motion(inputs.pos_w, inputs.vel_w, inputs.quat_wb, inputs.omega_b)
-        pos, vel, quat, omega = carried_on(seen, thrust_n / self._mass_kg, rate_b_radps, vehicle_age_s)
-        ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, ball_age_s, drag)
+        pos, vel, matrix, omega = carried_on(seen, thrust_n / self._mass_kg, rate_b_radps, vehicle_age_s)
+        ball, ball_vel = fallen(inputs.ball_pos_w, inputs.ball_vel_w, ball_age_s)
         face = torch.tensor((0.0, 0.0, self._reach_m), dtype=pos.dtype, device=pos.device)
         rel = ball - pos - face
-        landing, landing_speed, until_s = descent(rel, ball_vel, drag)
-        wanted = guidance(landing, vel[:, :2], until_s)
+        landing, landing_speed, until_s = descent(rel, ball_vel)
+        drift = vel[:, :2]
+        wanted = guidance(landing, drift, until_s)
         up = torch.full_like(apex, GRAVITY_MPS2)
-        outgoing = launch_speed(apex, drag)
+        outgoing = launch_speed(apex.clamp(0.0, 3.0))
         off = (place - pos).clamp(-1.0, 1.0)
-        return torch.cat(
-            (
-                off * 2.0,
-                pos[:, 2:3].clamp(0.0, 1.5),
-                vel,
-                rotation_matrix(quat),
-                omega * 0.5,
-                rel,
-                ball_vel * 0.3,
-                until_s * 2.0,
-                landing * 4.0,
-                (landing - vel[:, :2] * until_s) * 4.0,
-                (landing - off[:, :2]) * 2.0,
-                into_body(quat, torch.cat((wanted, up), dim=-1)) * 0.1,
-                (landing_speed - outgoing) * 0.5,
-                outgoing * 0.3,
-                vehicle_age_s * 20.0,
-                ball_age_s * 20.0,
-                memory[:, :4] * 4.0,
-                actions,
-            ),
-            dim=-1,
+        return scaled(
+            (2.0, off),
+            (1.0, pos[:, 2:3].clamp(0.0, 1.5)),
+            (1.0, vel),
+            (1.0, matrix),
+            (0.5, omega),
+            (1.0, rel),
+            (0.3, ball_vel),
+            (2.0, until_s),
+            (4.0, landing),
+            (4.0, landing - drift * until_s),
+            (2.0, landing - off[:, :2]),
+            (0.1, into_body(matrix, torch.cat((wanted, up), dim=-1))),
+            (0.5, landing_speed - outgoing),
+            (0.3, outgoing),
+            (20.0, ages_s),
+            (4.0, memory),
+            (1.0, actions),
         )
