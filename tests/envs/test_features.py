@@ -13,10 +13,12 @@ from corvids.envs.features import (
     GRAVITY_MPS2,
     GUIDANCE_MAX_MPS2,
     Motion,
+    Present,
     carried_on,
     guidance,
     into_body,
     rotation_matrix,
+    scaled,
     turned,
 )
 from corvids.envs.nominal import BallConfig, world_params
@@ -49,21 +51,21 @@ def test_a_rotation_matrix_is_that_of_the_quaternion(seed: int):
 
 
 @given(seeds, st.floats(1e-6, 0.5))
-def test_turning_errs_by_the_fourth_power_of_the_half_angle(seed: int, angle: float):
-    """The exact turn is (cos φ/2, sin φ/2 · axis); what is left out of the series is below h⁴/24 + h⁵/120, h = φ/2."""
+def test_turning_errs_by_the_third_power_of_the_half_angle(seed: int, angle: float):
+    """The exact turn is (cos h, sin h · axis), h = angle/2; (1 - h²/2, h · axis) is off by h³/6 and h⁴/24 at most."""
     quat = attitudes(seed)
     axis = torch.nn.functional.normalize(normal(seed + 1, len(quat), 3), dim=1)
     half = torch.tensor(angle / 2, dtype=torch.float64)
     exact = Quat(*quat.t()).multiply(Quat(half.cos(), *(half.sin() * axis).t()))
     error = (turned(quat, axis * angle) - torch.stack(tuple(exact), dim=1)).norm(dim=1).max()
-    assert error <= (half**4 / 24) * (1 + half / 5) + 1e-15
+    assert error <= half**3 / 6 + half**4 / 24 + 1e-15
 
 
 def test_turning_agrees_with_the_physics_at_the_angles_of_a_signals_age():
     """6 rad/s over 80 ms, the most that `air` turns while a message travels: 0.48 rad."""
     quat, rotation = attitudes(0), torch.nn.functional.normalize(normal(1, 24, 3), dim=1) * 0.48
     physics = Quat(*quat.t()).turned(Vec3(*rotation.t()))
-    torch.testing.assert_close(turned(quat, rotation), torch.stack(tuple(physics), dim=1), atol=2e-4, rtol=0)
+    torch.testing.assert_close(turned(quat, rotation), torch.stack(tuple(physics), dim=1), atol=3e-3, rtol=0)
 
 
 # --- Prediction -----------------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def test_a_vehicle_that_hovers_drifts_on_as_it_did():
     )
     torch.testing.assert_close(after.pos_w, vel * column(0, 0.02, 0.05, 0.08))
     torch.testing.assert_close(after.vel_w, vel)
-    torch.testing.assert_close(after.quat_wb, motion(4).quat_wb)
+    torch.testing.assert_close(after.matrix_wb, rotation_matrix(motion(4).quat_wb))
     assert not after.omega_b.any()
 
 
@@ -114,12 +116,14 @@ def test_prediction_is_nearer_the_vehicle_than_what_was_seen_even_in_a_sharp_tur
     naive = before._replace(
         pos_w=before.pos_w + before.vel_w * 0.06, quat_wb=turned(before.quat_wb, before.omega_b * 0.06)
     )
-    for field, share in (("pos_w", 0.6), ("vel_w", 0.5), ("quat_wb", 0.7), ("omega_b", 0.6)):
-        missed, left = (
-            (getattr(naive, field) - getattr(after, field)),
-            (getattr(told, field) - getattr(after, field)),
-        )
-        assert left.norm() < share * missed.norm(), field
+
+    def facing(seen: Motion) -> Present:
+        return Present(seen.pos_w, seen.vel_w, rotation_matrix(seen.quat_wb), seen.omega_b)
+
+    for name, guess, prediction, truth, share in zip(
+        Present._fields, facing(naive), told, facing(after), (0.6, 0.5, 0.7, 0.6), strict=True
+    ):
+        assert (prediction - truth).norm() < share * (guess - truth).norm(), name
 
 
 def flown(worlds: int, ticks: int) -> tuple[Motion, Motion, torch.Tensor, torch.Tensor]:
@@ -176,7 +180,7 @@ def test_guidance_asks_for_no_more_than_a_vehicle_can():
 @given(seeds)
 def test_a_vector_in_the_body_is_turned_back_by_the_attitude(seed: int):
     quat, vector = attitudes(seed), normal(seed + 1, 24, 3)
-    back = Quat(*quat.t()).rotate(Vec3(*into_body(quat, vector).t())).stack()
+    back = Quat(*quat.t()).rotate(Vec3(*into_body(rotation_matrix(quat), vector).t())).stack()
     torch.testing.assert_close(back, vector)
 
 
@@ -186,3 +190,8 @@ def test_features_keep_the_precision_of_their_inputs(dtype: torch.dtype):
     after = carried_on(Motion(vec, vec, quat, vec), vec[:, :1], vec, vec[:, :1])
     outputs = (rotation_matrix(quat), turned(quat, vec), *after, guidance(vec[:, :2], vec[:, 1:], vec[:, :1]))
     assert {output.dtype for output in outputs} == {dtype}
+
+
+def test_parts_are_scaled_side_by_side():
+    joined = scaled((2.0, torch.ones(3, 1)), (0.5, torch.ones(3, 2)))
+    assert joined.tolist() == [[2.0, 0.5, 0.5]] * 3

@@ -12,7 +12,7 @@ from scenes import AIR, TICK_S, command, draws, inputs, number, params, vec, wor
 
 from corvids.controllers.packing import leaves, map_leaves, unpack
 from corvids.envs.ball import Ball
-from corvids.envs.ball_features import DRAG_PER_M, fallen, rise
+from corvids.envs.ball_features import fallen
 from corvids.envs.features import GRAVITY_MPS2
 from corvids.envs.nominal import BallConfig
 from corvids.envs.task import Score
@@ -277,9 +277,7 @@ def test_the_memory_is_a_running_mean_of_what_is_constantly_off():
     for _ in range(50):
         memory = JUGGLE.remember(given, memory, TICK_S)
     share = 1.0 - (1.0 - TICK_S / MEMORY_S) ** 50
-    # Of drag, only what is believed of a ball at first: nothing is learned from one that does not slow as it should.
-    slowed = float(rise(torch.tensor(up), torch.tensor(DRAG_PER_M))) - up * up / (2 * GRAVITY_MPS2)
-    assert memory[0, :4].tolist() == pytest.approx([(0.1 + slowed) * share, 0.05 * share, 0.0, 0.0], abs=3e-4)
+    assert memory[0].tolist() == pytest.approx([0.1 * share, 0.05 * share, 0.0, 0.0], abs=1e-6)
 
 
 def test_what_is_observed_does_not_depend_on_how_old_the_signals_are():
@@ -288,7 +286,7 @@ def test_what_is_observed_does_not_depend_on_how_old_the_signals_are():
     age = torch.full((8, 1), 0.06).double()
     level = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).double().expand(8, 4)
     now = inputs(8, 4, omega_b=torch.zeros(8, 3).double(), quat_wb=level)
-    ball, ball_vel = fallen(now.ball_pos_w, now.ball_vel_w, -age, torch.full_like(age, DRAG_PER_M))
+    ball, ball_vel = fallen(now.ball_pos_w, now.ball_vel_w, -age)
     then = now._replace(
         pos_w=now.pos_w - now.vel_w * age,
         ball_pos_w=ball,
@@ -321,11 +319,11 @@ def test_the_observation_says_where_and_when_the_ball_comes_down():
         seen[28:30] / 4.0,
         seen[32:35] * 10.0,
     )
-    until_s, aside_m, down_mps = integrated(DRAG_PER_M, 0.0, height, 0.2)
+    until_s, aside_m, down_mps = integrated(0.0, 0.0, height, 0.2)
     assert float(until) == pytest.approx(until_s, abs=1e-4)
     assert landing.tolist() == pytest.approx([aside_m, 0.0], abs=1e-3)
     assert coasting.tolist() == pytest.approx([aside_m, 0.0], abs=1e-3)  # the vehicle stands still
     # What a level vehicle is to do: six times the way over time squared, and hold its weight.
     assert wanted.tolist() == pytest.approx([6.0 * aside_m / until_s**2, 0.0, GRAVITY_MPS2], abs=0.03)
-    up_mps = math.sqrt(GRAVITY_MPS2 / DRAG_PER_M * (math.exp(2.0 * DRAG_PER_M * height) - 1.0))
-    assert float(seen[35]) * 2.0 == pytest.approx(down_mps - up_mps, abs=0.01)  # air takes some on both ways
+    assert down_mps == pytest.approx(math.sqrt(2.0 * GRAVITY_MPS2 * height))
+    assert float(seen[35]) * 2.0 == pytest.approx(0.0, abs=1e-6)  # it comes down as fast as it is to leave
