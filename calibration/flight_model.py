@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from corvids.calibration.parameters import Airframe, FlightParameters
+from corvids.calibration.projection import Comparison
 from corvids.calibration.rollout import Rollout
 from corvids.calibration.segments import Segments
 from corvids.controllers.packing import map_leaves
@@ -33,17 +34,6 @@ _NUDGE = 1e-6
 """How far an unknown is off in its sibling, times its scale."""
 _SCALE = {"delay_s": 0.01, "centre_x_m": 0.01, "centre_y_m": 0.01}
 """Scales of unknowns whose natural scale is not one."""
-
-
-class Comparison(NamedTuple):
-    """Prediction minus measurement over N pieces, and its derivatives. Rows: see :func:`row_channels`."""
-
-    error: torch.Tensor
-    """Shape (N, R)."""
-    by_global: torch.Tensor
-    """Shape (N, R, G), by the unknowns named ``free``."""
-    by_local: torch.Tensor
-    """Shape (N, R, LOCALS)."""
 
 
 CHANNELS = tuple(f"{signal} {axis}" for signal in ("gyro", "accel", "velocity", "attitude") for axis in "xyz")

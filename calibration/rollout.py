@@ -29,8 +29,8 @@ using Real = double;
 constexpr int64_t LANES = @LANES@, STATES = @STATES@, PARAMS = @PARAMS@, INPUTS = @INPUTS@, OUTPUTS = @OUTPUTS@;
 typedef Real Row[LANES];
 
-static void step(Row* __restrict at, const Real* __restrict of, const Real* __restrict in, Real* __restrict out,
-                 const int64_t stride) {
+static void step(Row* __restrict at, const Real* __restrict of, const Real* __restrict in, const int64_t stride,
+                 Real* __restrict out, const int64_t out_stride) {
   #pragma omp simd
   for (int64_t lane = 0; lane < LANES; ++lane) {
 @STEP@
@@ -38,20 +38,23 @@ static void step(Row* __restrict at, const Real* __restrict of, const Real* __re
 }
 
 extern "C" void roll(Real* state, const Real* params, const Real* inputs, Real* outputs, int64_t siblings,
-                     int64_t pieces, int64_t steps, int64_t threads) {
+                     int64_t pieces, int64_t steps, int64_t every, int64_t threads) {
   const int64_t tiles = pieces / LANES;
   #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t job = 0; job < siblings * tiles; ++job) {
     const int64_t sibling = job / tiles, first = job % tiles * LANES;
-    alignas(64) Row at[STATES];
+    alignas(64) Row at[STATES], untold[OUTPUTS];
     Real of[PARAMS];
     Real* const own = state + sibling * pieces + first;
     for (int64_t row = 0; row < STATES; ++row)
       for (int64_t lane = 0; lane < LANES; ++lane) at[row][lane] = own[row * siblings * pieces + lane];
     for (int64_t row = 0; row < PARAMS; ++row) of[row] = params[row * siblings + sibling];
-    for (int64_t t = 0; t < steps; ++t)
-      step(at, of, inputs + t * INPUTS * pieces + first, outputs + (sibling * steps + t) * OUTPUTS * pieces + first,
-           pieces);
+    Real* told = outputs + sibling * (steps / every) * OUTPUTS * pieces + first;
+    for (int64_t t = 0; t < steps; ++t) {
+      const bool is_told = (t + 1) % every == 0;
+      step(at, of, inputs + t * INPUTS * pieces + first, pieces, is_told ? told : untold[0], is_told ? pieces : LANES);
+      if (is_told) told += OUTPUTS * pieces;
+    }
     for (int64_t row = 0; row < STATES; ++row)
       for (int64_t lane = 0; lane < LANES; ++lane) own[row * siblings * pieces + lane] = at[row][lane];
   }
@@ -63,20 +66,23 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 class Rollout:
-    """``step``, to be taken again and again; ``state``, ``params`` and ``inputs`` are templates of its arguments."""
+    """``step``, to be taken again and again; ``state``, ``params`` and ``inputs`` are templates of its arguments.
 
-    def __init__(self, step: Step, state: Any, params: Any, inputs: Any) -> None:
-        self._step = step
+    Outputs of every ``every``-th step are kept.
+    """
+
+    def __init__(self, step: Step, state: Any, params: Any, inputs: Any, every: int = 1) -> None:
+        self._step, self._every = step, every
         self._templates = (state, params, inputs)
         self._counts = tuple(sum(1 for _ in leaves(tree)) for tree in self._templates)
         self._native = None
         if find_compiler() is not None:
             self._native = load(self._source()).roll
-            self._native.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 4
+            self._native.argtypes = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 5
             self._native.restype = None
 
     def __call__(self, state: Any, params: Any, inputs: torch.Tensor) -> tuple[Any, torch.Tensor]:
-        """Final state, a tree of tensors (S, N), and outputs (S, steps, rows, N), all float64.
+        """Final state, a tree of tensors (S, N), and outputs (S, steps kept, rows, N), all float64.
 
         Leaves of ``state`` broadcast to (S, N), those of ``params`` to (S, 1); ``inputs``: (steps, rows, N).
         """
@@ -91,8 +97,8 @@ class Rollout:
             [torch.as_tensor(one).double().expand(siblings, 1)[:, 0] for one in leaves(params)]
         ).contiguous()
         given = _padded(inputs, padded)
-        out = torch.empty(siblings, len(inputs), self._outputs, padded, dtype=torch.float64)
-        sizes = (siblings, padded, len(inputs), torch.get_num_threads())
+        out = torch.empty(siblings, len(inputs) // self._every, self._outputs, padded, dtype=torch.float64)
+        sizes = (siblings, padded, len(inputs), self._every, torch.get_num_threads())
         self._native(*(tensor.data_ptr() for tensor in (at, of, given, out)), *sizes)
         rows = iter(at[..., :pieces])
         return map_leaves(lambda _: next(rows), self._templates[0]), out[..., :pieces]
@@ -106,7 +112,7 @@ class Rollout:
                 state, params, map_leaves(lambda _, rows=rows: next(rows), self._templates[2])
             )
             outputs.append(torch.stack(torch.broadcast_tensors(*leaves(told)), -2))
-        return state, torch.stack(outputs, 1)
+        return state, torch.stack(outputs[self._every - 1 :: self._every], 1)
 
     def _source(self) -> str:
         program = Program()
@@ -119,7 +125,7 @@ class Rollout:
             )
         state, told = self._step(*trees)
         results = [(f"at[{index}][lane]", leaf) for index, leaf in enumerate(leaves(state))]
-        results += [(f"out[{index} * stride + lane]", leaf) for index, leaf in enumerate(leaves(told))]
+        results += [(f"out[{index} * out_stride + lane]", leaf) for index, leaf in enumerate(leaves(told))]
         self._outputs = sum(1 for _ in leaves(told))
         filled = {
             "LANES": LANES,

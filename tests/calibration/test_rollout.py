@@ -47,3 +47,12 @@ def test_compiled_code_and_tensors_agree(rollout: Rollout):
     compiled, eager = rollout(*arguments), rollout.on_tensors(*arguments)
     torch.testing.assert_close(compiled[1], eager[1], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(compiled[0], eager[0], rtol=1e-12, atol=1e-12)
+
+
+def test_every_third_step_is_told(rollout: Rollout):
+    push = torch.ones(10, 1, 3, dtype=torch.float64)
+    arguments = (torch.ones(1, 3).double(), 0.5), (torch.tensor([[3.0]]).double(),), push
+    sparse = Rollout(oscillate, (0.0, 0.0), (0.0,), (0.0,), every=3)
+    _, told = rollout(*arguments)
+    for run in (sparse, sparse.on_tensors):
+        torch.testing.assert_close(run(*arguments)[1], told[:, [2, 5, 8]], rtol=0.0, atol=1e-12)
