@@ -11,15 +11,13 @@ from pymavlink.dialects.v20 import common
 
 from corvids.deploy.checks import Autopilot, Mode
 from corvids.deploy.clock_offset import ClockOffset
-from corvids.deploy.envelope import Triple
-from corvids.deploy.px4_frames import Quaternion, enu_ned, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4_frames import enu_ned, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4_state import VehicleState, finite, is_news, unit
 
 MAIN_AUTO, MAIN_OFFBOARD = 4, 6
 """PX4's main modes that matter here."""
 SUB_LOITER, SUB_LAND = 3, 6
 """PX4's sub-modes of AUTO: hold and land."""
-FUTURE_MAX_S = 0.02
-_NAN3 = (math.nan, math.nan, math.nan)
 
 
 @dataclasses.dataclass
@@ -45,35 +43,6 @@ class Counters:
     """States that came before the clocks were compared."""
 
 
-@dataclasses.dataclass
-class VehicleState:
-    """The newest state. World ENU, body FLU, stamps on our clock; NaN before the first."""
-
-    pose_stamp_s: float = math.nan
-    """When position and velocity were estimated [s]."""
-    attitude_stamp_s: float = math.nan
-    """When attitude and rates were [s]."""
-    pos_w: Triple = _NAN3
-    """[m]."""
-    vel_w: Triple = _NAN3
-    """[m/s]."""
-    quat_wb: Quaternion = (math.nan, math.nan, math.nan, math.nan)
-    omega_b: Triple = _NAN3
-    """[rad/s]."""
-    resets: int = 0
-    """Changes of PX4's reset counter."""
-    specific_force_b_mps2: Triple = _NAN3
-    """Of the newest IMU sample."""
-    gyro_b_radps: Triple = _NAN3
-    """Likewise."""
-
-    @property
-    def stamp_s(self) -> float:
-        """When the older half was taken [s]; NaN while one is missing."""
-        is_whole = math.isfinite(self.pose_stamp_s + self.attitude_stamp_s)
-        return min(self.pose_stamp_s, self.attitude_stamp_s) if is_whole else math.nan
-
-
 def mode_of(custom_mode: int) -> Mode:
     """PX4's ``custom_mode`` as far as a supervisor cares."""
     main, sub = custom_mode >> 16 & 0xFF, custom_mode >> 24 & 0xFF
@@ -92,7 +61,6 @@ class StateReader:
         self.clock = ClockOffset()
         self.state = VehicleState()
         self.autopilot = Autopilot()
-        self._reset_counter: int | None = None
         self._readers: dict[str, Callable[[Any, float], None]] = {
             "HEARTBEAT": self._read_heartbeat,
             "EXTENDED_SYS_STATE": self._read_landed,
@@ -139,7 +107,7 @@ class StateReader:
     def _read_odometry(self, message: Any, now_s: float) -> None:
         in_body = message.child_frame_id == common.MAV_FRAME_BODY_FRD
         frames = (common.MAV_FRAME_LOCAL_NED, common.MAV_FRAME_BODY_FRD)
-        quat = _unit(tuple(message.q))
+        quat = unit(tuple(message.q))
         if (
             message.frame_id != common.MAV_FRAME_LOCAL_NED
             or message.child_frame_id not in frames
@@ -151,7 +119,7 @@ class StateReader:
         vel_ned = rotate(quat, vel) if in_body else vel
         omega = (message.rollspeed, message.pitchspeed, message.yawspeed)
         stamp_s = self._stamp(1e-6 * message.time_usec, self.state.pose_stamp_s, now_s)
-        if stamp_s is None or not _finite((message.x, message.y, message.z), vel_ned, omega):
+        if stamp_s is None or not finite((message.x, message.y, message.z), vel_ned, omega):
             return
         state = self.state
         state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
@@ -159,14 +127,12 @@ class StateReader:
         if not stamp_s <= state.attitude_stamp_s:
             state.attitude_stamp_s, state.quat_wb = stamp_s, quat_enu_ned(quat)
             state.omega_b = flu_frd(omega)
-        if self._reset_counter is not None:
-            state.resets += message.reset_counter != self._reset_counter
-        self._reset_counter = message.reset_counter
+        state.count_resets(message.reset_counter)
 
     def _read_attitude(self, message: Any, now_s: float) -> None:
-        quat = _unit((message.q1, message.q2, message.q3, message.q4))
+        quat = unit((message.q1, message.q2, message.q3, message.q4))
         omega = (message.rollspeed, message.pitchspeed, message.yawspeed)
-        if quat is None or not _finite(omega):
+        if quat is None or not finite(omega):
             return
         stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.attitude_stamp_s, now_s)
         if stamp_s is not None:
@@ -175,7 +141,7 @@ class StateReader:
 
     def _read_position(self, message: Any, now_s: float) -> None:
         pos_ned, vel_ned = (message.x, message.y, message.z), (message.vx, message.vy, message.vz)
-        if not _finite(pos_ned, vel_ned):
+        if not finite(pos_ned, vel_ned):
             return
         stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.pose_stamp_s, now_s)
         if stamp_s is not None:
@@ -192,20 +158,7 @@ class StateReader:
             self.counters.unsynchronised += 1
             return None
         stamp_s = self.clock.ours_s(remote_s)
-        if stamp_s > now_s + FUTURE_MAX_S or stamp_s <= newest_s <= now_s + FUTURE_MAX_S:
+        if not is_news(stamp_s, newest_s, now_s):
             self.counters.stale += 1
             return None
         return stamp_s
-
-
-def _finite(*vectors: Triple) -> bool:
-    return math.isfinite(sum(sum(vector) for vector in vectors))
-
-
-def _unit(quat: tuple[float, ...]) -> Quaternion | None:
-    """A quaternion of length one; None for what is none."""
-    norm = math.sqrt(sum(q * q for q in quat))
-    if not 0.9 < norm < 1.1:
-        return None
-    w, x, y, z = (q / norm for q in quat)
-    return w, x, y, z

@@ -1,24 +1,62 @@
-"""A vehicle with PX4 as the runtime meets it: a plant behind a MAVLink link, under a supervisor."""
+"""A vehicle with PX4 as the runtime meets it: a plant behind a link, whichever that is, under a supervisor."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
-from corvids.deploy.checks import Mode, Proposal, Seen, Word
+from corvids.deploy.checks import Autopilot, Mode, Proposal, Seen, Word
 from corvids.deploy.envelope import Triple
-from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.mavlink_state import VehicleState
+from corvids.deploy.keeping import Level
 from corvids.deploy.pilot import PLACE, Array, Decision, Pilot
 from corvids.deploy.px4_frames import yaw_ned_rad
+from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.px4_thrust import ThrustMap
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.supervisor import Request, Supervisor, Verdict
+
+
+class Link(Protocol):
+    """The way to one PX4: what it says, in our frames and on our clock, and how it is commanded."""
+
+    @property
+    def now_s(self) -> float:
+        """Time [s]; never goes back."""
+        ...
+
+    @property
+    def state(self) -> VehicleState:
+        """The newest state."""
+        ...
+
+    @property
+    def autopilot(self) -> Autopilot:
+        """What PX4 says of itself."""
+        ...
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        """Take in what arrives until ``until_s`` [s]; hands over after each piece of it."""
+        ...
+
+    def engage(self) -> None:
+        """The operator said engage: set-points follow, and count again."""
+        ...
+
+    def release(self) -> None:
+        """Nobody streams any more."""
+        ...
+
+    def request(self, request: Request) -> None:
+        """Ask PX4 for something."""
+        ...
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        """A set-point: PX4's normalised thrust, body rates [rad/s, FLU], and what to fly should no other follow."""
+        ...
 
 
 class BallSource(Protocol):
@@ -46,8 +84,7 @@ class Px4Flight:
 
     def __init__(
         self,
-        channel: Channel,
-        peer: Peer,
+        link: Link,
         supervisor: Supervisor,
         pilot: Pilot,
         thrust_map: ThrustMap,
@@ -58,8 +95,8 @@ class Px4Flight:
         watcher: Callable[[Seen, Verdict], None] | None = None,
     ) -> None:
         """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict."""
-        self.peer, self.supervisor = peer, supervisor
-        self._channel, self._pilot, self._thrust_map = channel, pilot, thrust_map
+        self.link, self.supervisor = link, supervisor
+        self._pilot, self._thrust_map = pilot, thrust_map
         self._hover_thrust_n = hover_thrust_n
         self._ball, self._words, self._watcher = ball, words, watcher
         names = list(pilot.contract.command)
@@ -67,22 +104,16 @@ class Px4Flight:
 
     @property
     def now_s(self) -> float:
-        """The channel's clock [s]."""
-        return self._channel.now_s
+        """The link's clock [s]."""
+        return self.link.now_s
 
     def receive(self, until_s: float) -> Readings:
         """Take in what arrives until ``until_s`` [s]."""
-        counters, state = self.peer.counters, self.peer.reader.state
+        state = self.link.state
         measured: list[tuple[float, Triple]] = []
-        for datagram in self._channel.wait(until_s):
-            received = counters.received
-            self.peer.take_in(datagram, self.now_s)
-            if counters.received > received:
-                self._channel.accept()
+        for _ in self.link.wait(until_s):
             if self._ball:  # a ball that is simulated needs every pose, and has time now
                 measured += self._ball.measure(self.now_s, state)
-        for packet in self.peer.housekeeping(self.now_s):
-            self._channel.send(PACKET, packet)
         if self._ball:
             measured += self._ball.measure(self.now_s, state)
         return Readings(
@@ -100,14 +131,14 @@ class Px4Flight:
         before = self.supervisor.state
         verdict = self.supervisor.tick(seen)
         if verdict.state is State.ENGAGING and before is not State.ENGAGING:
-            self._channel.send(ENGAGE)
+            self.link.engage()
         elif before in STREAMING and verdict.state not in STREAMING:
-            self._channel.send(RELEASE)
+            self.link.release()
         if verdict.request is Request.ARM and seen.autopilot.mode in (Mode.LAND, Mode.OFFBOARD):
             # PX4 keeps the mode of the last flight, and arms in neither of these.
-            self._channel.send(PACKET, self.peer.request(Request.HOLD))
+            self.link.request(Request.HOLD)
         if verdict.request is not None:
-            self._channel.send(PACKET, self.peer.request(verdict.request))
+            self.link.request(verdict.request)
         if self._watcher:
             self._watcher(seen, verdict)
         if verdict.command is None:
@@ -116,19 +147,17 @@ class Px4Flight:
 
     def send(self, thrust_n: Array, rate_b_radps: Array) -> None:
         """Stream a command [N] (1,), [rad/s, FLU] (1, 3)."""
-        reader = self.peer.reader
-        battery = reader.autopilot.battery
-        x, y, z = (float(rate) for rate in rate_b_radps[0])
-        packet = self.peer.rates(
-            self._thrust_map.normalised(float(thrust_n[0]), battery), (x, y, z), self.now_s
-        )
-        yaw = yaw_ned_rad(reader.state.quat_wb)
+        battery = self.link.autopilot.battery
+        yaw = yaw_ned_rad(self.link.state.quat_wb)
         hover = self._thrust_map.normalised(self._hover_thrust_n, battery)
-        self._channel.send(SETPOINT, packet, (yaw if math.isfinite(yaw) else 0.0, hover))
+        self.link.stream(
+            self._thrust_map.normalised(float(thrust_n[0]), battery),
+            _triple(rate_b_radps),
+            Level(yaw if math.isfinite(yaw) else 0.0, hover),
+        )
 
     def _seen(self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float) -> Seen:
-        reader = self.peer.reader
-        state, tracker = reader.state, self._pilot.ball
+        state, tracker = self.link.state, self._pilot.ball
         place_w = None
         if self._place is not None:
             x, y, z = np.asarray(command, dtype=np.float64).reshape(-1)[self._place].tolist()
@@ -136,7 +165,7 @@ class Px4Flight:
         nowhere = (math.nan, math.nan, math.nan)
         return Seen(
             now_s,
-            reader.autopilot,
+            self.link.autopilot,
             state.stamp_s,
             state.pos_w,
             state.vel_w,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from table_lab import AIR, bench, motor_log, table, wandering
 
 from corvids.calibration.csv_table import Table
 from corvids.calibration.latency import fit_latency
@@ -16,25 +17,10 @@ from corvids.calibration.thrust_bench import fit_thrust
 from corvids.cli import main
 from corvids.vehicle import load_vehicle
 
-AIR = load_vehicle("air")
-
-
-def table(**columns: np.ndarray) -> Table:
-    return Table("bench.csv", "0" * 64, columns)
-
 
 def inside(figure, truth: float, stds: float = 4.0) -> bool:
     assert figure.identified, figure
     return abs(figure.value - truth) < stds * figure.std
-
-
-def bench(seed: int, full: float = 8.0, curve: float = 0.7, loss: float = 0.18, noise: float = 0.05) -> Table:
-    rng = np.random.default_rng(seed)
-    command = np.tile(np.linspace(0.1, 1.0, 19), 4)
-    voltage = np.repeat([16.8, 16.0, 15.0, 14.0], 19)
-    spent = (16.8 - voltage) / (16.8 - 14.0)
-    thrust = full * (curve * command**2 + (1.0 - curve) * command) * (1.0 - loss * spent)
-    return table(command_1=command, thrust_n=thrust + rng.normal(0.0, noise, len(command)), voltage_v=voltage)
 
 
 def test_thrust_curve_and_battery_are_recovered():
@@ -65,27 +51,6 @@ def test_a_narrow_bench_refuses_the_curve_and_one_voltage_refuses_the_battery():
     assert not found.estimates
 
 
-def motor_log(seed: int, rise: float = 0.028, fall: float = 0.045, dead: float = 0.006) -> Table:
-    """Steps of the command; the speed by its own fine integration (0.1 ms), logged at 250 Hz."""
-    rng = np.random.default_rng(seed)
-    fine, dt = 40, 1e-4
-    count = 5000
-    command = np.repeat(rng.uniform(0.3, 0.7, count // 50), 50)
-    steady = 150.0 + 900.0 * command - 100.0 * command**2
-    late = round(dead / dt)
-    target = np.concatenate((np.full(late, steady[0]), np.repeat(steady, fine)))[: count * fine]
-    speed, now = np.empty(count), steady[0]
-    for k in range(count * fine):
-        if k % fine == 0:
-            speed[k // fine] = now
-        now += (target[k] - now) * (1.0 - np.exp(-dt / (rise if target[k] > now else fall)))
-    return table(
-        time_s=np.arange(count) * fine * dt,
-        command_1=command,
-        speed_radps=speed + rng.normal(0.0, 4.0, count),
-    )
-
-
 def test_a_motors_time_constants_and_dead_time_are_recovered():
     found = fit_motor(AIR, motor_log(0))
     for name, truth in {"tau_rise_s": 0.028, "tau_fall_s": 0.045}.items():
@@ -102,24 +67,6 @@ def test_a_motor_that_is_not_moved_is_refused():
         time_s=0.004 * np.arange(count), command_1=np.full(count, 0.5), speed_radps=np.full(count, 600.0)
     )
     assert "spans" in fit_motor(AIR, still).figures["tau_rise_s"].reason
-
-
-def wandering(seed: int, delay_s: float, noise: float = 0.02) -> Table:
-    """A smooth random signal, and the same again later with other time stamps."""
-    rng = np.random.default_rng(seed)
-    frequencies, phases = rng.uniform(0.3, 6.0, 12), rng.uniform(0.0, 6.3, 12)
-
-    def signal(t: np.ndarray) -> np.ndarray:
-        return np.sin(2.0 * np.pi * frequencies * t[:, None] + phases).sum(axis=-1)
-
-    time = np.arange(0.0, 30.0, 0.01)
-    other = np.arange(0.0, 30.0, 0.01) + rng.uniform(0.0, 0.01)
-    return table(
-        time_s=time,
-        first_1=signal(time) + rng.normal(0.0, noise, len(time)),
-        second_1=0.7 * signal(other - delay_s) + rng.normal(0.0, noise, len(time)),
-        second_time_s=other,
-    )
 
 
 @pytest.mark.parametrize("delay_s", [0.0234, -0.0081, 0.1507])

@@ -15,6 +15,7 @@ from corvids.deploy.checks import Word
 from corvids.deploy.contract import Limits
 from corvids.deploy.envelope import Fence, envelope_of
 from corvids.deploy.fallback import Fallback, FallbackGains
+from corvids.deploy.mavlink_link import MavlinkLink
 from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.pilot import Decision, Pilot
 from corvids.deploy.px4_flight import Px4Flight
@@ -108,7 +109,12 @@ def flight(kind: str, phase: str, seed: int) -> tuple[FlyingStandin, set[State]]
 
     pilot = cast(Pilot, CirclingPilot())
     plant = Px4Flight(
-        link, Peer(), supervisor, pilot, ThrustMap(20.0, 0.0, 0.0, 0.0), hover_thrust_n=9.80665, words=words
+        MavlinkLink(link, Peer()),
+        supervisor,
+        pilot,
+        ThrustMap(20.0, 0.0, 0.0, 0.0),
+        hover_thrust_n=9.80665,
+        words=words,
     )
     fly(pilot, plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
     link.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone

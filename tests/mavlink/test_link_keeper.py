@@ -23,7 +23,8 @@ from corvids.deploy.channels import (
     UdpChannel,
     udp_address,
 )
-from corvids.deploy.link_keeper import COMPONENT, Keeper, Keeping, hand_over
+from corvids.deploy.keeping import Keeping
+from corvids.deploy.link_keeper import COMPONENT, Keeper, hand_over
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
 
@@ -62,7 +63,7 @@ def test_it_passes_what_is_in_time():
 def test_after_40_ms_it_levels_and_hovers():
     keeper, px4 = flying()
     play(keeper, px4, 10.0, 10.1)
-    assert keeper.keeping is Keeping.LEVELLING
+    assert keeper.stream.keeping is Keeping.LEVELLING
     targets = px4.targets()
     assert len(targets) == 3, "at 45, 65 and 85 ms"
     assert {t.type_mask for t in targets} == {0b00000111}
@@ -70,13 +71,13 @@ def test_after_40_ms_it_levels_and_hovers():
     assert targets[0].q[3] == pytest.approx(0.2474, abs=1e-4), "sin(0.5 rad / 2)"
     assert px4.commands(common.MAV_CMD_DO_SET_MODE) == []
     keeper.from_runtime(frame(), 10.1)
-    assert keeper.keeping is Keeping.RELAYING
+    assert keeper.stream.keeping is Keeping.RELAYING
 
 
 def test_after_200_ms_it_asks_to_hold_and_does_not_let_the_stream_resume():
     keeper, px4 = flying()
     play(keeper, px4, 10.0, 10.3)
-    assert keeper.keeping is Keeping.HOLDING
+    assert keeper.stream.keeping is Keeping.HOLDING
     assert (px4.main, px4.sub) == (AUTO, LOITER)
     keeper.peer.take_in(px4.heartbeat(), 10.3)
     assert keeper.from_runtime(frame(), 10.4) is None

@@ -19,11 +19,12 @@ from corvids.deploy.checks import Seen, Word
 from corvids.deploy.envelope import Fence, Triple, envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.mavlink_link import MavlinkLink
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.mavlink_state import VehicleState
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4_flight import Px4Flight
+from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.px4_thrust import thrust_map_of
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.runtime import Flight, fly
@@ -167,8 +168,7 @@ def fly_over(
             log.watch(seen, verdict)
 
     plant = Px4Flight(
-        channel,
-        peer,
+        MavlinkLink(channel, peer),
         supervisor,
         pilot,
         thrust_map_of(craft),

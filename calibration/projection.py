@@ -1,0 +1,130 @@
+"""Least squares over pieces of a recording, the initial state of each of them eliminated in closed form.
+
+Every piece has unknowns of its own, its initial state. They are eliminated piece by piece (variable projection with
+Kaufman's Jacobian), so that scipy's robust least squares sees the unknowns that all pieces share. Signals are weighted
+by the low-frequency end of their residuals' spectrum, because errors of estimators are anything but white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import least_squares
+
+from corvids.calibration.covariance import autocovariance, long_run_variance
+
+ROBUST_AT = 4.0
+"""Residuals beyond so many standard deviations lose weight."""
+_REWEIGHTINGS = 3
+
+
+class Comparison(NamedTuple):
+    """Prediction minus measurement over N pieces, and its derivatives."""
+
+    error: torch.Tensor
+    """Shape (N, R)."""
+    by_global: torch.Tensor
+    """Shape (N, R, P), by the unknowns that all pieces share."""
+    by_local: torch.Tensor
+    """Shape (N, R, L), by those of each piece."""
+
+
+class Projection:
+    """Residuals, in standard deviations, of the shared unknowns (P); ``compare`` gives them in the signals' units.
+
+    ``rows``: the rows of each signal; ``sigma`` (R,): standard deviations to begin with; ``local_std`` (L,): how far a
+    piece's own unknowns may be from 0; ``settling``: how often these are improved before the first residual counts.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        prior_mean: np.ndarray,
+        prior_std: np.ndarray,
+        rows: list[slice],
+        sigma: np.ndarray,
+        local_std: np.ndarray,
+        pieces: int,
+        compare: Callable[[np.ndarray, torch.Tensor], Comparison],
+        settling: int = 1,
+    ) -> None:
+        self.names, self.prior_mean, self.prior_std = names, prior_mean, prior_std
+        self.rows, self.sigma = rows, sigma
+        self._local_std = torch.as_tensor(local_std)
+        self.local = torch.zeros(pieces, len(local_std), dtype=torch.float64)
+        """Unknowns of each piece (N, L), at the last evaluation."""
+        self._compare, self._to_settle = compare, settling
+        self._known: tuple[bytes, np.ndarray, np.ndarray] | None = None
+
+    def evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (N, R) and slopes (N, R, P) in standard deviations, initial states eliminated."""
+        key = theta.tobytes() + self.sigma.tobytes()
+        if self._known is None or self._known[0] != key:
+            for _ in range(self._to_settle):
+                self._project(theta)
+            self._to_settle = 0
+            self._known = (key, *self._project(theta))
+        return self._known[1], self._known[2]
+
+    def residual(self, theta: np.ndarray) -> np.ndarray:
+        """All residuals in one row, the prior's at the end."""
+        return np.concatenate((self.evaluate(theta)[0].ravel(), (theta - self.prior_mean) / self.prior_std))
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Their derivatives, shape (rows, P)."""
+        return np.concatenate(
+            (self.evaluate(theta)[1].reshape(-1, len(theta)), np.diag(1.0 / self.prior_std))
+        )
+
+    def reweigh(self, residual: np.ndarray) -> None:
+        """Take each signal's standard deviation from its residuals' long-run variance."""
+        residual = residual * self.sigma
+        for rows in self.rows:
+            covariance = autocovariance(residual[:, rows])
+            self.sigma[rows] = np.sqrt(max(long_run_variance(covariance), covariance[0], 1e-16))
+
+    def spread(self, residual: np.ndarray) -> list[float]:
+        """Root mean square of each signal's residuals, in its unit."""
+        scaled = residual * self.sigma
+        return [float(np.sqrt(np.mean(scaled[:, rows] ** 2))) for rows in self.rows]
+
+    def _project(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found = self._compare(theta, self.local)
+        sigma = torch.as_tensor(self.sigma)
+        error, slopes = found.error / sigma, found.by_global / sigma[:, None]
+        # The wide prior on each piece's start keeps what a piece cannot see from running away.
+        prior = torch.diag(1.0 / self._local_std).expand(len(error), -1, -1)
+        q, r = torch.linalg.qr(torch.cat((found.by_local / sigma[:, None], prior), 1))
+        q_top = q[:, : error.shape[1]]
+        target = torch.cat((error, self.local / self._local_std), 1)
+        along = torch.einsum("nrl,nr->nl", q, target)
+        self.local = self.local - torch.linalg.solve_triangular(r, along[..., None], upper=True)[..., 0]
+        residual = error - torch.einsum("nrl,nl->nr", q_top, along)
+        along_slopes = torch.einsum("nrl,nrp->nlp", q_top, slopes)
+        return residual.numpy(), (slopes - torch.einsum("nrl,nlp->nrp", q_top, along_slopes)).numpy()
+
+
+def solve(
+    problem: Projection, progress: Callable[[str], None], start: np.ndarray | None = None
+) -> np.ndarray:
+    """The shared unknowns (P,) that explain the pieces best, from ``start`` (by default the prior's means) on."""
+    theta = problem.prior_mean.copy() if start is None else start
+    for round_ in range(_REWEIGHTINGS):
+        progress(f"fit, pass {round_ + 1} of {_REWEIGHTINGS}")
+        theta = least_squares(
+            problem.residual,
+            theta,
+            jac=problem.jacobian,  # pyright: ignore[reportArgumentType]
+            loss="soft_l1",
+            f_scale=ROBUST_AT,
+            x_scale=problem.prior_std,
+            xtol=1e-5 if round_ == _REWEIGHTINGS - 1 else 1e-4,
+            ftol=1e-7,
+            max_nfev=4 if round_ == 0 else 10,
+        ).x
+        if round_ < _REWEIGHTINGS - 1:
+            problem.reweigh(problem.evaluate(theta)[0])
+    return theta

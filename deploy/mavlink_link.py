@@ -1,0 +1,55 @@
+"""A PX4 behind MAVLink, as the flight meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
+from corvids.deploy.checks import Autopilot
+from corvids.deploy.envelope import Triple
+from corvids.deploy.keeping import Level
+from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.px4_state import VehicleState
+from corvids.deploy.supervisor import Request
+
+
+class MavlinkLink:
+    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4_flight.Link`."""
+
+    def __init__(self, channel: Channel, peer: Peer) -> None:
+        self._channel, self._peer = channel, peer
+
+    @property
+    def now_s(self) -> float:
+        return self._channel.now_s
+
+    @property
+    def state(self) -> VehicleState:
+        return self._peer.reader.state
+
+    @property
+    def autopilot(self) -> Autopilot:
+        return self._peer.reader.autopilot
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        counters = self._peer.counters
+        for datagram in self._channel.wait(until_s):
+            received = counters.received
+            self._peer.take_in(datagram, self.now_s)
+            if counters.received > received:
+                self._channel.accept()
+            yield
+        for packet in self._peer.housekeeping(self.now_s):
+            self._channel.send(PACKET, packet)
+
+    def engage(self) -> None:
+        self._channel.send(ENGAGE)
+
+    def release(self) -> None:
+        self._channel.send(RELEASE)
+
+    def request(self, request: Request) -> None:
+        self._channel.send(PACKET, self._peer.request(request))
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        self._channel.send(SETPOINT, self._peer.rates(thrust, rate_b_radps, self.now_s), level)
