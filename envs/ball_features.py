@@ -3,8 +3,7 @@
 Features on tensors of shape ``(n, ·)``: few operations, because they are exported.
 
 The air is left out. It lowers a juggled ball's apex by 2 % and brings it down up to 7 ms sooner, which a network
-corrects by itself; what differs from ball to ball shows in the apex, whose running error the policy is told. A drag learned in
-flight took 60 of the graph's 300 operators, and a 5 g ball was juggled as long without it.
+corrects by itself; what differs from ball to ball shows in the apex, whose running error the policy is told.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
-from corvids.controllers.spatial import Scalar, Vec3, smaller
+from corvids.controllers.spatial import Scalar, Vec3
 from corvids.envs.actions import ACTIONS, CtbrAction
-from corvids.envs.ball import rise_m
 from corvids.envs.ball_features import descent, fallen, launch_speed, rise
 from corvids.envs.features import GRAVITY_MPS2, Motion, carried_on, guidance, into_body, scaled
+from corvids.envs.juggle_rewards import between_hits, hits
 from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
 from corvids.envs.randomization import Draws
 from corvids.envs.starts import hovering_near, place_near, thrown_over
@@ -19,8 +19,6 @@ from corvids.envs.task import PolicyInputs, Score
 from corvids.envs.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
-RISE_MIN_M = 0.3
-"""A hit counts if the ball's centre then rises this far above the point of impact."""
 APEX_M = 0.6
 """The usual command."""
 APEX_RANGE_M = (0.35, 1.5)
@@ -29,12 +27,6 @@ PLACE_HEIGHT_M = 1.05
 """Height about which the first place of an episode is drawn."""
 PLACE_STEP_M = 0.35
 """Largest change of the commanded place along each axis."""
-INTERVAL_MIN_S = 0.3
-"""Hits closer together are dribbling, and cost."""
-HEIGHT_MIN_M = 0.15
-"""Below this the vehicle has crashed."""
-USUAL_S = 0.7
-"""Time between hits at the usual apex."""
 MEMORY_S = 3.0
 """Time constant of the running means that let the policy remove what is constantly off (restitution, thrust)."""
 
@@ -97,60 +89,14 @@ class Juggle:
         self, world: World, params: WorldParams, command: tuple[Scalar, ...], episode: Episode, tick_s: float
     ) -> Score:
         """Rewards hits that send the ball to the apex and back over the place; being there; being calm."""
-        place, apex = Vec3(*command[:3]), command[3]
-        impact, body, ball = world.impact, world.body, world.ball
-        hit = impact.racket_count > 0.0
-        vel = impact.vel_after_w
-        up = torch.relu(vel.z)
-        rise = rise_m(up, params.ball.drag_per_m)
-        back_s = up * (2.0 / GRAVITY_MPS2)
-        miss = Vec3(impact.pos_w.x + vel.x * back_s - place.x, impact.pos_w.y + vel.y * back_s - place.y, 0.0)
-        off = body.pos_w - place
-        counted = hit & (rise >= RISE_MIN_M) & (episode.since_hit_s >= INTERVAL_MIN_S)
-        apex_error = (rise - apex) / apex
-        missed_m, off_m = miss.norm(), off.norm()
-        quality = (
-            0.6 * torch.exp(-(apex_error * apex_error) * 60.0)
-            + 0.8 * (1.0 - smaller(torch.abs(apex_error), 1.0))
-            + 0.5 * torch.exp(-(missed_m * missed_m) * 40.0)
-            + 0.3 * (1.0 - smaller(missed_m, 1.0))
-            + 0.3 * torch.exp(-(off_m * off_m) * 40.0)
-            - 0.2 * impact.offset_m / params.racket.radius_m
+        place, apex_m = Vec3(*command[:3]), command[3]
+        hit = hits(world, params, place, apex_m, episode.since_hit_s)
+        running, failed, loss = between_hits(world, place, self._reach_m)
+        reward = hit.reward + tick_s * running - torch.where(failed, loss, 0.0)
+        since_hit_s = torch.where(hit.is_hit, tick_s, episode.since_hit_s + tick_s)
+        return Score(
+            reward, failed, Episode(since_hit_s, episode.hits + torch.where(hit.is_counted, 1.0, 0.0))
         )
-        # A touch that only keeps the ball up is worth little; touching again at once is dribbling.
-        dribbled = hit & (episode.since_hit_s < INTERVAL_MIN_S)
-        kept_up = smaller(rise, RISE_MIN_M) - 0.3 * smaller(missed_m, 4.0)
-        # A hit is worth the time that it buys, but no more than was asked for: else many low hits beat a few high ones.
-        wanted_s = torch.sqrt(apex * (8.0 / GRAVITY_MPS2))
-        worth = quality * torch.minimum(back_s, wanted_s) / USUAL_S
-        event = torch.where(hit, kept_up, 0.0) + torch.where(counted, worth, torch.where(dribbled, -1.0, 0.0))
-
-        over = ball.pos_w - body.pos_w
-        above = over.z - self._reach_m
-        until_s = (
-            ball.vel_w.z + torch.sqrt(ball.vel_w.z * ball.vel_w.z + 2.0 * GRAVITY_MPS2 * torch.relu(above))
-        ) * (1.0 / GRAVITY_MPS2)
-        closing = ball.vel_w - body.vel_w
-        passing = Vec3(over.x + closing.x * until_s, over.y + closing.y * until_s, 0.0)
-        approach_m = torch.where(ball.vel_w.z < 0.0, smaller(passing.norm(), 1.0), 0.0)
-        ball_off = Vec3(ball.pos_w.x - place.x, ball.pos_w.y - place.y, 0.0).norm()
-        running = (
-            1.0
-            - 2.0 * smaller(off_m, 1.0)
-            - 0.4 * smaller(ball_off, 1.5)
-            - 4.0 * approach_m
-            - 0.5 * torch.abs(body.quat_wb.yaw())
-            - 0.008 * body.omega_b.norm2()
-        )
-        crashed = (body.quat_wb.body_z().z < 0.0) | (body.pos_w.z < HEIGHT_MIN_M)
-        failed = (above < -0.3) | (above > 4.0) | (ball_off > 5.0) | (off_m > 4.0) | crashed
-        # The nearer the ball was lost, the better: else nothing is learned from balls that are never reached. Not so in
-        # a crash: else falling along with the ball, which is never lost so, is where learning stays.
-        lost_m = torch.where(crashed, 0.6, smaller(Vec3(over.x, over.y, 0.0).norm(), 0.6))
-        loss = 3.0 + 6.0 * lost_m
-        reward = event + tick_s * running - torch.where(failed, loss, 0.0)
-        since_hit_s = torch.where(hit, tick_s, episode.since_hit_s + tick_s)
-        return Score(reward, failed, Episode(since_hit_s, episode.hits + torch.where(counted, 1.0, 0.0)))
 
     def remember(self, inputs: PolicyInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
         """Running means of the ball's apex error and of the vehicle's place error."""
