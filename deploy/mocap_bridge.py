@@ -37,7 +37,8 @@ class Up(enum.Enum):
     def quat(self, quat: Quaternion) -> Quaternion:
         """An attitude, z up in the room and on the body."""
         w, x, y, z = quat
-        return (w, *self.vector((x, y, z)))
+        a, b, c = self.vector((x, y, z))
+        return w, a, b, c
 
 
 @dataclasses.dataclass
