@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from corvids.cli import first_word, parse
+from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
@@ -60,6 +60,10 @@ class FlyOptions:
 
 def main(argv: list[str]) -> int:
     """Entry point."""
+    if option_value(argv, "--setpoints") is not None:
+        from corvids.commands import fly_setpoints
+
+        return fly_setpoints.main(argv)
     task, rest = first_word(argv, "fly", "task", ("juggle",))
     options = parse(FlyOptions, rest, f"fly {task}")
     if options.plant in ("px4", "px4-hil"):
