@@ -60,7 +60,7 @@ def test_a_planted_loop_is_recovered(natural: float, damping: float, delay_s: fl
     }
     for name, value in truth.items():
         one = figures[name]
-        assert one.identified and one.std is not None, (name, one)
+        assert one.identified and one.value is not None and one.std is not None, (name, one)
         assert one.value == pytest.approx(value, rel=0.05, abs=0.001), name
         assert abs(one.value - value) < 4.0 * one.std, name
 
@@ -71,7 +71,9 @@ def test_error_bars_hold_the_truth_as_often_as_they_say():
     for seed in range(20):
         figures = fit_rate_loop(AIR, followed(seed, 30.0, 0.7, 0.0125, noise=0.1)).figures
         for name, value in truths.items():
-            hits.append(abs(figures[name].value - value) < 1.96 * figures[name].std)
+            one = figures[name]
+            assert one.value is not None and one.std is not None, (name, one)
+            hits.append(abs(one.value - value) < 1.96 * one.std)
     assert 0.88 < np.mean(hits) <= 1.0
 
 

@@ -39,8 +39,9 @@ class Seen(NamedTuple):
 
 
 def seen(pos=(0.0, 0.0, 1.5), vel=(0.0, 0.0, 0.0), quat=(1.0, 0.0, 0.0, 0.0)) -> Seen:
-    row = [np.array([value], float) for value in (pos, vel, quat)]
-    return Seen(np.zeros(1), *row, np.zeros((1, 3)), np.zeros((1, 0)), np.zeros((1, 0, 3)))
+    pos_w, vel_w, quat_wb = (np.array([value], float) for value in (pos, vel, quat))
+    none = np.zeros((1, 0))
+    return Seen(np.zeros(1), pos_w, vel_w, quat_wb, np.zeros((1, 3)), none, none[..., None] * np.zeros(3))
 
 
 def hover(count: int = 400, **columns) -> Setpoints:
