@@ -33,6 +33,8 @@ UNITS: dict[str, dict[str, float]] = {
     "n": {"N": 1.0, "g": 9.80665e-3, "kg": 9.80665},
     "v": {"V": 1.0, "mV": 1e-3},
     "1": {"1": 1.0, "%": 1e-2, "us": 1e-3},
+    "mps": {"m/s": 1.0, "cm/s": 1e-2, "mm/s": 1e-3},
+    "mps2": {"m/s2": 1.0, "g": 9.80665},
     "radps": {"rad/s": 1.0, "rpm": 0.10471975511965977, "deg/s": 0.017453292519943295},
 }
 """What a column's unit may be, by the ending of its name, and the factor that makes it SI."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from corvids.calibration.csv_flight import read_csv_flight
 from corvids.calibration.estimates import Estimates, GroupEstimate
 from corvids.calibration.flight_fit import FlightFit, fit_flight
 from corvids.calibration.groups import GROUPS, estimate_groups, refuse_groups
@@ -57,12 +58,19 @@ def calibrate(
     logs: Sequence[str | os.PathLike[str]],
     what: str = "all",
     progress: Callable[[str], None] = lambda text: None,
+    mapping: str | os.PathLike[str] | None = None,
 ) -> Calibration:
-    """Fit ``vehicle`` to ULog files or ROS 2 bags of one vehicle; raises :class:`CorvidsError` where one is neither."""
+    """Fit ``vehicle`` to logs of one vehicle: ULog files, ROS 2 bags or CSV files (whose columns ``mapping`` may name).
+
+    Raises :class:`CorvidsError` where one is none of them.
+    """
     records = []
     for path in logs:
         progress(f"reading {os.fspath(path)}")
-        records.append(px4_flight(read_px4_bag(path) if is_bag(path) else read_ulog(path)))
+        if os.fspath(path).endswith(".csv"):
+            records.append(read_csv_flight(path, mapping))
+        else:
+            records.append(px4_flight(read_px4_bag(path) if is_bag(path) else read_ulog(path)))
     return calibrate_records(vehicle, records, what, progress)
 
 

@@ -43,7 +43,7 @@ BIAS_STD = {"gyro": 0.1, "accel": 0.3}
 BIASES = tuple(f"{sensor}_bias_{axis}" for sensor in BIAS_STD for axis in "xyz")
 FIRST_NOISE = {"gyro": 0.1, "accel": 1.0, "velocity": 0.1, "attitude": 0.03}
 """Standard deviations to begin with, before the residuals tell better."""
-_LOCAL_STD = np.array([1.0] * 3 + [1.0] * 3 + [0.1] * 3)
+LOCAL_STD = np.array([1.0] * 3 + [1.0] * 3 + [0.1] * 3)
 """How far a piece's initial rate [rad/s], velocity [m/s] and attitude [rad] may be from the measured ones."""
 
 
@@ -130,7 +130,7 @@ def _problem(airframe: Airframe, segments: Segments) -> Projection:
         return Comparison(error, by_global, found.by_local)
 
     mean = np.array([getattr(start, name) for name in free] + [0.0] * len(BIASES))
-    return Projection(free + BIASES, mean, prior_std, rows, sigma, _LOCAL_STD, len(segments), biased)
+    return Projection(free + BIASES, mean, prior_std, rows, sigma, LOCAL_STD, len(segments), biased)
 
 
 def _spread(problem: Projection, residual: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from corvids.calibration.cleaning import MAX_JUMP_US, clean
+from corvids.calibration.inertial import check_sensors
 from corvids.calibration.record import Channel, Finding, FlightRecord
 from corvids.calibration.ulog import RawLog
 from corvids.errors import CorvidsError
@@ -15,8 +16,6 @@ FLU_FROM_FRD = np.array([1.0, -1.0, -1.0])
 """Factors that turn forward-right-down components into forward-left-up."""
 DISARMED_PWM_US = 950.0
 """Pulse width below which an output is off [µs]."""
-MAX_INTERVAL_S = 0.02
-"""Slower gyroscopes do not see the motors' lag [s]."""
 ROTORS = 4
 """A vehicle file has four rotors."""
 
@@ -40,14 +39,8 @@ class _Reading:
             raise CorvidsError(
                 f"{raw.name}: has no sensor_combined with rates and specific force; log that topic"
             )
-        for name, channel in (("gyroscope", gyro), ("accelerometer", accel)):
-            _refuse_stuck(raw.name, name, channel)
         gyro, accel = (_mapped(one, one.values * FLU_FROM_FRD) for one in (gyro, accel))
-        self._check_units(accel)
-        if not gyro.interval_s <= MAX_INTERVAL_S:
-            raise CorvidsError(
-                f"{raw.name}: rates come at {1.0 / gyro.interval_s:.3g} Hz; a fit needs {1.0 / MAX_INTERVAL_S:.0f} Hz"
-            )
+        check_sensors(raw.name, gyro, accel)
         quat_ned_frd = self._channel("quat_wb", "vehicle_attitude", "1", self._fields("q", 4))
         vel_ned = self._channel("vel_w", "vehicle_local_position", "m/s", [["vx"], ["vy"], ["vz"]])
         ground = [["landed", "ground_contact", "maybe_landed"]]
@@ -186,29 +179,6 @@ class _Reading:
                 " they must rise within 500 to 3000"
             )
         return low, high
-
-    def _check_units(self, accel: Channel) -> None:
-        size = float(np.median(np.linalg.norm(accel.values, axis=-1)))
-        if 0.8 < size < 1.25:
-            raise CorvidsError(
-                f"{self.raw.name}: specific force of {size:.2f} looks like g; it must be in m/s²"
-            )
-        if not 2.0 < size < 100.0:
-            raise CorvidsError(
-                f"{self.raw.name}: specific force of {size:.3g} m/s² (median) cannot be; it is about 9.8 in flight"
-            )
-
-
-def _refuse_stuck(log: str, name: str, channel: Channel) -> None:
-    if len(channel.time_s) < 50:
-        raise CorvidsError(
-            f"{log}: only {len(channel.time_s)} samples of the {name}; a fit needs seconds of flight"
-        )
-    for axis, column in zip("xyz", channel.values.T, strict=True):
-        if np.ptp(column) == 0.0:
-            raise CorvidsError(
-                f"{log}: the {name}'s {axis} axis is constant at {column[0]:g}: the sensor was stuck"
-            )
 
 
 def _mapped(channel: Channel, values: np.ndarray) -> Channel:

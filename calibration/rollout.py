@@ -15,17 +15,19 @@ from typing import Any
 import torch
 
 from corvids.controllers.packing import leaves, map_leaves
+from corvids.envs.lanes import SCALARS
 from corvids.envs.native_code import find_compiler, load
 from corvids.envs.tracing import Program
 
 LANES = 8
 """Pieces side by side: a cache line of doubles."""
 
-_SOURCE = """
-#include <cmath>
+_SOURCE = (
+    "using Real = double;"
+    + SCALARS
+    + """
 #include <cstdint>
 
-using Real = double;
 constexpr int64_t LANES = @LANES@, STATES = @STATES@, PARAMS = @PARAMS@, INPUTS = @INPUTS@, OUTPUTS = @OUTPUTS@;
 typedef Real Row[LANES];
 
@@ -60,6 +62,7 @@ extern "C" void roll(Real* state, const Real* params, const Real* inputs, Real* 
   }
 }
 """
+)
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """From state, parameters and inputs to the next state and outputs; all trees of scalars, free of branches."""

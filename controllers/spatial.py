@@ -34,7 +34,7 @@ def smaller(a: Scalar, b: Scalar) -> Scalar:
 
 def clip(value: Scalar, low: Scalar, high: Scalar) -> Scalar:
     """``value`` limited to ``low..high`` (see :func:`larger`); ``low <= high``."""
-    return low + torch.relu(value - low) - torch.relu(value - high)
+    return smaller(high, larger(low, value))
 
 
 class Vec3(NamedTuple):

@@ -60,19 +60,25 @@ def udp_address(link: str) -> tuple[str, int]:
     return match["host"] or "0.0.0.0", int(match["port"])
 
 
+def listening_socket(link: str) -> socket.socket:
+    """A UDP socket that listens at ``link`` and never waits."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        listener.bind(udp_address(link))
+    except OSError as error:
+        listener.close()
+        raise CorvidsError(
+            f"link {link}: cannot listen there: {error.strerror}; is another program connected?"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
 class UdpChannel:
     """Listens where the autopilot sends, answers where it sends from: the first address that makes sense."""
 
     def __init__(self, link: str) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self.socket.bind(udp_address(link))
-        except OSError as error:
-            self.socket.close()
-            raise CorvidsError(
-                f"link {link}: cannot listen there: {error.strerror}; is another program connected?"
-            ) from None
-        self.socket.setblocking(False)
+        self.socket = listening_socket(link)
         self.strangers = 0
         """Datagrams from other addresses than the autopilot's."""
         self._remote: tuple[str, int] | None = None

@@ -17,7 +17,8 @@ from pymavlink.dialects.v20 import common
 
 from corvids.deploy.channels import udp_address
 from corvids.deploy.envelope import Triple
-from corvids.deploy.px4_frames import Quaternion, enu_ned, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4_frames import Quaternion, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4_odometry import odometry_message
 from corvids.errors import CorvidsError
 
 PORT = 4560
@@ -89,7 +90,14 @@ class HilLink:
         """Let PX4 live up to ``time_us`` with these sensors, and take in its answer."""
         packets = self._pack(_sensor_message(time_us, sensed))
         if pose is not None:
-            packets = self._pack(_odometry_message(time_us, pose)) + packets
+            odometry = odometry_message(
+                time_us,
+                pose.pos_w_m,
+                pose.quat_wb,
+                pos_std_m=pose.pos_std_m,
+                angle_std_rad=pose.angle_std_rad,
+            )
+            packets = self._pack(odometry) + packets
         self._send(packets)
         wait_s, began_s = (ANSWER_S if self._answers_now else SPIN_S), time.monotonic()
         while self._answered_us < time_us:
@@ -162,28 +170,4 @@ def _sensor_message(time_us: int, sensed: Sensed) -> common.MAVLink_message:
         sensed.height_w_m,
         TEMPERATURE_C,
         FIELDS,
-    )
-
-
-def _odometry_message(time_us: int, pose: Pose) -> common.MAVLink_message:
-    unknown = (math.nan, math.nan, math.nan)
-    # Upper triangle of a 6 × 6 matrix, row by row: x, y, z, roll, pitch, yaw.
-    covariance = [0.0] * 21
-    for index in (0, 6, 11):
-        covariance[index] = pose.pos_std_m**2
-    for index in (15, 18, 20):
-        covariance[index] = pose.angle_std_rad**2
-    return common.MAVLink_odometry_message(
-        time_us,
-        common.MAV_FRAME_LOCAL_NED,
-        common.MAV_FRAME_BODY_FRD,
-        *enu_ned(pose.pos_w_m),
-        quat_enu_ned(pose.quat_wb),
-        *unknown,
-        *unknown,
-        covariance,
-        [math.nan] * 21,
-        0,
-        common.MAV_ESTIMATOR_TYPE_VISION,
-        100,
     )

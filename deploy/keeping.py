@@ -115,7 +115,10 @@ class StreamWatch:
             request = Request.HOLD if waited_s <= config.land_s else Request.LAND
         return level, request
 
-    def has_nothing_to_keep(self, now_s: float, autopilot: Autopilot) -> bool:
-        """Whether nobody would miss it."""
-        is_gone = not now_s - autopilot.heard_s <= self.config.gone_s
-        return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD or is_gone
+    def has_nothing_to_keep(self, now_s: float, autopilot: Autopilot, guides: bool = False) -> bool:
+        """Whether nobody would miss it; a vehicle that it ``guides`` by motion capture does as long as it is armed."""
+        if not now_s - autopilot.heard_s <= self.config.gone_s:
+            return True
+        if guides and autopilot.armed:
+            return False
+        return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD

@@ -3,11 +3,14 @@
 It passes packets both ways, and acts on late set-points as :mod:`corvids.deploy.keeping` has it. Should this process
 die too, PX4's own COM_OF_LOSS_T acts.
 
+With motion capture it also hands the vehicle's pose on to PX4, which could neither hold nor land without.
+
 Run as ``python -m corvids.deploy.link_keeper udp:14540 SOCKET``.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import select
@@ -21,6 +24,9 @@ from pathlib import Path
 from corvids.deploy.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPOINT, UdpChannel
 from corvids.deploy.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account
+from corvids.deploy.state_port import StatePort
+from corvids.deploy.state_stream import Clock, StateReceiver, StreamConfig
 from corvids.errors import CorvidsError
 
 PENDING_MAX = 1000
@@ -64,27 +70,36 @@ class Keeper:
             out.append(self.peer.request(request))
         return out
 
-    def has_nothing_to_keep(self, now_s: float) -> bool:
-        """Whether nobody would miss it."""
-        return self.stream.has_nothing_to_keep(now_s, self.peer.reader.autopilot)
+    def has_nothing_to_keep(self, now_s: float, guides: bool = False) -> bool:
+        """Whether nobody would miss it; see :meth:`corvids.deploy.keeping.StreamWatch.has_nothing_to_keep`."""
+        return self.stream.has_nothing_to_keep(now_s, self.peer.reader.autopilot, guides)
 
 
-def run(link: str, socket_path: Path, config: PeerConfig) -> None:
+def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | None = None) -> None:
     """Keep the link until the runtime is gone and nothing needs keeping."""
     channel = UdpChannel(link)
+    port = StatePort(mocap.where, StateReceiver(mocap.stream)) if mocap else None
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     socket_path.unlink(missing_ok=True)
     local.bind(str(socket_path))
     os.chmod(socket_path, 0o600)
     local.setblocking(False)
     keeper = Keeper(Peer(config, time.time()))
+    relay = MocapRelay(mocap.vehicle if mocap else 0, keeper.peer)
+    sockets = [channel.socket, local, *([port.socket] if port else [])]
     runtime: str | None = None
     pending: deque[bytes] = deque(maxlen=PENDING_MAX)
     heard_s = time.monotonic()
     try:
         while True:
-            select.select([channel.socket, local], [], [], 0.001 if pending else 0.005)
+            select.select(sockets, [], [], 0.001 if pending else 0.005)
             now_s = time.monotonic()
+            for frame in port.frames(now_s) if port else ():
+                to_px4, to_runtime = relay.relay(frame, now_s)
+                if to_px4 is not None:
+                    channel.send(PACKET, to_px4)
+                if runtime is not None:
+                    pending.append(to_runtime)
             while (datagram := channel.receive()) is not None:
                 received = keeper.peer.counters.received
                 keeper.peer.take_in(datagram, now_s)
@@ -102,9 +117,13 @@ def run(link: str, socket_path: Path, config: PeerConfig) -> None:
                         channel.send(PACKET, packet)
             for packet in keeper.watch(now_s):
                 channel.send(PACKET, packet)
-            if keeper.has_nothing_to_keep(now_s) and now_s - heard_s > keeper.stream.config.linger_s:
+            is_idle = keeper.has_nothing_to_keep(now_s, guides=port is not None)
+            if is_idle and now_s - heard_s > keeper.stream.config.linger_s:
                 return
     finally:
+        if port:
+            print(account(port.receiver, relay.seen), flush=True)
+            port.close()
         local.close()
         channel.close()
         socket_path.unlink(missing_ok=True)
@@ -123,21 +142,36 @@ def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None) 
 
 
 def main(argv: list[str]) -> int:
-    """``LINK SOCKET [SYSTEM]``; a key comes in the environment variable CORVIDS_MAVLINK_KEY, as 64 hex digits."""
-    if len(argv) not in (2, 3):
-        print("usage: python -m corvids.deploy.link_keeper udp:14540 SOCKET [SYSTEM]", file=sys.stderr)
-        return 2
+    """Keys come in the environment, as 64 hex digits: CORVIDS_MAVLINK_KEY and CORVIDS_MOCAP_KEY."""
+    parser = argparse.ArgumentParser(prog="python -m corvids.deploy.link_keeper")
+    parser.add_argument("link", help="where the autopilot sends: udp:14540")
+    parser.add_argument("socket", type=Path, help="the runtime's way here")
+    parser.add_argument("system", type=int, nargs="?", default=1, help="MAVLink system of the vehicle")
+    parser.add_argument("--mocap", help="where motion capture arrives: udp:14600")
+    parser.add_argument("--vehicle", type=int, default=1, help="number of the vehicle in it")
+    parser.add_argument("--ptp", action="store_true", help="its clock is this system's, by PTP")
+    parser.add_argument("--least-ms", type=float, default=2.0, help="least time that it is on its way")
+    options = parser.parse_args(argv)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runtime
     try:
-        key = os.environ.get("CORVIDS_MAVLINK_KEY")
-        config = PeerConfig(
-            int(argv[2]) if len(argv) == 3 else 1, COMPONENT, bytes.fromhex(key) if key else None, link_id=2
-        )
-        run(argv[0], Path(argv[1]), config)
+        key, mocap = _key("CORVIDS_MAVLINK_KEY"), None
+        if options.mocap:
+            stream = StreamConfig(
+                _key("CORVIDS_MOCAP_KEY"),
+                Clock.SHARED if options.ptp else Clock.ECHO,
+                time.time() - time.monotonic(),
+                1e-3 * options.least_ms,
+            )
+            mocap = MocapConfig(options.mocap, options.vehicle, stream)
+        run(options.link, options.socket, PeerConfig(options.system, COMPONENT, key, link_id=2), mocap)
     except (CorvidsError, ValueError) as error:
         print(f"corvids: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _key(name: str) -> bytes | None:
+    return bytes.fromhex(os.environ[name]) if os.environ.get(name) else None
 
 
 if __name__ == "__main__":

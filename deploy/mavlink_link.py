@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
 from corvids.deploy.checks import Autopilot
@@ -10,14 +11,23 @@ from corvids.deploy.envelope import Triple
 from corvids.deploy.keeping import Level
 from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.px4_state import VehicleState
+from corvids.deploy.state_packet import is_state_packet
 from corvids.deploy.supervisor import Request
+
+
+class StateSink(Protocol):
+    """Who takes in what the keeper hands on of motion capture."""
+
+    def take_in(self, datagram: bytes, now_s: float) -> None:
+        """A packet of a state stream, received at ``now_s`` [s]."""
+        ...
 
 
 class MavlinkLink:
     """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4_flight.Link`."""
 
-    def __init__(self, channel: Channel, peer: Peer) -> None:
-        self._channel, self._peer = channel, peer
+    def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
+        self._channel, self._peer, self._mocap = channel, peer, mocap
 
     @property
     def now_s(self) -> float:
@@ -34,6 +44,10 @@ class MavlinkLink:
     def wait(self, until_s: float) -> Iterator[None]:
         counters = self._peer.counters
         for datagram in self._channel.wait(until_s):
+            if is_state_packet(datagram):
+                if self._mocap:
+                    self._mocap.take_in(datagram, self.now_s)
+                continue
             received = counters.received
             self._peer.take_in(datagram, self.now_s)
             if counters.received > received:

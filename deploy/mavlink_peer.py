@@ -12,7 +12,8 @@ from pymavlink.dialects.v20 import common
 
 from corvids.deploy.envelope import Triple
 from corvids.deploy.mavlink_state import MAIN_AUTO, MAIN_OFFBOARD, SUB_LAND, SUB_LOITER, Counters, StateReader
-from corvids.deploy.px4_frames import flu_frd, level_ned
+from corvids.deploy.px4_frames import Quaternion, flu_frd, level_ned
+from corvids.deploy.px4_odometry import odometry_message
 from corvids.deploy.supervisor import Request
 from corvids.errors import CorvidsError
 
@@ -216,6 +217,15 @@ class Peer:
     def level(self, thrust: float, yaw_ned_rad: float, now_s: float) -> bytes:
         """Level attitude with the heading ``yaw_ned_rad`` [rad from north], and thrust."""
         return self._target(ATTITUDE_AND_THRUST, level_ned(yaw_ned_rad), (0.0, 0.0, 0.0), thrust, now_s)
+
+    def odometry(
+        self, stamp_s: float, pos_w_m: Triple, quat_wb: Quaternion, pos_std_m: float, angle_std_rad: float
+    ) -> bytes:
+        """A pose seen from outside at ``stamp_s`` on our clock [s], with standard deviations."""
+        time_us = max(0, int(1e6 * stamp_s))
+        return self._pack(
+            odometry_message(time_us, pos_w_m, quat_wb, pos_std_m=pos_std_m, angle_std_rad=angle_std_rad)
+        )
 
     def request(self, request: Request) -> bytes:
         """The command that asks for a mode, or to arm."""

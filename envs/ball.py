@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, clip, smaller, where
+from corvids.envs.tracing import seldom
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, VehicleParams
 
 Tree = TypeVar("Tree")
@@ -152,17 +153,17 @@ def collide(
     is_racket = (on_racket.gap_m <= on_airframe.gap_m) | (on_airframe.gap_m > 0.0)
     disc = _choose(is_racket, racket, airframe)
     now = _choose(is_racket, on_racket, on_airframe)
-    hit, since_s = _time_since_contact(now, disc, rel_vel, rel_accel, params, dt_s)
+    met, since_s = _time_since_contact(now, disc, rel_vel, rel_accel, params, dt_s)
 
     # The moment of contact itself. What is deeper than one step's travel began the step inside: it is pushed out.
     rel = rel - (rel_vel - rel_accel * (0.5 * since_s)) * since_s
     rel_vel = rel_vel - rel_accel * since_s
     contact = _nearest(rel, disc, params)
     normal = contact.normal_b
-    sunk = torch.where(hit, torch.relu(-contact.gap_m), 0.0)
+    sunk = torch.where(met, torch.relu(-contact.gap_m), 0.0)
     arm = rel - normal * params.radius_m
     closing = -rel_vel.dot(normal)
-    hit = hit & (closing > 0.0)
+    hit = met & (closing > 0.0)
 
     rim = _rim_share(contact.offset_m, disc.sweet_radius_m)
     restitution = disc.restitution + (disc.restitution_rim - disc.restitution) * rim
@@ -208,14 +209,14 @@ def collide(
         ball1.spin_w + spin_kick,
     )
     counted = hit & is_racket & (contact.height_m > 0.0)
-    impact = Impact(
+    struck = Impact(
         impact.racket_count + torch.where(counted, 1.0, 0.0),
         impact.other_count + torch.where(hit & ~counted, 1.0, 0.0),
         where(counted, ball1.pos_w - ball1.vel_w * since_s, impact.pos_w),
         where(counted, ball.vel_w - ball_change_w * (since_s * (1.0 / dt_s)), impact.vel_after_w),
         torch.where(counted, contact.offset_m, impact.offset_m),
     )
-    return body, ball, impact
+    return _choose(seldom(met), (body, ball, struck), (body1, ball1, impact))
 
 
 def _nearest(rel_b: Vec3, disc: DiscParams, params: BallParams) -> _Contact:
@@ -267,7 +268,8 @@ def _time_since_contact(
 def _choose(mask: torch.Tensor, a: Tree, b: Tree) -> Tree:
     """``a`` where ``mask`` holds, ``b`` elsewhere, leaf by leaf."""
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return type(a)(*(_choose(mask, one, other) for one, other in zip(a, b, strict=True)))
+        branches = [_choose(mask, one, other) for one, other in zip(a, b, strict=True)]
+        return type(a)(*branches) if hasattr(a, "_fields") else type(a)(branches)
     return torch.where(mask, a, b)  # type: ignore[arg-type, return-value]
 
 

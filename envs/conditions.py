@@ -96,6 +96,8 @@ APEX_M = 0.6
 """Commanded apex of the ball's centre above its point of impact, in every condition."""
 PLACE_W_M = (0.0, 0.0, 1.0)
 """Commanded place of the vehicle, in every condition."""
+FAR_W_M = (100.0, 100.0)
+"""Where the ball lies when nobody plays with it, x and y."""
 VEHICLE_RATE_HZ = 250.0
 """How often the vehicle's state is sampled, in every condition."""
 BALL_RATE_HZ = 120.0
@@ -127,8 +129,12 @@ def draw(
     apex_m: float = APEX_M,
     place_w_m: tuple[float, float, float] = PLACE_W_M,
     ball: BallConfig | None = None,
+    with_ball: bool = True,
 ) -> Trials:
-    """Draw ``trials`` trials in which ``vehicle`` hovers at ``place_w_m`` and the ball is released above its racket."""
+    """Draw ``trials`` trials in which ``vehicle`` hovers at ``place_w_m`` and the ball is released above its racket.
+
+    Without ``with_ball`` the ball lies on the ground, far away, and the vehicle needs no racket.
+    """
     draws = [_Draw(condition, np.random.default_rng((seed, trial))) for trial in range(trials)]
     of = {field: np.array([getattr(one, field) for one in draws]) for field in _Draw.FIELDS}
     ball = ball or BallConfig()
@@ -137,9 +143,13 @@ def draw(
         ball = dataclasses.replace(ball, mass_kg=mass, magnus=ball.magnus * ball.mass_kg / mass)
     if drag is not None:
         ball = dataclasses.replace(ball, drag_per_m=drag)
-    params = _params(world_params(vehicle, ball, TICK_S), of)
+    params = _params(world_params(vehicle, ball, TICK_S, with_ball), of)
     height = np.full(trials, apex_m) if condition.release_height_m is None else of["release_height_m"]
     start = _start(params, np.broadcast_to(place_w_m, (trials, 3)), height, of)
+    if not with_ball:
+        start = start._replace(
+            ball_pos_w=np.tile((*FAR_W_M, ball.radius_m), (trials, 1)), ball_vel_w=np.zeros((trials, 3))
+        )
     return Trials(start, spread(params, trials), _sensors(condition, of))
 
 

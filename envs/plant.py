@@ -15,7 +15,7 @@ from corvids.envs.conditions import Trials
 from corvids.envs.engines.engine import Array, Engine
 from corvids.envs.hits import Referee
 from corvids.envs.instruments import BallSensor, VehicleSensor
-from corvids.envs.recording import Recorder
+from corvids.envs.recording import Watcher
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
 from corvids.errors import CorvidsError
 
@@ -54,7 +54,7 @@ class Plant:
         seed: int,
         referee: Referee | None = None,
         command_latency_s: float = 0.0,
-        recorder: Recorder | None = None,
+        recorder: Watcher | None = None,
     ) -> None:
         if not 0.0 <= command_latency_s < 1.0:
             raise CorvidsError(f"command latency {command_latency_s} s is out of range; allowed: 0 to 1 s")

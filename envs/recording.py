@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,14 @@ class Recording(NamedTuple):
     """Ball's centre [m], (samples, 3)."""
     hits: NDArray[np.int64]
     """Counted hits so far, (samples,)."""
+
+
+class Watcher(Protocol):
+    """What a plant tells of every tick."""
+
+    def watch(self, now_s: float, state: State, hits: NDArray[np.int64]) -> None:
+        """Take in the end of a tick; before the first, the start."""
+        ...
 
 
 class Recorder:

@@ -16,47 +16,43 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.rate_loop import RateCommand, RateGains
 from corvids.controllers.spatial import Vec3
+from corvids.envs.lanes import LANES, VECTORS
 from corvids.envs.native_code import load
 from corvids.envs.tracing import Program
 from corvids.envs.world import AT_REST, WorldParams, control, fly
 from corvids.errors import CorvidsError
 
-LANES = 16
-"""Worlds in a tile: a cache line of floats. Rows must be multiples of it."""
 COMMANDS = 4
 
-_SOURCE = """
-#include <cmath>
-#include <cstdint>
+_SOURCE = (
+    VECTORS
+    + """
 #include <cstring>
 
-using Real = @REAL@;
-constexpr int64_t LANES = @LANES@, STATES = @STATES@, PARAMS = @PARAMS@, COMMANDS = @COMMANDS@;
-typedef Real Row[LANES];
+constexpr int64_t STATES = @STATES@, PARAMS = @PARAMS@, COMMANDS = @COMMANDS@, STEADY = @STEADY@;
 
-// A physics step, first with the rate loop and then without. Lanes are independent: all of a lane is read before any
-// of it is written.
-static void control_and_fly(Row* __restrict state, const Row* __restrict params, const Row* __restrict last,
-                            const Row* __restrict next, const Real* __restrict delay_steps, const Real index) {
-  #pragma omp simd
-  for (int64_t lane = 0; lane < LANES; ++lane) {
+// What follows from parameters alone, once a control step.
+static void prepare(const Lanes* __restrict params, Lanes* __restrict steady) {
+@PREPARE@
+}
+
+// A physics step, first with the rate loop and then without.
+static void control_and_fly(Lanes* __restrict state, const Lanes* __restrict params, const Lanes* __restrict steady,
+                            const Lanes* __restrict last, const Lanes* __restrict next, const Lanes delay_steps,
+                            const Real index) {
 @CONTROL_AND_FLY@
-  }
 }
 
-static void coast(Row* __restrict state, const Row* __restrict params) {
-  #pragma omp simd
-  for (int64_t lane = 0; lane < LANES; ++lane) {
+static void coast(Lanes* __restrict state, const Lanes* __restrict params, const Lanes* __restrict steady) {
 @COAST@
-  }
 }
 
-static void load(Row* tile, const Real* from, const int64_t count, const int64_t stride) {
-  for (int64_t row = 0; row < count; ++row) std::memcpy(tile[row], from + row * stride, sizeof(Row));
+static void load(Lanes* tile, const Real* from, const int64_t count, const int64_t stride) {
+  for (int64_t row = 0; row < count; ++row) std::memcpy(tile + row, from + row * stride, sizeof(Lanes));
 }
 
-static void store(Real* to, const Row* tile, const int64_t count, const int64_t stride) {
-  for (int64_t row = 0; row < count; ++row) std::memcpy(to + row * stride, tile[row], sizeof(Row));
+static void store(Real* to, const Lanes* tile, const int64_t count, const int64_t stride) {
+  for (int64_t row = 0; row < count; ++row) std::memcpy(to + row * stride, tile + row, sizeof(Lanes));
 }
 
 extern "C" void advance(Real* state, const Real* params, const Real* last, const Real* next, const Real* delay_steps,
@@ -64,16 +60,17 @@ extern "C" void advance(Real* state, const Real* params, const Real* last, const
                         int64_t sensed, int64_t newest, int64_t threads) {
   #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t first = 0; first < worlds; first += LANES) {
-    alignas(64) Row at[STATES], of[PARAMS], before[COMMANDS], after[COMMANDS], delay[1];
+    Lanes at[STATES], of[PARAMS], steady[STEADY], before[COMMANDS], after[COMMANDS], delay;
     load(at, state + first, STATES, worlds);
     load(of, params + first, PARAMS, worlds);
     load(before, last + first, COMMANDS, worlds);
     load(after, next + first, COMMANDS, worlds);
-    load(delay, delay_steps + first, 1, worlds);
+    load(&delay, delay_steps + first, 1, worlds);
+    prepare(of, steady);
     int64_t slot = newest;
     for (int64_t i = 0; i < substeps; ++i) {
-      if (i % control_every == 0) control_and_fly(at, of, before, after, delay[0], Real(i));
-      else coast(at, of);
+      if (i % control_every == 0) control_and_fly(at, of, steady, before, after, delay, Real(i));
+      else coast(at, of, steady);
       if (i % 2 == 1) {
         slot = (slot + 1) % slots;
         store(history + slot * sensed * worlds + first, at, sensed, worlds);
@@ -83,6 +80,7 @@ extern "C" void advance(Real* state, const Real* params, const Real* last, const
   }
 }
 """
+)
 
 
 class Tiles:
@@ -99,16 +97,26 @@ class Tiles:
         dtype: torch.dtype,
     ) -> None:
         self._control_every, self._dtype = control_every, dtype
+        program = Program()
+        with_control = _traced(program, nominal, gains, dt_s, control_every, with_ball)
+        without = _traced(program, nominal, None, dt_s, control_every, with_ball)
+        steady = program.steady([*with_control, *without])
+        prepare = program.statements((f"steady[{index}]", term) for index, term in enumerate(steady))
+        for index, term in enumerate(steady):
+            program.recall(term, f"steady[{index}]")
         filled = {
-            "REAL": {torch.float32: "float", torch.float64: "double"}[dtype],
-            "LANES": LANES,
             "STATES": sum(1 for _ in leaves(AT_REST)),
             "PARAMS": sum(1 for _ in leaves(nominal)),
             "COMMANDS": COMMANDS,
-            "CONTROL_AND_FLY": _traced(nominal, gains, dt_s, control_every, with_ball),
-            "COAST": _traced(nominal, None, dt_s, control_every, with_ball),
+            "STEADY": max(len(steady), 1),
+            "PREPARE": prepare,
+            "CONTROL_AND_FLY": program.statements(with_control, with_branches=True),
+            "COAST": program.statements(without, with_branches=True),
         }
-        source = _SOURCE
+        source = {
+            torch.float32: "#define SINGLE\nusing Real = float;\n",
+            torch.float64: "using Real = double;\n",
+        }[dtype] + _SOURCE
         for name, value in filled.items():
             source = source.replace(f"@{name}@", str(value))
         self._library = load(source)
@@ -147,18 +155,22 @@ class Tiles:
 
 
 def _traced(
-    nominal: WorldParams, gains: RateGains | None, dt_s: float, control_every: int, with_ball: bool
-) -> str:
-    """One physics step as C++ statements on one lane of a tile; without ``gains``, without the rate loop."""
-    program = Program()
+    program: Program,
+    nominal: WorldParams,
+    gains: RateGains | None,
+    dt_s: float,
+    control_every: int,
+    with_ball: bool,
+) -> list[tuple[str, Any]]:
+    """What one physics step writes, and where to, on vectors; without ``gains``, without the rate loop."""
 
-    def rows(name: str, template: Any) -> Any:
+    def rows(name: str, template: Any, is_steady: bool = False) -> Any:
         numbers = iter(range(sum(1 for _ in leaves(template))))
-        return map_leaves(lambda _: program.variable(f"{name}[{next(numbers)}][lane]"), template)
+        return map_leaves(lambda _: program.variable(f"{name}[{next(numbers)}]", is_steady), template)
 
-    world, params = rows("state", AT_REST), rows("params", nominal)
+    world, params = rows("state", AT_REST), rows("params", nominal, is_steady=True)
     if gains is not None:
-        is_new: Any = program.variable("delay_steps[lane]") <= program.variable("index")
+        is_new: Any = program.variable("delay_steps") <= program.variable("all(index)")
         thrust_n, *rates = (
             torch.where(is_new, new, old)
             for new, old in zip(rows("next", (0,) * COMMANDS), rows("last", (0,) * COMMANDS), strict=True)
@@ -167,8 +179,8 @@ def _traced(
         world = control(world, RateCommand(thrust_n, Vec3(*rates)), known, dt_s * control_every)
     moved = fly(world, params, dt_s, with_ball)
     before, after = leaves(rows("state", AT_REST)), leaves(moved)
-    return program.statements(
-        (f"state[{row}][lane]", new)
+    return [
+        (f"state[{row}]", new)
         for row, (old, new) in enumerate(zip(before, after, strict=True))
         if new is not old
-    )
+    ]

@@ -53,6 +53,10 @@ class Glider:
         return np.zeros((self.worlds, 3))
 
     @property
+    def motors(self):
+        return np.zeros((self.worlds, 4))
+
+    @property
     def contacts(self) -> Contacts:
         nothing = np.zeros(self.worlds, dtype=np.int64)
         return Contacts(nothing, np.zeros((self.worlds, 3)), nothing)

@@ -35,6 +35,8 @@ class RotorWrench(NamedTuple):
     """About the centre of mass, body, (3, worlds) [N m]."""
     spin_momentum: Array
     """Angular momentum of the rotors along body z, (worlds,) [N m s]."""
+    motors: Array
+    """Motor commands 0..1 that they follow, (4, worlds)."""
 
 
 _AT_REST = _Memory(RateLoopState(_ZERO, _ZERO, _ZERO, _ZERO, _ZERO), Four(0.0, 0.0, 0.0, 0.0))
@@ -56,7 +58,7 @@ class Autopilot:
         def spin(memory: _Memory, command: Four, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             truth: VehicleParams = unpack(params, PARAMS.vehicle)
             rotors, wrench = step_rotors(memory.rotors, command, truth, TICK_S)
-            return torch.stack([*leaves(memory.loop), *rotors]), torch.stack(list(leaves(wrench)))
+            return torch.stack([*leaves(memory.loop), *rotors]), torch.stack([*leaves(wrench), *command])
 
         def fly(memory, params, gains_packed, given):
             omega, thrust_n, rate = Vec3(*given[:3].unbind(0)), given[3], Vec3(*given[4:7].unbind(0))
@@ -102,4 +104,4 @@ class Autopilot:
 
     def _wrench(self, packed: torch.Tensor) -> RotorWrench:
         rows = packed.numpy()[:, : self.worlds]
-        return RotorWrench(rows[0], rows[1:4], rows[4])
+        return RotorWrench(rows[0], rows[1:4], rows[4], rows[5:9])

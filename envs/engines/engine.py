@@ -88,6 +88,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def motors(self) -> Array:
+        """Motor commands 0..1 of the last tick, PX4's order, (worlds, 4); zero before the first."""
+        ...
+
+    @property
     def contacts(self) -> Contacts:
         """What happened during the last tick."""
         ...

@@ -94,6 +94,7 @@ class MujocoEngine:
         self._counts = np.zeros((self.worlds, 2), dtype=np.int64)
         self._impact_pos_w = np.zeros((self.worlds, 3))
         self._specific_force_w = np.zeros((self.worlds, 3))
+        self._motors = np.zeros((self.worlds, 4))
         mujoco.mj_forward(model, data)
 
     def step(self, thrust_n: Array, rate_b_radps: Array) -> None:
@@ -130,11 +131,16 @@ class MujocoEngine:
         return self._specific_force_w
 
     @property
+    def motors(self) -> Array:
+        return self._motors
+
+    @property
     def contacts(self) -> Contacts:
         return Contacts(self._counts[:, RACKET], self._impact_pos_w.copy(), self._counts[:, AIRFRAME])
 
     def _advance(self, rotors: RotorWrench) -> None:
         before = self._qvel[0:3].copy()
+        self._motors = rotors.motors.T.copy()
         self._counts = np.zeros_like(self._counts)
         for _ in range(self._steps):
             self._apply(rotors)

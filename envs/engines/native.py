@@ -34,6 +34,7 @@ _FIELDS = (
 """Rows of a packed world that make up a :class:`State`, field by field."""
 _COUNTS = _rows("impact.racket_count", "impact.other_count")
 _IMPACT_POS = _rows("impact.pos_w.x", "impact.pos_w.z")
+_MOTORS = _rows("command.r1", "command.r4")
 _FORCE = _rows("specific_force_w.x", "specific_force_w.z")
 
 
@@ -41,7 +42,8 @@ class NativeEngine:
     """``worlds`` worlds of the training simulator's physics (see :class:`corvids.envs.engines.engine.Engine`).
 
     ``compile_kernels`` pays from some ten thousand ticks on; without it, or where no C++ compiler is found, a tick
-    takes milliseconds. ``dtype`` float64 is the reference for other engines.
+    takes milliseconds. ``dtype`` float64 is the reference for other engines. Without ``with_ball`` the ball stays where
+    it is, and a tick costs less.
     """
 
     dt_s = TICK_S
@@ -53,6 +55,7 @@ class NativeEngine:
         *,
         dtype: torch.dtype = torch.float32,
         compile_kernels: bool = True,
+        with_ball: bool = True,
     ) -> None:
         self.worlds = worlds
         self._rows = padded(worlds)
@@ -69,11 +72,11 @@ class NativeEngine:
             thrust_n, *rates = command.unbind(0)
             order = RateCommand(thrust_n, Vec3(*rates))
             world = control(world, order, unpack(gains_packed, gains), TICK_S)
-            return torch.stack(list(leaves(fly(world, unpack(params, PARAMS), TICK_S))))
+            return torch.stack(list(leaves(fly(world, unpack(params, PARAMS), TICK_S, with_ball))))
 
         def tick_motors(state, params, command):
             world = unpack(state, AT_REST)._replace(command=Four(*command.unbind(0)))
-            return torch.stack(list(leaves(fly(world, unpack(params, PARAMS), TICK_S))))
+            return torch.stack(list(leaves(fly(world, unpack(params, PARAMS), TICK_S, with_ball))))
 
         self._tick = compiled(tick, compile_kernels)
         self._tick_motors = compiled(tick_motors, compile_kernels)
@@ -112,6 +115,10 @@ class NativeEngine:
     @property
     def specific_force_w(self) -> Array:
         return self._read(_FORCE)
+
+    @property
+    def motors(self) -> Array:
+        return self._read(_MOTORS)
 
     @property
     def contacts(self) -> Contacts:

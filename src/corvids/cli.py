@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "bench": "measure the speed of simulator and training, and of peers",
     "px4-params": "write the PX4 parameters that match a vehicle file",
     "doctor": "check a vehicle with PX4, or its simulator, before flight: a fix for each line",
+    "mocap": "hand motion capture (NatNet, Vicon) on to a flying computer, or listen to it",
     "demo": "train quickly, export, fly in MuJoCo, report: the whole path in minutes",
 }
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""

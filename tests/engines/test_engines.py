@@ -58,6 +58,7 @@ def test_hover_thrust_carries_the_weight(lab, kind: str):
     engine.reset(lab.start(lab.air, 1), params_of(lab))
     for _ in range(250):
         engine.step(np.array([lab.air.weight_n]), np.zeros((1, 3)))
+    np.testing.assert_allclose(engine.motors, np.full((1, 4), lab.air.hover_command), rtol=1e-4)
     np.testing.assert_allclose(engine.state.pos_w, [[0.0, 0.0, 10.0]], atol=1e-3)
     np.testing.assert_allclose(engine.specific_force_w, [[0.0, 0.0, G]], atol=1e-3)
 

@@ -11,10 +11,11 @@ from standin import AUTO, LAND
 
 from corvids.cli import main
 from corvids.commands import px4_fly
-from corvids.commands.px4_fly import Operator, fly_over
+from corvids.commands.px4_fly import Operator, Plan, fly_over
 from corvids.deploy.checks import Word
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.reactions import State
+from corvids.envs.conditions import APEX_M, PLACE_W_M
 from corvids.envs.nominal import BallConfig
 from corvids.envs.virtual_ball import VirtualBall
 from corvids.vehicle import load_vehicle
@@ -28,10 +29,18 @@ def ball() -> VirtualBall:
     return VirtualBall(AIR, 0.6, BallConfig(), seed=0)
 
 
+def plan(seconds: float) -> Plan:
+    return Plan(vehicle=None, seconds=seconds, seed=0, record=None, origin=None)
+
+
+def test_the_task_is_the_one_that_policies_are_judged_by():
+    assert (px4_fly.PLACE_W_M, px4_fly.APEX_M) == (PLACE_W_M, APEX_M)
+
+
 def test_it_takes_off_juggles_and_lands(capsys):
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     link = VirtualLink(px4, Fault(start_s=0.0, battery=100))
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), 12.0)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), plan(12.0))
     assert outcome.has_ended_safely
     assert not px4.crashed
     assert not px4.armed
@@ -47,7 +56,7 @@ def test_a_vehicle_that_does_not_arm_stays_where_it_is(monkeypatch):
     monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     px4._obey = lambda message, now_s: b""  # preflight checks fail
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), 5.0)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), plan(5.0))
     assert outcome.has_ended_safely
     assert set(outcome.states) == {"disconnected", "ready"}
     assert px4.targets() == []
@@ -64,7 +73,7 @@ def test_after_a_flight_it_arms_again():
         return b"" if is_arming and (px4.main, px4.sub) == (AUTO, LAND) else obey(message, now_s)
 
     px4._obey = obey_as_px4
-    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), 1.5)
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), plan(1.5))
     assert outcome.states["armed"] > 0.0
 
 
@@ -90,6 +99,10 @@ def test_the_operator_does_not_take_back_what_somebody_took():
         (["--arm", "--seconds", "0"], "must be a positive number"),
         (["--arm", "--link", "tcp:1"], "must be udp:PORT"),
         (["--arm", "--record", "a.txt"], "must end in .mcap"),
+        (["--arm", "--place", "9", "0", "1"], "must lie within the fence"),
+        (["--arm", "--apex", "-1"], "must be a height"),
+        (["--arm", "--mocap", "14600"], "must be udp:PORT"),
+        (["--arm", "--mocap", "udp:14600", "--mocap-key", "no.key"], "key file no.key: No such file"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys):

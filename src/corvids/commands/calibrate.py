@@ -6,8 +6,8 @@ from corvids.cli import first_word
 from corvids.errors import CorvidsError
 from corvids.quantities import nearest
 
-ACTIONS = ("fit", "ball", "thrust", "motor", "latency")
-"""What can be calibrated: a vehicle from flight logs, ball and racket, one rotor on a bench, a delay."""
+ACTIONS = ("plan", "fit", "ball", "thrust", "motor", "rate-loop", "latency")
+"""A flight planned; a vehicle from flight logs, ball and racket, one rotor on a bench, a rate loop, a delay."""
 
 
 def main(argv: list[str]) -> int:
@@ -15,8 +15,10 @@ def main(argv: list[str]) -> int:
     action, rest = first_word(argv, "calibrate", "action", ACTIONS)
     if action not in ACTIONS:
         raise CorvidsError(f"calibrate: unknown action {action!r}{nearest(action, list(ACTIONS))}")
-    from corvids.commands import calibrate_ball, calibrate_fit, calibrate_table
+    from corvids.commands import calibrate_ball, calibrate_fit, calibrate_plan, calibrate_table
 
+    if action == "plan":
+        return calibrate_plan.main(rest)
     if action == "fit":
         return calibrate_fit.main(rest)
     if action == "ball":

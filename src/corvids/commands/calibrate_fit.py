@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """Fit a vehicle file to PX4 flight logs (ULog)."""
+    """Fit a vehicle file to flight logs: PX4's (ULog, or its topics in a ROS 2 bag), or CSV."""
 
     vehicle: str
     """The vehicle file to begin with: its name, or a path."""
@@ -28,6 +28,8 @@ class FitOptions:
     """A flight log; give it once for each log of the same vehicle."""
     what: Literal["all", "thrust", "inertia", "motor", "drag"] = "all"
     """What to fit."""
+    mapping: Path | None = None
+    """TOML file that names the columns and units of CSV logs, where they are not those of `corvids fly --setpoints`."""
     out: Path | None = None
     """Where to write the new vehicle file; the report page has the same name with .html."""
     json: Path | None = None
@@ -48,7 +50,11 @@ def main(argv: list[str]) -> int:
     from corvids.commands.calibration_report import write_calibration_report
 
     result = calibrate(
-        vehicle, options.log, options.what, lambda text: print(f"{text} …", file=sys.stderr, flush=True)
+        vehicle,
+        options.log,
+        options.what,
+        lambda text: print(f"{text} …", file=sys.stderr, flush=True),
+        options.mapping,
     )
     figures = summary(options, vehicle, result)
     _print(figures)

@@ -1,4 +1,4 @@
-"""``corvids calibrate thrust``, ``motor`` and ``latency``: fits of a table of measurements (CSV)."""
+"""``corvids calibrate thrust``, ``motor``, ``rate-loop`` and ``latency``: fits of a table of measurements (CSV)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from corvids.vehicle import load_vehicle
 
 @dataclasses.dataclass(frozen=True)
 class TableOptions:
-    """Fit a table: thrust (command_1, thrust_n, voltage_v), motor (time_s, command_1, speed_radps) or latency
-    (time_s, first_1, second_1, perhaps second_time_s)."""
+    """Fit a table: thrust (command_1, thrust_n, voltage_v), motor (time_s, command_1, speed_radps), rate-loop
+    (time_s, setpoint_radps, rate_radps) or latency (time_s, first_1, second_1, perhaps second_time_s)."""
 
     vehicle: str
     """The vehicle file to begin with: its name, or a path."""
@@ -37,13 +37,14 @@ def main(argv: list[str], action: str) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     vehicle = load_vehicle(options.vehicle)
 
-    from corvids.calibration import latency, motor_response, thrust_bench
+    from corvids.calibration import latency, motor_response, rate_response, thrust_bench
     from corvids.calibration.csv_table import read_table
     from corvids.calibration.estimates import updated_vehicle
 
     module, fit = {
         "thrust": (thrust_bench, thrust_bench.fit_thrust),
         "motor": (motor_response, motor_response.fit_motor),
+        "rate-loop": (rate_response, rate_response.fit_rate_loop),
         "latency": (latency, latency.fit_latency),
     }[action]
     table = read_table(options.table, module.REQUIRED, module.OPTIONAL, options.mapping)

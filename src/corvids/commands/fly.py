@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from corvids.cli import first_word, parse
+from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
-from corvids.commands.trials import TrialsConfig, fly_trials, open_policy
-from corvids.envs.recording import Recorder
+from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
 VIDEO_HZ = 50
@@ -41,10 +40,30 @@ class FlyOptions:
     """For px4: where to write the flight's record (MCAP)."""
     origin: tuple[float, float, float] | None = None
     """For PX4 with motion capture alone, so that it can hold: world origin's latitude, longitude [°], height [m]."""
+    mocap: str | None = None
+    """For px4: where motion capture arrives (udp:14600): a real ball, and the vehicle's pose for PX4."""
+    mocap_vehicle: int = 1
+    """Number of the vehicle's rigid body in it."""
+    mocap_ball: int = 0
+    """Number of the ball's; 0: the ball is one of the markers without a body."""
+    mocap_key: Path | None = None
+    """File of 64 hexadecimal digits: only what is signed with them counts."""
+    mocap_ptp: bool = False
+    """Both computers' clocks are kept together by PTP: take the stamps as they are."""
+    mocap_least_ms: float = 2.0
+    """Least time from picture to arrival, for a source that echoes nothing."""
+    place: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    """For px4: place to juggle at, x, y, z [m] in the room."""
+    apex: float = 0.6
+    """For px4: how high above the point of impact the ball is to rise [m]."""
 
 
 def main(argv: list[str]) -> int:
     """Entry point."""
+    if option_value(argv, "--setpoints") is not None:
+        from corvids.commands import fly_setpoints
+
+        return fly_setpoints.main(argv)
     task, rest = first_word(argv, "fly", "task", ("juggle",))
     options = parse(FlyOptions, rest, f"fly {task}")
     if options.plant in ("px4", "px4-hil"):
@@ -57,7 +76,10 @@ def main(argv: list[str]) -> int:
 
 def fly_once(task: str, options: FlyOptions) -> int:
     """Fly, say how it went, render; returns the counted hits."""
-    file = open_policy(options.policy, task)
+    from corvids.commands.trials import TrialsConfig, fly_trials
+    from corvids.envs.recording import Recorder
+
+    file = read_policy_file(options.policy, task)
     config = TrialsConfig(
         plant=options.plant,
         condition=options.condition,
@@ -83,8 +105,8 @@ def fly_once(task: str, options: FlyOptions) -> int:
 
 
 def fly_with_px4(task: str, options: FlyOptions) -> int:
-    """Fly PX4 with a simulated ball, and say how it went; returns the exit code."""
-    from corvids.commands.px4_fly import Plan, fly_px4
+    """Fly PX4 with a simulated ball or a real one, and say how it went; returns the exit code."""
+    from corvids.commands.px4_fly import Mocap, Plan, fly_px4
 
     if options.video:
         raise CorvidsError(
@@ -92,9 +114,30 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         )
     if not 0.0 < options.seconds < float("inf"):
         raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
-    file = open_policy(options.policy, task)
-    plan = Plan(options.vehicle, options.seconds, options.seed, options.record, options.origin)
+    file = read_policy_file(options.policy, task)
+    mocap = None
+    if options.mocap:
+        mocap = Mocap(
+            options.mocap,
+            options.mocap_vehicle,
+            options.mocap_ball,
+            options.mocap_key,
+            options.mocap_ptp,
+            options.mocap_least_ms,
+        )
+    plan = Plan(
+        options.vehicle,
+        options.seconds,
+        options.seed,
+        options.record,
+        options.origin,
+        options.place,
+        options.apex,
+        mocap,
+    )
     if options.plant == "px4-hil":
+        if mocap:
+            raise CorvidsError("--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4")
         from corvids.commands.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)

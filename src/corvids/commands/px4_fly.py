@@ -1,16 +1,20 @@
-"""``corvids fly TASK --plant px4``: the same runtime in front of PX4, with a ball that is simulated on our side."""
+"""``corvids fly TASK --plant px4``: the same runtime in front of PX4, with a simulated ball or one that is seen.
+
+With motion capture nothing here needs torch: this is what runs on the vehicle.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +25,7 @@ from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.mavlink_link import MavlinkLink
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.mocap_input import MocapInput
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4_flight import Px4Flight
@@ -28,15 +33,15 @@ from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.px4_thrust import thrust_map_of
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.state_port import read_key
 from corvids.deploy.supervisor import Supervisor, Verdict
-from corvids.envs.conditions import APEX_M, PLACE_W_M
-from corvids.envs.nominal import BallConfig
-from corvids.envs.virtual_ball import VirtualBall
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
+PLACE_W_M, APEX_M = (0.0, 0.0, 1.0), 0.6
+"""The task command [m] where none is given: as in the conditions that policies are judged in."""
 PREPARE_S, LANDING_S = 60.0, 20.0
 """Time for getting ready, and for landing after the flight [s]."""
 
@@ -45,7 +50,7 @@ Origin = tuple[float, float, float]
 
 
 class Ball(Protocol):
-    """The ball that is juggled, wherever it is simulated."""
+    """The ball that is juggled, simulated or real."""
 
     @property
     def hits(self) -> int: ...
@@ -105,6 +110,17 @@ class Outcome:
     """What was heard of PX4."""
 
 
+class Mocap(NamedTuple):
+    """Motion capture, as the command line has it."""
+
+    where: str
+    vehicle: int
+    ball: int
+    key_file: Path | None
+    is_ptp: bool
+    least_ms: float
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What is to be flown, on whichever PX4."""
@@ -117,6 +133,20 @@ class Plan:
     record: Path | None
     """Where the flight's record goes."""
     origin: Origin | None
+    place_w_m: Triple = PLACE_W_M
+    """Where to juggle."""
+    apex_m: float = APEX_M
+    """How high above the point of impact the ball is to rise."""
+    mocap: Mocap | None = None
+    """A real ball's, and the vehicle's, motion capture."""
+
+    def __post_init__(self) -> None:
+        if not Fence().contains(self.place_w_m):
+            raise CorvidsError(
+                f"--place {self.place_w_m}: must lie within the fence, {Fence().low_w_m} to {Fence().high_w_m} m"
+            )
+        if not 0.0 < self.apex_m < 5.0:
+            raise CorvidsError(f"--apex {self.apex_m}: must be a height in metres")
 
 
 def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
@@ -124,14 +154,29 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     if not arm:
         raise CorvidsError("--plant px4 arms and takes off: say so with --arm, with people and props in mind")
     udp_address(link)  # a mistake in it is said at once
+    if plan.mocap:
+        udp_address(plan.mocap.where)
+        if plan.mocap.key_file:
+            read_key(plan.mocap.key_file)
     craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
-    ball = VirtualBall(craft, APEX_M, BallConfig(), plan.seed)
+    ball, mocap = _ball(plan, craft)
     with (
         contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
-        _keeper(link) as folder,
+        _keeper(link, plan.mocap) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
-        return fly_over(file, craft, channel, ball, plan.seconds, log, plan.origin)
+        return fly_over(file, craft, channel, ball, plan, log, mocap=mocap)
+
+
+def _ball(plan: Plan, craft: Vehicle) -> tuple[Ball, MocapInput | None]:
+    """The ball, and what takes in motion capture if that sees it."""
+    if plan.mocap:
+        seen = MocapInput(plan.mocap.vehicle, plan.mocap.ball)
+        return seen, seen
+    from corvids.envs.nominal import BallConfig
+    from corvids.envs.virtual_ball import VirtualBall
+
+    return VirtualBall(craft, plan.apex_m, BallConfig(), plan.seed), None
 
 
 def fly_over(
@@ -139,17 +184,17 @@ def fly_over(
     craft: Vehicle,
     channel: Channel,
     ball: Ball,
-    seconds: float,
+    plan: Plan,
     log: FlightRecord | None = None,
-    origin: Origin | None = None,
+    mocap: MocapInput | None = None,
 ) -> Outcome:
-    """Arm, take off, let ``file`` juggle ``ball``, and land ``seconds`` [s on the channel's clock] after engaging."""
+    """Arm, take off, let ``file`` juggle ``ball``, and land the plan's time [s, the channel's] after engaging."""
     contract = file.contract
     pilot = Pilot(file)
     supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
     start_s = channel.now_s
-    operator = Operator(seconds, start_s)
-    peer = Peer(PeerConfig(origin=origin), unix_s=time.time())
+    operator = Operator(plan.seconds, start_s)
+    peer = Peer(PeerConfig(origin=plan.origin), unix_s=time.time())
     states: dict[str, float] = {}
     told = None
 
@@ -168,7 +213,7 @@ def fly_over(
             log.watch(seen, verdict)
 
     plant = Px4Flight(
-        MavlinkLink(channel, peer),
+        MavlinkLink(channel, peer, mocap),
         supervisor,
         pilot,
         thrust_map_of(craft),
@@ -177,12 +222,12 @@ def fly_over(
         words=lambda state: operator.words(state, channel.now_s),
         watcher=watch,
     )
-    command = np.array((*PLACE_W_M, APEX_M))
+    command = np.array((*plan.place_w_m, plan.apex_m))
     flight = fly(
         pilot,
         plant,
         lambda _: command,
-        seconds=PREPARE_S + seconds + LANDING_S,
+        seconds=PREPARE_S + plan.seconds + LANDING_S,
         guard=plant.guard,
         until=lambda tick: operator.is_over(tick.now_s) and supervisor.state in (State.READY, State.FAILED),
     )
@@ -190,12 +235,27 @@ def fly_over(
 
 
 @contextlib.contextmanager
-def _keeper(link: str) -> Iterator[Path]:
+def _keeper(link: str, mocap: Mocap | None = None) -> Iterator[Path]:
     """A keeper in a session of its own, which Ctrl-C does not reach; it ends once nothing needs keeping."""
     with tempfile.TemporaryDirectory(prefix="corvids-") as name:
         folder = Path(name)
         arguments = [sys.executable, "-m", "corvids.deploy.link_keeper", link, str(folder / "keeper")]
-        process = subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.PIPE, text=True)
+        environment = dict(os.environ)
+        if mocap:
+            arguments += [
+                "--mocap",
+                mocap.where,
+                "--vehicle",
+                str(mocap.vehicle),
+                "--least-ms",
+                str(mocap.least_ms),
+            ]
+            arguments += ["--ptp"] if mocap.is_ptp else []
+            if mocap.key_file:
+                environment["CORVIDS_MOCAP_KEY"] = read_key(mocap.key_file).hex()
+        process = subprocess.Popen(
+            arguments, start_new_session=True, stderr=subprocess.PIPE, text=True, env=environment
+        )
         deadline_s = time.monotonic() + KEEPER_START_S
         while not (folder / "keeper").exists():
             if process.poll() is not None:

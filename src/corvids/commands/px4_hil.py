@@ -7,6 +7,7 @@ machine makes a flight slower, not worse.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 
@@ -18,7 +19,6 @@ from corvids.deploy.hil_link import HilLink, Pose, Sensed, port_of
 from corvids.deploy.link_keeper import COMPONENT, Keeper
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.policy import PolicyFile
-from corvids.envs.conditions import APEX_M
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_POS_STD_M, HilWorld
 from corvids.envs.nominal import BallConfig
@@ -34,14 +34,17 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     """Fly ``file`` on a PX4 that waits for its simulator; that is us."""
     craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
     # Compiling takes half a minute, which such a flight does not last long enough to earn.
-    world = HilWorld(MujocoEngine(craft, 1, compile_kernels=False), craft, APEX_M, BallConfig(), plan.seed)
+    world = HilWorld(
+        MujocoEngine(craft, 1, compile_kernels=False), craft, plan.apex_m, BallConfig(), plan.seed
+    )
     with (
         contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
         contextlib.closing(HilChannel(world, link)) as channel,
     ):
         channel.connect()
         load_into(channel, parameters_of(craft))
-        return fly_over(file, craft, channel, world, plan.seconds, log, plan.origin or ORIGIN)
+        plan = dataclasses.replace(plan, origin=plan.origin or ORIGIN)
+        return fly_over(file, craft, channel, world, plan, log)
 
 
 class HilChannel:

@@ -59,12 +59,14 @@ def check(config: TrialsConfig) -> None:
             raise CorvidsError(f"--{name} {value}: must be a positive number")
 
 
-def make_engine(plant: str, vehicle: Vehicle, worlds: int, compile_kernels: bool) -> Engine:
-    """An engine with ``worlds`` worlds."""
+def make_engine(
+    plant: str, vehicle: Vehicle, worlds: int, compile_kernels: bool, with_ball: bool = True
+) -> Engine:
+    """An engine with ``worlds`` worlds, whose ball may be left out where it would only lie about."""
     if plant == "native":
         from corvids.envs.engines.native import NativeEngine
 
-        return NativeEngine(vehicle, worlds, compile_kernels=compile_kernels)
+        return NativeEngine(vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball)
     from corvids.envs.engines.mujoco_engine import MujocoEngine
 
     return MujocoEngine(vehicle, worlds, compile_kernels=compile_kernels)

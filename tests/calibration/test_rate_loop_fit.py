@@ -1,0 +1,123 @@
+"""The fit of a rate loop gives back a planted second-order system, integrated by others, and refuses the rest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.signal import StateSpace, lsim
+
+from corvids.calibration.csv_table import Table
+from corvids.calibration.rate_response import fit_rate_loop, respond
+from corvids.cli import main
+from corvids.errors import CorvidsError
+from corvids.vehicle import load_vehicle
+
+AIR = load_vehicle("air")
+
+
+def table(**columns: np.ndarray) -> Table:
+    return Table("rates.csv", "0" * 64, columns)
+
+
+def setpoints(time_s: np.ndarray, seed: int) -> np.ndarray:
+    phases = np.random.default_rng(seed).uniform(0.0, 2.0 * math.pi, 8)
+    hertz = np.array([0.4, 0.9, 1.7, 2.9, 4.3, 6.1, 8.7, 11.9])
+    return 0.4 * np.sin(2.0 * math.pi * hertz * time_s[:, None] + phases).sum(axis=1)
+
+
+def followed(seed: int, natural: float, damping: float, delay_s: float, noise: float = 0.03) -> Table:
+    """A rate that follows by scipy's own simulation of the planted system at 2 kHz, with noise."""
+    fine_s, every = 0.0005, 8
+    fine = fine_s * np.arange(round(20.0 / fine_s))
+    held = setpoints(fine[::every], seed).repeat(every)[: len(fine)]
+    late = np.concatenate((np.full(round(delay_s / fine_s), held[0]), held))[: len(fine)]
+    plant = StateSpace(
+        [[0, 1], [-(natural**2), -2 * damping * natural]], [[0], [natural**2]], [[1, 0]], [[0]]
+    )
+    _, rate, _ = lsim(plant, late, fine, X0=[held[0], 0.0], interp=False)
+    rng = np.random.default_rng(seed + 100)
+    measured = 0.98 * rate[::every] + 0.02 + rng.normal(0.0, noise, len(fine[::every]))
+    return table(time_s=fine[::every], setpoint_radps=held[::every], rate_radps=measured)
+
+
+@pytest.mark.parametrize(
+    ("natural", "damping", "delay_s"), [(30.0, 0.7, 0.0125), (55.0, 0.45, 0.0235), (18.0, 1.2, 0.004)]
+)
+def test_a_planted_loop_is_recovered(natural: float, damping: float, delay_s: float):
+    figures = fit_rate_loop(AIR, followed(3, natural, damping, delay_s)).figures
+    part = 1.0 - 2.0 * damping**2
+    truth = {
+        "bandwidth_radps": natural * math.sqrt(part + math.sqrt(part**2 + 1.0)),
+        "damping": damping,
+        "delay_s": delay_s,
+        "gain": 0.98,
+    }
+    for name, value in truth.items():
+        one = figures[name]
+        assert one.identified and one.value is not None and one.std is not None, (name, one)
+        assert one.value == pytest.approx(value, rel=0.05, abs=0.001), name
+        assert abs(one.value - value) < 4.0 * one.std, name
+
+
+def test_error_bars_hold_the_truth_as_often_as_they_say():
+    hits = []
+    truths = {"damping": 0.7, "gain": 0.98, "bandwidth_radps": 30.0 * math.sqrt(0.02 + math.sqrt(1.0004))}
+    for seed in range(20):
+        figures = fit_rate_loop(AIR, followed(seed, 30.0, 0.7, 0.0125, noise=0.1)).figures
+        for name, value in truths.items():
+            one = figures[name]
+            assert one.value is not None and one.std is not None, (name, one)
+            hits.append(abs(one.value - value) < 1.96 * one.std)
+    assert 0.88 < np.mean(hits) <= 1.0
+
+
+def test_the_response_is_the_solution_of_its_differential_equation():
+    """A step at 0.1 s, 7.3 ms late, by an integrator that knows nothing of filters."""
+    dt_s, natural, damping, delay_s = 0.004, 40.0, 0.6, 0.0073
+    setpoint = np.where(np.arange(100) >= 25, 1.0, 0.0)
+
+    def slope(t, y):
+        return [y[1], natural**2 * (float(t >= 0.1 + delay_s) - y[0]) - 2 * damping * natural * y[1]]
+
+    at = dt_s * np.arange(100)
+    exact = solve_ivp(slope, (0.0, at[-1]), [0.0, 0.0], t_eval=at, max_step=2e-4, rtol=1e-8, atol=1e-10).y[0]
+    found = respond(setpoint, dt_s, np.array([math.log(natural), math.log(damping), delay_s, 1.0, 0.0]))
+    np.testing.assert_allclose(found, exact, atol=3e-3)
+
+
+def test_what_cannot_be_told_is_refused():
+    time_s = 0.004 * np.arange(2000)
+    rng = np.random.default_rng(0)
+    still = table(time_s=time_s, setpoint_radps=np.zeros(2000), rate_radps=rng.normal(0, 0.03, 2000))
+    other = table(time_s=time_s, setpoint_radps=setpoints(time_s, 1), rate_radps=setpoints(time_s, 2))
+    for given, says in ((still, "spans"), (other, "explains")):
+        for figure in fit_rate_loop(AIR, given).figures.values():
+            assert not figure.identified and says in figure.reason
+    with pytest.raises(CorvidsError, match="200 are needed"):
+        fit_rate_loop(AIR, table(**{name: values[:90] for name, values in other.columns.items()}))
+    torn = dict(other.columns) | {"time_s": np.where(time_s > 4.0, time_s + 1.0, time_s)}
+    with pytest.raises(CorvidsError, match="gap"):
+        fit_rate_loop(AIR, table(**torn))
+
+
+def test_the_command_writes_figures_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    given = followed(3, 30.0, 0.7, 0.0125)
+    rates, figures = tmp_path / "rates.csv", tmp_path / "out.json"
+    with rates.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(given.columns)
+        writer.writerows(zip(*given.columns.values(), strict=True))
+    assert (
+        main(["calibrate", "rate-loop", "--vehicle", "air", "--table", str(rates), "--json", str(figures)])
+        == 0
+    )
+    found = json.loads(figures.read_text())["figures"]
+    assert found["delay_s"]["identified"] and found["delay_s"]["value"] == pytest.approx(0.0125, abs=0.001)
+    assert "Body rate after its setpoint" in figures.with_suffix(".html").read_text()
+    assert "bandwidth_radps" in capsys.readouterr().out

@@ -1,0 +1,135 @@
+"""``corvids mocap``: the bridges as processes would run them, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+from mocap_lab import NatNetServer, vicon_datagram
+
+from corvids.cli import main
+from corvids.commands import mocap
+from corvids.deploy import natnet
+from corvids.deploy.state_port import StatePort
+from corvids.deploy.state_stream import StateReceiver
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def listen(port: int, wanted: int) -> list:
+    """The first frames that arrive there; the sender is pinged."""
+    receiver = StateReceiver()
+    state_port = StatePort(f"udp:127.0.0.1:{port}", receiver)
+    frames, deadline_s = [], time.monotonic() + 30.0
+    while len(frames) < wanted and time.monotonic() < deadline_s:
+        state_port.wait(0.05)
+        frames += state_port.frames(time.monotonic())
+    state_port.close()
+    assert receiver.offset.samples > 0, "the bridge answered pings"
+    return frames
+
+
+def in_background(*argv: str) -> threading.Thread:
+    thread = threading.Thread(target=main, args=(["mocap", *argv],))
+    thread.start()
+    return thread
+
+
+def test_vicon_on_loopback(capsys):
+    vicon_port, state_port = free_port(), free_port()
+    bridge = in_background(
+        "vicon", "--listen", f"udp:127.0.0.1:{vicon_port}", "--rate-hz", "100", "--bodies", "drone=3",
+        "--to", f"127.0.0.1:{state_port}", "--seconds", "3",
+    )  # fmt: skip
+    is_over = threading.Event()
+
+    def track() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tracker:
+            number = 0
+            while not is_over.wait(0.01):
+                number += 1
+                object_ = ("drone", (1.0, 2.0, 0.5 + 1e-6 * number), (0.0, 0.0, 0.1))
+                tracker.sendto(vicon_datagram(number, [object_]), ("127.0.0.1", vicon_port))
+
+    tracker = threading.Thread(target=track)
+    tracker.start()
+    frames = listen(state_port, 60)
+    is_over.set()
+    tracker.join()
+    bridge.join()
+    assert len(frames) >= 60
+    assert {frame.poses[0].body for frame in frames} == {3}
+    assert all(-0.02 < frame.arrived_s - frame.stamp_s < 1.0 for frame in frames)
+    assert "0 malformed" in capsys.readouterr().out
+
+
+def test_natnet_on_loopback(monkeypatch):
+    command_port, data_port, state_port = free_port(), free_port(), free_port()
+    monkeypatch.setattr(natnet, "COMMAND_PORT", command_port)
+    bridge = in_background(
+        "natnet", "--multicast", "", "--data-port", str(data_port), "--up", "Z",
+        "--to", f"127.0.0.1:{state_port}", "--seconds", "3",
+    )  # fmt: skip
+    is_over = threading.Event()
+
+    def serve() -> None:
+        server = NatNetServer((4, 1))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as command:
+            command.bind(("127.0.0.1", command_port))
+            command.settimeout(0.01)
+            while not is_over.is_set():
+                try:
+                    request, client = command.recvfrom(2048)
+                    answer = server.answer(request, time.monotonic())
+                    if answer:
+                        command.sendto(answer, client)
+                except TimeoutError:
+                    pass
+                now_s = time.monotonic()
+                body = (2, (1.0, 2.0, 0.5), (0.0, 0.0, 0.0, 1.0), True)
+                frame = server.frame(now_s - 0.003, now_s, [body], [(1, (0.0, 0.0, 2.0), 0)])
+                command.sendto(frame, ("127.0.0.1", data_port))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    frames = listen(state_port, 60)
+    is_over.set()
+    server.join()
+    bridge.join()
+    assert len(frames) >= 60
+    assert frames[-1].poses[0].pos_w_m == (1.0, 2.0, 0.5)
+    assert frames[-1].points[0].pos_w_m == (0.0, 0.0, 2.0)
+    assert all(0.0 < frame.arrived_s - frame.stamp_s < 1.0 for frame in frames)
+
+
+def test_listening_to_nothing_says_so(capsys):
+    assert main(["mocap", "listen", "--listen", f"udp:127.0.0.1:{free_port()}", "--seconds", "0.1"]) == 0
+    assert "nothing of use was heard" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "which source?"),
+        (["qualisys"], "there are: natnet, vicon, listen"),
+        (["vicon", "--rate-hz", "100"], "a number from 1 to 65535 for each object"),
+        (["vicon", "--rate-hz", "100", "--bodies", "drone"], "must be NAME=NUMBER"),
+        (["vicon", "--rate-hz", "100", "--bodies", "drone=1", "--to", "here"], "must be HOST:PORT"),
+        (["natnet", "--multicast", "10.0.0.1"], "cannot be joined"),
+        (["listen", "--key", "no.key"], "No such file"),
+        (["listen", "--listen", "14600"], "must be udp:PORT"),
+        (["listen", "--seconds", "0"], "must be positive"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys, monkeypatch):
+    monkeypatch.setattr(mocap, "DEFAULT_PORT", free_port())
+    assert main(["mocap", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
