@@ -1,27 +1,34 @@
-"""One MCAP file per flight: what was seen, what was commanded, and what the supervisor decided, as JSON messages."""
+"""One MCAP file per flight: what was seen, what the policy was given and answered, what was commanded, what the
+supervisor decided, and when, as JSON messages."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mcap.writer import Writer
+from mcap.writer import CompressionType, Writer
 
 from corvids.deploy.checks import Seen
+from corvids.deploy.runtime import Tick
 from corvids.deploy.supervisor import Verdict
 from corvids.errors import CorvidsError
 
-TOPICS = ("seen", "verdict", "decision")
-"""``seen`` and ``verdict`` at every tick, ``decision`` for every entry in the supervisor's log."""
+TOPICS = ("seen", "verdict", "decision", "policy", "mocap")
+"""``seen``, ``verdict`` and ``policy`` at every tick, ``decision`` for every entry in the supervisor's log, ``mocap``
+about once a second."""
+CHUNK_BYTES = 1 << 16
+ABOUT = "corvids"
+"""Name of the record's metadata: whose policy, on which vehicle."""
 
 
 class FlightRecord:
     """Writes a record; until it is closed it has another name, so that half a record is not taken for one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, about: Mapping[str, str] | None = None) -> None:
         if path.suffix != ".mcap":
             raise CorvidsError(f"{path}: must end in .mcap")
         self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -29,20 +36,43 @@ class FlightRecord:
             self._file = open(self._partial, "wb")  # noqa: SIM115
         except OSError as error:
             raise CorvidsError(f"{path}: cannot be written: {error.strerror}") from None
-        self._writer = Writer(self._file)
+        # Small pieces, not compressed: compressing a megabyte takes longer than a tick may.
+        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
         self._writer.start(profile="corvids", library="corvids")
         schema = self._writer.register_schema("object", "jsonschema", b'{"type": "object"}')
+        self._writer.add_metadata(ABOUT, dict(about or {}))
         self._channels = {topic: self._writer.register_channel(topic, "json", schema) for topic in TOPICS}
         self.dropped = 0
-        """Ticks that could not be stored, for lack of space."""
+        """Messages or groups of them that could not be stored, for lack of space."""
 
     def watch(self, seen: Seen, verdict: Verdict) -> None:
-        """Record a tick."""
+        """Record what was seen at a tick, and what the supervisor made of it."""
+        entries = [("decision", entry._asdict()) for entry in verdict.entries]
+        shown = {**verdict._asdict(), "entries": len(verdict.entries)}
+        self._store(seen.now_s, [("seen", seen._asdict()), ("verdict", shown), *entries])
+
+    def note(self, tick: Tick) -> None:
+        """Record what the policy was given at a tick, what it answered, and how long that took."""
+        decision = tick.decision
+        content = {
+            "now_s": tick.now_s,
+            "late_s": tick.late_s,
+            "compute_s": tick.compute_s,
+            "by_policy": bool(decision.by_policy[0]),
+            "thrust_n": float(decision.thrust_n[0]),
+            "rate_b_radps": decision.rate_b_radps[0].tolist(),
+            "inputs": {name: values[0].tolist() for name, values in decision.inputs.items()},
+        }
+        self._store(tick.now_s, [("policy", content)])
+
+    def note_mocap(self, now_s: float, figures: Mapping[str, float]) -> None:
+        """Record how a stream of motion capture fares."""
+        self._store(now_s, [("mocap", {"now_s": now_s, **figures})])
+
+    def _store(self, now_s: float, messages: list[tuple[str, dict[str, Any]]]) -> None:
         try:
-            self._add("seen", seen.now_s, seen._asdict())
-            self._add("verdict", seen.now_s, {**verdict._asdict(), "entries": len(verdict.entries)})
-            for entry in verdict.entries:
-                self._add("decision", seen.now_s, entry._asdict())
+            for topic, content in messages:
+                self._add(topic, now_s, content)
         except OSError:  # a full disk is no reason to stop flying
             self.dropped += 1
 

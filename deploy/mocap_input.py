@@ -28,6 +28,7 @@ class MocapInput:
         self._vehicle_number, self._ball_number = vehicle, ball
         self._vehicle = Body()
         self._measured: list[tuple[float, Triple]] = []
+        self._told_s = -math.inf
 
     @property
     def hits(self) -> int:
@@ -61,6 +62,14 @@ class MocapInput:
             self._vehicle = Body(state.pos_w, state.quat_wb)  # it has been seen by nothing but PX4 so far
         measured, self._measured = self._measured, []
         return measured
+
+    def figures_due(self, now_s: float) -> dict[str, float] | None:
+        """Once a second, how the stream fares: its timing, and what became of its packets."""
+        if now_s - self._told_s < 1.0:
+            return None
+        self._told_s = now_s
+        counters = {name: float(count) for name, count in vars(self.receiver.counters).items()}
+        return {**self.receiver.timing.summary(), **counters, "ball_switches": float(self.markers.switches)}
 
     def _ball_in(self, frame: Frame) -> Triple | None:
         if self._ball_number:

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "export": "turn a trained run into one policy file (ONNX)",
     "fly": "fly a policy file in a plant; record, render",
     "eval": "score a policy file over many trials: JSON and report page",
+    "report": "make the page of a flight from its record (MCAP)",
     "calibrate": "fit a vehicle file to flight logs: values with error bars, JSON and report page",
     "bench": "measure the speed of simulator and training, and of peers",
     "px4-params": "write the PX4 parameters that match a vehicle file",
@@ -30,7 +31,7 @@ COMMANDS: dict[str, str] = {
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""
 
 Options = TypeVar("Options")
-_MODULES = {"eval": "evaluate", "px4-params": "px4_params"}
+_MODULES = {"eval": "evaluate", "px4-params": "px4_params", "report": "flight_report"}
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
     **dict.fromkeys(("mujoco", "imageio", "imageio_ffmpeg", "matplotlib"), "sim"),

@@ -25,7 +25,7 @@ class Room:
         self.index = 0
         self.hidden: set[int] = set()
         self.held_m: float | None = None
-        self.on_board = FRAME_MARKERS
+        self.on_board: tuple[tuple[float, float, float], ...] = FRAME_MARKERS
 
     @property
     def now_s(self) -> float:

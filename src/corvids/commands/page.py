@@ -42,12 +42,12 @@ def table_html(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return f"<table><tr>{top}</tr>{lines}</table>"
 
 
-def canvas(rows: int = 1, columns: int = 1, height: float = 2.6) -> tuple[Any, Any]:
-    """A figure and its axes (one, or an array); ``height`` [inch] of each row."""
+def canvas(rows: int = 1, columns: int = 1, height: float = 2.6, sharex: bool = True) -> tuple[Any, Any]:
+    """A figure and its axes (one, or an array); ``height`` [inch] of each row; ``sharex``: rows have one time axis."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=rows > 1)
+    axes = figure.subplots(rows, columns, sharex=sharex and rows > 1)
     for one in np.atleast_1d(axes).flat:
         one.spines[["top", "right"]].set_visible(False)
         one.grid(alpha=0.25)

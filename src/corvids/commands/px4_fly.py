@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from corvids import __version__
 from corvids.deploy.channels import Channel, KeeperChannel, udp_address
 from corvids.deploy.checks import Seen, Word
 from corvids.deploy.envelope import Fence, Triple, envelope_of
@@ -32,7 +35,7 @@ from corvids.deploy.px4_flight import Px4Flight
 from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.px4_thrust import thrust_map_of
 from corvids.deploy.reactions import STREAMING, State
-from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.state_port import read_key
 from corvids.deploy.supervisor import Supervisor, Verdict
 from corvids.errors import CorvidsError
@@ -161,7 +164,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
     ball, mocap = _ball(plan, craft)
     with (
-        contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
+        recording(plan, file, craft) as log,
         _keeper(link, plan.mocap) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
@@ -187,6 +190,7 @@ def fly_over(
     plan: Plan,
     log: FlightRecord | None = None,
     mocap: MocapInput | None = None,
+    recorder: Callable[[Tick], None] | None = None,
 ) -> Outcome:
     """Arm, take off, let ``file`` juggle ``ball``, and land the plan's time [s, the channel's] after engaging."""
     contract = file.contract
@@ -228,10 +232,47 @@ def fly_over(
         plant,
         lambda _: command,
         seconds=PREPARE_S + plan.seconds + LANDING_S,
+        recorder=lambda tick: _note(tick, log, mocap, recorder),
         guard=plant.guard,
         until=lambda tick: operator.is_over(tick.now_s) and supervisor.state in (State.READY, State.FAILED),
     )
     return Outcome(ball.hits, ball.drops, flight, states, supervisor.state is State.READY, peer)
+
+
+@contextlib.contextmanager
+def recording(plan: Plan, file: PolicyFile, craft: Vehicle) -> Iterator[FlightRecord | None]:
+    """The record that a plan asks for, finished in the end."""
+    if plan.record is None:
+        yield None
+        return
+    with contextlib.closing(FlightRecord(plan.record, about(file, craft))) as log:
+        yield log
+
+
+def about(file: PolicyFile, craft: Vehicle) -> dict[str, str]:
+    """What a flight's record says of itself."""
+    contract = file.contract
+    return {
+        "corvids": __version__,
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "task": contract.task,
+        "policy": str(file.path),
+        "policy_sha256": hashlib.sha256(file.onnx).hexdigest(),
+        "control_hz": str(contract.control_hz),
+        "vehicle": craft.name,
+    }
+
+
+def _note(
+    tick: Tick, log: FlightRecord | None, mocap: MocapInput | None, recorder: Callable[[Tick], None] | None
+) -> None:
+    """Record a tick, and now and then how motion capture fares."""
+    if recorder:
+        recorder(tick)
+    if log:
+        log.note(tick)
+        if mocap and (figures := mocap.figures_due(tick.now_s)):
+            log.note_mocap(tick.now_s, figures)
 
 
 @contextlib.contextmanager

@@ -11,10 +11,9 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over
+from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over, recording
 from corvids.commands.px4_params import load_into, parameters_of
 from corvids.deploy.channels import SAFE, SETPOINT, UdpChannel
-from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.hil_link import HilLink, Pose, Sensed, port_of
 from corvids.deploy.link_keeper import COMPONENT, Keeper
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
@@ -38,7 +37,7 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
         MujocoEngine(craft, 1, compile_kernels=False), craft, plan.apex_m, BallConfig(), plan.seed
     )
     with (
-        contextlib.closing(FlightRecord(plan.record)) if plan.record else contextlib.nullcontext() as log,
+        recording(plan, file, craft) as log,
         contextlib.closing(HilChannel(world, link)) as channel,
     ):
         channel.connect()

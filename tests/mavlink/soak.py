@@ -1,0 +1,261 @@
+"""A long flight in real time: ``python tests/mavlink/soak.py --seconds 1800 --json soak.json``.
+
+Four processes, as on a vehicle: the runtime with a policy at 250 Hz; the keeper, with motion capture at 250 Hz, signed
+with a key; a stand-in for PX4 that flies, with a ball that hops over its place; and a meter that does nothing but wake
+up 250 times a second, and so shows what the machine itself is late by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import math
+import multiprocessing
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flying import FlyingStandin
+
+from corvids.commands import px4_fly
+from corvids.commands.px4_fly import Mocap, Plan, fly_over
+from corvids.deploy.channels import KeeperChannel
+from corvids.deploy.checks import Word
+from corvids.deploy.mocap_input import MocapInput
+from corvids.deploy.policy import PolicyFile, read_policy_file
+from corvids.deploy.px4_frames import enu_ned, quat_enu_ned
+from corvids.deploy.reactions import State
+from corvids.deploy.runtime import Tick
+from corvids.deploy.state_packet import BodyPose, Point
+from corvids.deploy.state_stream import StateSender
+from corvids.vehicle import load_vehicle
+
+RATE_HZ = 250.0
+HOP_M, GRAVITY_MPS2 = 0.6, 9.80665
+PERIOD_S = 2.0 * math.sqrt(2.0 * HOP_M / GRAVITY_MPS2)
+MARKERS_B = ((0.15, 0.1, 0.01), (-0.12, 0.12, 0.015), (0.1, -0.14, 0.012))
+PLACE_W_M = (0.0, 0.0, 1.5)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def live_as_px4(link_port: int, mocap_port: int, key: bytes, is_over: Event) -> None:
+    """PX4's side and the tracker's, in real time; a step that the machine made late is caught up with."""
+    craft = load_vehicle("air")
+    px4 = FlyingStandin(craft.max_thrust_n / craft.body.mass_kg, boot_s=time.monotonic() - 50.0)
+    sender, rng = StateSender(key), random.Random(3)
+    link, mocap = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    for one in (link, mocap):
+        one.setblocking(False)
+    began_s = time.monotonic()
+    step = 0
+    while not is_over.is_set():
+        step += 1
+        now_s = began_s + step / RATE_HZ
+        if (ahead_s := now_s - time.monotonic()) > 0.0:
+            time.sleep(ahead_s)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                for answer in px4.take_in(link.recv(2048), time.monotonic()):
+                    link.sendto(answer, ("127.0.0.1", link_port))
+        del px4.heard[:-10]
+        px4.advance(time.monotonic())
+        noise = [rng.gauss(0.0, 1e-3) for _ in range(3)]
+        truth = px4.truth
+        north, east, down = (p + n for p, n in zip(truth.pos_ned, noise, strict=True))
+        px4.truth = dataclasses.replace(truth, pos_ned=(north, east, down))
+        if step % 2:
+            link.sendto(px4.odometry(time.monotonic()), ("127.0.0.1", link_port))
+        if step % 250 == 1:
+            for report in (px4.heartbeat(), px4.battery(90), px4.landed(not px4.armed)):
+                link.sendto(report, ("127.0.0.1", link_port))
+        px4.truth = truth
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                echo = sender.answer(mocap.recv(2048), time.monotonic_ns())
+                if echo:
+                    mocap.sendto(echo, ("127.0.0.1", mocap_port))
+        mocap.sendto(picture(px4, sender, now_s - began_s, rng), ("127.0.0.1", mocap_port))
+
+
+def picture(px4: FlyingStandin, sender: StateSender, time_s: float, rng: random.Random) -> bytes:
+    """What the tracker sees: the vehicle, and markers without labels, one of which is a ball over the place."""
+    x, y, z = enu_ned(px4.truth.pos_ned)
+    phase_s = time_s % PERIOD_S
+    height_m = math.sqrt(2.0 * GRAVITY_MPS2 * HOP_M) * phase_s - 0.5 * GRAVITY_MPS2 * phase_s**2
+    ball = (PLACE_W_M[0], PLACE_W_M[1], PLACE_W_M[2] + 0.06 + height_m)
+    places = [(x + a, y + b, z + c) for a, b, c in MARKERS_B] + [ball, (1.8, 1.8, 2.5)]
+    rng.shuffle(places)
+    points = tuple(
+        Point(0, (a + rng.gauss(0.0, 5e-4), b + rng.gauss(0.0, 5e-4), c + rng.gauss(0.0, 5e-4)))
+        for a, b, c in places
+    )
+    now_ns = time.monotonic_ns()
+    pose = BodyPose(1, (x, y, z), quat_enu_ned(px4.truth.quat_ned))
+    return sender.state(now_ns - 2_000_000, now_ns, (pose,), points)
+
+
+def meter(is_over: Event, out: Any) -> None:
+    """How late a process that only wakes up is: how often by more than a period, and at worst [s]."""
+    ticks = missed = 0
+    worst_s, due_s = 0.0, time.monotonic()
+    while not is_over.is_set():
+        due_s += 1.0 / RATE_HZ
+        if (ahead_s := due_s - time.monotonic()) > 0.0:
+            time.sleep(ahead_s)
+        late_s = time.monotonic() - due_s
+        ticks += 1
+        worst_s = max(worst_s, late_s)
+        if late_s > 1.0 / RATE_HZ:
+            missed += 1
+            due_s += late_s - late_s % (1.0 / RATE_HZ)
+    out.send((ticks, missed, worst_s))
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process [MiB]."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return math.nan
+
+
+class Insistent(px4_fly.Operator):
+    """An operator who arms and engages again, whatever the machine's pauses have led to."""
+
+    _first_end_s: float | None = None
+
+    def words(self, state: State, now_s: float) -> frozenset[Word]:
+        if not self.is_over(now_s):
+            self._has_armed &= state is not State.READY
+            self._has_engaged &= state is not State.ARMED
+        words = super().words(state, now_s)
+        if self._has_engaged:
+            self._first_end_s = self._end_s = min(self._end_s, self._first_end_s or self._end_s)
+        return words
+
+
+class Sampler:
+    """Memory of the runtime and of its keeper, once a second or so."""
+
+    def __init__(self) -> None:
+        self.runtime_mib: list[float] = []
+        self.keeper_mib: list[float] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def _sample(self) -> None:
+        while not self._is_over.wait(2.0):
+            self.runtime_mib.append(resident_mib(os.getpid()))
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    words = path.read_bytes().split(b"\0")
+                    is_ours = f"\nPPid:\t{os.getpid()}\n" in (path.parent / "status").read_text()
+                    if b"corvids.deploy.link_keeper" in words and is_ours:
+                        self.keeper_mib.append(resident_mib(int(path.parent.name)))
+
+    def growth(self) -> dict[str, float]:
+        """From a tenth of the time on, medians of the first and the last tenth [MiB]."""
+        self._is_over.set()
+        out = {}
+        for name, samples in (("runtime", self.runtime_mib), ("keeper", self.keeper_mib)):
+            tenth = max(1, len(samples) // 10)
+            if len(samples) > 3:
+                first, last = samples[tenth : 2 * tenth], samples[-tenth:]
+                out[f"{name}_mib"] = round(float(np.median(last)), 2)
+                out[f"{name}_growth_mib"] = round(float(np.median(last) - np.median(first)), 2)
+        return out
+
+
+def faster(file: PolicyFile) -> PolicyFile:
+    """The policy at 250 Hz: five times as often as it was trained for, which only makes it hastier."""
+    return dataclasses.replace(file, contract=dataclasses.replace(file.contract, control_hz=RATE_HZ))
+
+
+def soak(seconds: float, policy: Path) -> dict[str, Any]:
+    """Fly for so long; what it was like."""
+    context = multiprocessing.get_context("spawn")
+    key, link_port, mocap_port = os.urandom(32), free_port(), free_port()
+    key_file = Path(f"/tmp/corvids-soak-{os.getpid()}.key")
+    key_file.write_text(key.hex())
+    key_file.chmod(0o600)
+    is_over, (theirs, ours) = context.Event(), context.Pipe()
+    others = [
+        context.Process(target=live_as_px4, args=(link_port, mocap_port, key, is_over), daemon=True),
+        context.Process(target=meter, args=(is_over, ours), daemon=True),
+    ]
+    lates_s: list[float] = []
+    ages_s: list[float] = []
+
+    def note(tick: Tick) -> None:
+        lates_s.append(tick.late_s)
+        ages_s.append(tick.now_s - float(tick.readings.stamp_s[0]))
+
+    file, craft = faster(read_policy_file(policy, "juggle")), load_vehicle("air")
+    mocap = Mocap(f"udp:127.0.0.1:{mocap_port}", 1, 0, key_file, False, 2.0)
+    seen = MocapInput(mocap.vehicle, mocap.ball)
+    plan = Plan(None, seconds, 0, None, None, PLACE_W_M, HOP_M, mocap)
+    sampler = Sampler()
+    px4_fly.Operator = Insistent
+    try:
+        with (
+            px4_fly._keeper(f"udp:127.0.0.1:{link_port}", mocap) as folder,
+            contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
+        ):
+            for other in others:
+                other.start()
+            outcome = fly_over(file, craft, channel, seen, plan, mocap=seen, recorder=note)
+            growth = sampler.growth()
+            is_over.set()
+    finally:
+        key_file.unlink()
+    ticks, missed, worst_s = theirs.recv()
+    flight = outcome.flight
+    return {
+        "seconds": round(flight.ticks / RATE_HZ, 1),
+        "ticks": flight.ticks,
+        "skipped": flight.skipped,
+        "late_p50_ms": round(1e3 * float(np.percentile(lates_s, 50)), 3),
+        "late_p99_ms": round(1e3 * float(np.percentile(lates_s, 99)), 3),
+        "late_max_ms": round(1e3 * max(lates_s), 1),
+        "missed_share": round(float(np.mean(np.array(lates_s) > 1.0 / RATE_HZ)), 5),
+        "compute_median_us": round(1e6 * flight.compute_median_s),
+        "state_age_median_ms": round(1e3 * float(np.nanmedian(ages_s)), 2),
+        "machine_missed_share": round(missed / ticks, 5),
+        "machine_late_max_ms": round(1e3 * worst_s, 1),
+        "states_s": {name: round(spent_s, 1) for name, spent_s in outcome.states.items()},
+        "landed": outcome.has_ended_safely,
+        "mocap_frames": seen.receiver.counters.accepted,
+        "mocap_lost": seen.receiver.counters.lost,
+        **growth,
+    }
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=1800.0)
+    parser.add_argument("--policy", type=Path, default=Path(__file__).parents[2] / "pretrained/juggle.onnx")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(argv)
+    result = json.dumps(soak(options.seconds, options.policy), indent=1)
+    print(result)
+    if options.json:
+        options.json.write_text(result + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
