@@ -113,7 +113,7 @@ class Environment:
             return torch.zeros((count, rows, 1), device=self.device)
 
         self._sensors = zeros(len(SensorParams._fields))
-        self._sensor_template = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL)
+        self._sensor_template = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0)
         self._sensor_state = zeros(len(list(leaves(self._sensor_template))))
         self._episode = zeros(len(self.task.EPISODE))
         self._command = zeros(len(self.task.COMMAND) + self.task.PATH)
@@ -160,7 +160,8 @@ class Environment:
         and ``log``, means over the episodes that ended.
         """
         simulator = self.simulator
-        squashed = self.action.squash(action)
+        # Until the ball is known, a runtime's fallback flies, and not the policy: it hovers.
+        squashed = self.action.squash(action) * self._is_known[: self.worlds]
         thrust_n, rates = self.action.command(squashed)
         self._actions = torch.cat((self._pad(squashed), self._actions[:, :-ACTIONS]), dim=1)
         command = self._pad(torch.cat((thrust_n, rates), dim=1)).t().unsqueeze(-1)
@@ -216,10 +217,13 @@ class Environment:
                 filter_config, task.WITH_BALL,
             )  # fmt: skip
             inputs = policy_inputs(signals, command[:commands])
-            memory = task.remember(inputs, memory, tick_s)
+            is_known = torch.ones_like(signals.vehicle_age_s)
+            if task.WITH_BALL:
+                is_known = torch.where(new_state.estimate.pos_var < UNKNOWN_BALL.pos_var, 1.0, 0.0)
+            memory = task.remember(inputs, memory, tick_s) * is_known
             actor = task.observe(inputs, memory, actions)
             critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), params), dim=-1)
-            return pack(new_state), memory, actor, critic
+            return pack(new_state), is_known, memory, actor, critic
 
         return observe
 
@@ -228,7 +232,7 @@ class Environment:
         start = int(torch.randint(_NOISE_POOL - count, (), generator=self._offsets))
         noise = self._pool[start : start + count].reshape(NOISE_ROWS, simulator.rows, 1)
         privileged = (simulator.params[self._privileged, :, 0] / self._privileged_scale[:, None]).t()
-        self._sensor_state, self._memory, actor, critic = self._observe(
+        self._sensor_state, self._is_known, self._memory, actor, critic = self._observe(
             simulator.state, privileged, self._sensors, self._sensor_state, simulator.history, simulator.newest, noise,
             self._command, self._memory, self._actions,
         )  # fmt: skip
@@ -271,8 +275,11 @@ class Environment:
         vehicle_age = sensors.vehicle_delay_s + phase[0] * sensors.vehicle_period_s - self.tick_s
         ball_age = sensors.ball_delay_s + phase[1] * sensors.ball_period_s - self.tick_s
         return pack(
-            template._replace(vehicle_age_s=vehicle_age, ball_age_s=ball_age, estimate_age_s=ball_age)
-        )
+            template._replace(
+                vehicle_age_s=vehicle_age, ball_age_s=ball_age, estimate_age_s=ball_age,
+                since_start_s=-self.tick_s * ones,
+            )
+        )  # fmt: skip
 
     def _command_steps(self, count: int) -> torch.Tensor:
         return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()

@@ -51,6 +51,8 @@ class SensorState(NamedTuple):
     estimate_age_s: Scalar
     """Reported age of the ball estimate."""
     estimate: BallEstimate
+    since_start_s: Scalar
+    """Time since the episode began: no ball was there to be seen before."""
 
 
 class Signals(NamedTuple):
@@ -131,19 +133,21 @@ def sense(
 
     ball_age, arrived = aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
     estimate, estimate_age = state.estimate, state.estimate_age_s + tick_s
+    since_start = state.since_start_s + tick_s
     for slot in range(BALL_SLOTS):
         # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
         behind = arrived - 1.0 - slot
         sample_age = ball_age + torch.relu(behind) * params.ball_period_s
         seen = Past(history, newest, sample_s, sample_age).vec3(13)
         measured = shake(seen, params.ball_std_m)
-        taken = (behind >= 0.0) & (next(white) > params.drop_quantile)
+        is_there = sample_age <= since_start
+        taken = (behind >= 0.0) & (next(white) > params.drop_quantile) & is_there
         reported = sample_age + params.clock_error_s
         updated = ball_filter(estimate, measured, estimate_age - reported, filter_config)
         estimate = _choose(taken, updated, estimate)
         estimate_age = torch.where(taken, reported, estimate_age)
     return (
-        SensorState(age, ball_age, estimate_age, estimate),
+        SensorState(age, ball_age, estimate_age, estimate, since_start),
         Signals(*vehicle, estimate.pos_w, estimate.vel_w, estimate_age),
     )
 

@@ -188,7 +188,7 @@ class TeamEnvironment:
             state, signals = sense(
                 seen[..., :drones], newest, sample_s, tick_s,
                 SensorParams(*sensors.transpose(1, 2).unbind(0)),
-                SensorState(vehicle_age.t(), 0.0, 0.0, UNKNOWN_BALL),
+                SensorState(vehicle_age.t(), 0.0, 0.0, UNKNOWN_BALL, 0.0),
                 noise[:12], config.ball_filter, with_ball=False,
             )  # fmt: skip
             reception = sense_load(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -174,6 +175,17 @@ def test_the_policy_sees_its_past_actions_newest_first_and_none_of_the_episode_b
     observations, _, _, _ = env.step(actions[0])
     assert not observations["actor"][2, -4 * PAST_ACTIONS :].any()
     assert observations["actor"][3, -4 * PAST_ACTIONS :].all()
+
+
+def test_a_vehicle_hovers_until_its_ball_is_known():
+    """With measurements 50 ms late and every 8 ms, the first arrives between 50 and 58 ms: the policy acts at 60 ms."""
+    late = dataclasses.replace(CALM, ball_delay_s=(0.05, 0.05), ball_period_s=(0.008, 0.008))
+    env = make("juggle", randomization=late)
+    for tick in range(5):
+        env.step(torch.ones(WORLDS, 4))
+        acts = math.tanh(1.0) if tick >= 3 else 0.0
+        newest = env.observations["actor"][:, -12:-8]
+        torch.testing.assert_close(newest, torch.full((WORLDS, 4), acts))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

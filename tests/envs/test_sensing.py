@@ -63,7 +63,7 @@ class Queue:
 class Bench:
     """Sensors of many worlds looking at one truth, read at every control tick."""
 
-    def __init__(self, truth: Truth, params: SensorParams) -> None:
+    def __init__(self, truth: Truth, params: SensorParams, ball_since_s: float = -10.0) -> None:
         self.truth, self.params = truth, params
         worlds = len(params.ball_delay_s)
         vehicle_phase, ball_phase = uniform(0.0, 1.0, 2, worlds, 1, seed=5)
@@ -77,7 +77,8 @@ class Bench:
             Queue(*one) for one in zip(params.ball_delay_s, params.ball_period_s, ball_age, strict=True)
         ]
         unknown = map_leaves(lambda leaf: torch.full((worlds, 1), leaf, dtype=torch.float64), UNKNOWN_BALL)
-        self.state = SensorState(vehicle_age - TICK_S, ball_age - TICK_S, ball_age, unknown)
+        since_start = torch.full((worlds, 1), -ball_since_s - TICK_S, dtype=torch.float64)
+        self.state = SensorState(vehicle_age - TICK_S, ball_age - TICK_S, ball_age, unknown, since_start)
         self.tick = 0
 
     def look(self, noise: torch.Tensor | None = None, with_ball: bool = True) -> tuple[float, Signals]:
@@ -186,6 +187,16 @@ def test_each_ball_message_reaches_the_filter_once_in_order_and_none_is_skipped(
 
 
 @pytest.mark.parametrize("clock_error_s", [0.0, -0.003])
+def test_no_ball_is_seen_that_was_not_there_yet():
+    """As on a vehicle: released at time 0, it is known from its first sample on, a delay later."""
+    bench = Bench(linear(), sensors(), ball_since_s=0.0)
+    seen_from = [next(s for s in q.arrived(1.0) if s >= 0.0) + q.delay_s for q in bench.ball]
+    for _ in range(8):
+        now_s, _ = bench.look()
+        is_known = bench.state.estimate.pos_var[:, 0] < UNKNOWN_BALL.pos_var
+        assert is_known.tolist() == [first_s <= now_s for first_s in seen_from]
+
+
 def test_the_times_that_the_filter_is_told_add_up_over_lost_messages(
     monkeypatch: pytest.MonkeyPatch, clock_error_s: float
 ):
