@@ -19,6 +19,9 @@ from corvids.deploy.px4_thrust import ThrustMap
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.supervisor import Request, Supervisor, Verdict
 
+INTERVAL_MAX_S = 0.1
+"""Longer intervals between states are gaps [s]."""
+
 
 class Link(Protocol):
     """The way to one PX4: what it says, in our frames and on our clock, and how it is commanded."""
@@ -59,6 +62,15 @@ class Link(Protocol):
         ...
 
 
+class LoadSource(Protocol):
+    """Where the load's pose comes from."""
+
+    @property
+    def stamp_s(self) -> float:
+        """When it was measured last [s], NaN before the first."""
+        ...
+
+
 class BallSource(Protocol):
     """Where measured ball positions come from."""
 
@@ -91,14 +103,23 @@ class Px4Flight:
         *,
         hover_thrust_n: float,
         ball: BallSource | None = None,
+        load: LoadSource | None = None,
+        in_step: bool = False,
         words: Callable[[State], frozenset[Word]] = lambda state: frozenset(),
         watcher: Callable[[Seen, Verdict], None] | None = None,
     ) -> None:
-        """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict."""
+        """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict.
+
+        ``in_step``: a tick comes as soon as the last state that can be expected before it is due has arrived, so that
+        commands answer states without waiting; otherwise when it is due.
+        """
         self.link, self.supervisor = link, supervisor
         self._pilot, self._thrust_map = pilot, thrust_map
         self._hover_thrust_n = hover_thrust_n
-        self._ball, self._words, self._watcher = ball, words, watcher
+        self._ball, self._load, self._words, self._watcher = ball, load, words, watcher
+        self._in_step = in_step
+        self._answered_s = self._newest_s = math.nan
+        self._interval_s, self._period_s = 0.0, 1.0 / pilot.contract.control_hz
         names = list(pilot.contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
 
@@ -111,7 +132,7 @@ class Px4Flight:
         """Take in what arrives until ``until_s`` [s]."""
         state = self.link.state
         measured: list[tuple[float, Triple]] = []
-        for _ in self.link.wait(until_s):
+        for _ in self._arrivals(until_s):
             if self._ball:  # a ball that is simulated needs every pose, and has time now
                 measured += self._ball.measure(self.now_s, state)
         if self._ball:
@@ -122,6 +143,35 @@ class Px4Flight:
             ball_stamp_s=np.array([[stamp_s for stamp_s, _ in measured]]).reshape(1, -1),
             ball_pos_w=np.array([[pos_w for _, pos_w in measured]]).reshape(1, -1, 3),
         )
+
+    def _arrivals(self, until_s: float) -> Iterator[None]:
+        """What arrives until the tick that is due at ``until_s``."""
+        if not self._in_step:
+            yield from self.link.wait(until_s)
+            return
+        # One state is expected in the time before the tick that is as long as the interval between states. Where
+        # states come more seldom than ticks, there is nothing to be in step with.
+        is_quick = self._interval_s < 1.5 * self._period_s
+        yield from self._noted(until_s - (min(self._interval_s, self._period_s) if is_quick else 0.0))
+        if not self._is_unanswered():
+            for _ in self._noted(until_s):
+                yield
+                if self._is_unanswered():
+                    break
+        self._answered_s = self.link.state.stamp_s
+
+    def _is_unanswered(self) -> bool:
+        stamp_s = self.link.state.stamp_s
+        return math.isfinite(stamp_s) and stamp_s != self._answered_s
+
+    def _noted(self, until_s: float) -> Iterator[None]:
+        """What arrives, with the interval between states noted."""
+        for _ in self.link.wait(until_s):
+            step_s = self.link.state.stamp_s - self._newest_s
+            self._newest_s = self.link.state.stamp_s
+            if 0.0 < step_s < INTERVAL_MAX_S:
+                self._interval_s += 0.1 * (step_s - self._interval_s)
+            yield
 
     def guard(
         self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
@@ -175,7 +225,7 @@ class Px4Flight:
             float(tracker.stamp_s[0]) if tracker else None,
             _triple(tracker.pos_w) if tracker else nowhere,
             _triple(tracker.vel_w) if tracker else nowhere,
-            None,
+            self._load.stamp_s if self._load else None,
             Proposal(float(decision.thrust_n[0]), _triple(decision.rate_b_radps))
             if decision.by_policy[0]
             else None,

@@ -7,7 +7,7 @@ vehicle.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,22 @@ class Verdict(NamedTuple):
     """Per trial: distance of the vehicle from the commanded place, at each counted hit's impact."""
     hit_times_s: list[list[float]]
     """Per trial: when each counted hit's impact was."""
+
+
+class Judge(Protocol):
+    """What a plant needs of a referee."""
+
+    done: NDArray[np.bool_]
+    """Which trials are over, (worlds,)."""
+
+    @property
+    def hits(self) -> NDArray[np.int64]:
+        """Counted hits so far, (worlds,)."""
+        ...
+
+    def judge(self, now_s: float, state: State, contacts: Contacts) -> NDArray[np.bool_]:
+        """Take in the tick that ended at ``now_s``; returns which trials ended with it, (worlds,)."""
+        ...
 
 
 class Referee:
@@ -164,11 +180,13 @@ class Referee:
         return (ball_z < racket_z - DROP_M) | on_ground
 
     def _crashed(self, state: State) -> NDArray[np.bool_]:
-        height = state.pos_w[:, 2]
-        is_flying = (height > self._params.vehicle.ground_clearance_m + GROUND_MARGIN_M) & (_up(state) >= 0.0)
-        return ~(
-            is_flying & np.isfinite(state.omega_b).all(axis=1) & np.isfinite(state.ball_pos_w).all(axis=1)
-        )
+        return has_crashed(state, self._params.vehicle.ground_clearance_m)
+
+
+def has_crashed(state: State, ground_clearance_m: float | Array) -> NDArray[np.bool_]:
+    """Which vehicles are on the ground, tilted by more than 90°, or lost in numbers, (worlds,)."""
+    is_flying = (state.pos_w[:, 2] > ground_clearance_m + GROUND_MARGIN_M) & (_up(state) >= 0.0)
+    return ~(is_flying & np.isfinite(state.omega_b).all(axis=1) & np.isfinite(state.ball_pos_w).all(axis=1))
 
 
 def _up(state: State) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from corvids.envs.conditions import Trials
 from corvids.envs.engines.engine import Array, Engine
-from corvids.envs.hits import Referee
+from corvids.envs.hits import Judge
 from corvids.envs.instruments import BallSensor, VehicleSensor
 from corvids.envs.recording import Watcher
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
@@ -52,7 +52,7 @@ class Plant:
         trials: Trials,
         *,
         seed: int,
-        referee: Referee | None = None,
+        referee: Judge | None = None,
         command_latency_s: float = 0.0,
         recorder: Watcher | None = None,
     ) -> None:

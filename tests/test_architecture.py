@@ -44,7 +44,11 @@ RULES = {
     "calibration": rule(
         "corvids.calibration corvids.envs corvids.controllers", "numpy torch scipy pyulog rosbags tomli"
     ),
-    "ros_ws": rule("corvids.deploy", "numpy rclpy px4_msgs launch launch_ros ament_index_python setuptools"),
+    "ros_ws": rule(
+        "corvids.deploy",
+        "corvids_ros numpy rclpy launch launch_ros ament_index_python setuptools "
+        "geometry_msgs nav_msgs diagnostic_msgs rcl_interfaces std_srvs",  # px4_msgs: one file, by name, when needed
+    ),
     "src/corvids": rule("corvids.team_checks corvids.vehicle_checks", "tomli tyro"),
 }
 FOLDERS = [folder for folder in RULES if (ROOT / folder).is_dir()]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from flight_lab import truths
+from mystery import mystery
 
 from corvids.cli import main
 from corvids.deploy.setpoints import COLUMNS, FlightLimits, make_setpoints, read_setpoints, to_bytes
-from corvids.vehicle import Vehicle, load_vehicle, save_vehicle
+from corvids.vehicle import load_vehicle, save_vehicle
 
 PLAN = ["calibrate", "plan", "--vehicle", "air"]
 
@@ -82,29 +82,6 @@ def test_a_flight_is_logged_and_its_log_is_read(tmp_path: Path, capsys: pytest.C
     assert main(["calibrate", "fit", "--vehicle", "air", "--log", str(log), "--json", str(figures)]) == 0
     groups = json.loads(figures.read_text())["groups"]
     assert all("0 s of unbroken free flight" in one["reason"] for one in groups.values())
-
-
-def mystery(file: Vehicle) -> Vehicle:
-    """A vehicle that is a fifth to a third off its file; its mass was weighed, its arms were measured."""
-    body, rotors = file.body, file.rotors
-    x, y, z = body.inertia_kgm2
-    drag_x, drag_y, drag_z = body.linear_drag_nspm
-    return dataclasses.replace(
-        file,
-        body=dataclasses.replace(
-            body,
-            inertia_kgm2=(1.25 * x, 1.2 * y, 1.25 * z),
-            linear_drag_nspm=(1.3 * drag_x, 1.3 * drag_y, 1.3 * drag_z),
-        ),
-        rotors=dataclasses.replace(
-            rotors,
-            thrust_coeff_ns2prad2=0.75 * rotors.thrust_coeff_ns2prad2,
-            torque_coeff_nms2prad2=0.75 * rotors.torque_coeff_nms2prad2,
-            tau_rise_s=1.3 * rotors.tau_rise_s,
-            tau_fall_s=1.3 * rotors.tau_fall_s,
-        ),
-        limits=dataclasses.replace(file.limits, thrust_max_n=0.75 * file.limits.thrust_max_n),
-    )
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import first_word, option_value, parse
+from corvids.commands import place_eval
 from corvids.commands.files import check_writable
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
@@ -64,7 +65,9 @@ def main(argv: list[str]) -> int:
         from corvids.commands import fly_setpoints
 
         return fly_setpoints.main(argv)
-    task, rest = first_word(argv, "fly", "task", ("juggle",))
+    task, rest = first_word(argv, "fly", "task", ("juggle", *place_eval.COMMANDERS))
+    if task in place_eval.COMMANDERS:
+        return place_eval.main(rest, task, "fly")
     options = parse(FlyOptions, rest, f"fly {task}")
     if options.plant in ("px4", "px4-hil"):
         return fly_with_px4(task, options)

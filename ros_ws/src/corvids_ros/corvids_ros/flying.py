@@ -1,0 +1,171 @@
+"""The flight of one vehicle, in a thread of its own: policy, supervisor and the runtime's loop over the ROS 2 link."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corvids.deploy.checks import Seen, Word
+from corvids.deploy.envelope import envelope_of
+from corvids.deploy.fallback import Fallback
+from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.pilot import Pilot
+from corvids.deploy.policy import read_policy_file
+from corvids.deploy.px4_flight import Px4Flight
+from corvids.deploy.px4_thrust import thrust_map_of
+from corvids.deploy.reactions import STREAMING, State
+from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.supervisor import Entry, Supervisor, Verdict
+from corvids.errors import CorvidsError
+from corvids.vehicle import load_vehicle
+from corvids_ros.keeper import KeeperSocket, command_line
+from corvids_ros.message_link import MessageLink
+from corvids_ros.poses import PoseSource
+from corvids_ros.settings import Settings
+
+LEG_S = 10.0
+"""The loop runs in legs of so long [s], each with statistics of its own."""
+KEEPER_START_S = 30.0
+"""How long the keeper may take to start [s]."""
+CLOSE_S = 8.0
+"""How long PX4 may take to hold before the flight ends anyway [s]; then the keeper asks."""
+
+
+class FlyingVehicle:
+    """Flies from :meth:`start` until :meth:`close`; what it does is the supervisor's and the operator's to say."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        link: MessageLink,
+        ball: PoseSource,
+        load: PoseSource | None,
+        tell: Callable[[Entry], None],
+    ) -> None:
+        """``tell`` is given every decision."""
+        if not settings["policy"]:
+            raise CorvidsError("parameter policy is empty: must name a policy file (.onnx)")
+        file = read_policy_file(Path(settings["policy"]).expanduser(), settings["task"])
+        contract = file.contract
+        craft = load_vehicle(settings["vehicle"] or contract.vehicle.name)
+        self.settings, self.link = settings, link
+        self.pilot = Pilot(file)
+        self.supervisor = Supervisor(
+            envelope_of(contract.limits, craft), Fallback(contract.limits), settings.fence
+        )
+        self.command: NDArray[np.float64] = np.array(settings.command(contract.command))
+        """The task command; may be replaced in flight."""
+        self.last: tuple[Seen, Verdict] | None = None
+        """The newest tick."""
+        self.leg: Flight | None = None
+        """Statistics of the last leg."""
+        self._tell = tell
+        self._words: queue.SimpleQueue[Word] = queue.SimpleQueue()
+        self._record = FlightRecord(Path(settings["record"]).expanduser()) if settings["record"] else None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._line: KeeperSocket | None = None
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="flight", daemon=True)
+        self._plant = Px4Flight(
+            link,
+            self.supervisor,
+            self.pilot,
+            thrust_map_of(craft),
+            hover_thrust_n=craft.weight_n,
+            ball=ball,
+            load=load,
+            in_step=True,
+            words=self._said,
+            watcher=self._watch,
+        )
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the loop has ended by itself, by an error whose traceback was printed; the keeper has taken over."""
+        return self._thread.ident is not None and not self._thread.is_alive() and not self._is_over.is_set()
+
+    def start(self, namespace: str) -> None:
+        """Start the keeper and the loop."""
+        if self.settings["keeper"]:
+            self._start_keeper(namespace)
+        self._thread.start()
+
+    def say(self, word: Word) -> None:
+        """An operator's word."""
+        self._words.put(word)
+
+    def may_close(self) -> bool:
+        """Ask PX4 to hold if the vehicle is flown; whether the flight may end, as somebody else flies."""
+        deadline_s = time.monotonic() + CLOSE_S
+        while self._thread.is_alive() and self.supervisor.state in STREAMING:
+            if time.monotonic() > deadline_s:
+                return False
+            self.say(Word.STOP)
+            time.sleep(0.1)
+        return True
+
+    def close(self) -> None:
+        """End; a keeper whose vehicle still listens to set-points stays."""
+        self._is_over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._record:
+            self._record.close()
+        if self._line:
+            self._line.close()
+        # Not waited for: it ends by itself once nothing needs keeping, and takes its socket away.
+        if self._folder and (self._keeper is None or self._keeper.poll() is not None):
+            self._folder.cleanup()
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            self.leg = fly(
+                self.pilot,
+                self._plant,
+                lambda now_s: self.command,
+                seconds=LEG_S,
+                guard=self._plant.guard,
+                until=lambda tick: self._is_over.is_set(),
+            )
+
+    def _said(self, state: State) -> frozenset[Word]:
+        words = set()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                words.add(self._words.get_nowait())
+        if self._keeper and self._keeper.poll() is not None and state in STREAMING:
+            words.add(Word.STOP)  # without a keeper nobody would notice if this process stopped
+        return frozenset(words)
+
+    def _watch(self, seen: Seen, verdict: Verdict) -> None:
+        self.last = seen, verdict
+        for entry in verdict.entries:
+            self._tell(entry)
+        if self._record:
+            self._record.watch(seen, verdict)
+
+    def _start_keeper(self, namespace: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="corvids-", ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+        arguments = command_line(folder, self.settings["target_system"], namespace, self.settings.topics)
+        self._keeper = subprocess.Popen(arguments, start_new_session=True)
+        deadline_s = time.monotonic() + KEEPER_START_S
+        while not (folder / "keeper").exists():
+            if self._keeper.poll() is not None:
+                raise CorvidsError(f"the keeper ended with code {self._keeper.returncode}")
+            if time.monotonic() > deadline_s:
+                self._keeper.kill()
+                raise CorvidsError(f"the keeper did not start within {KEEPER_START_S:.0f} s")
+            time.sleep(0.02)
+        self._line = KeeperSocket(folder / "keeper", folder / "runtime")
+        self.link.connect_keeper(self._line)

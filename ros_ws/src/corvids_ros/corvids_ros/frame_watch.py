@@ -1,0 +1,45 @@
+"""The keeper's mind, as the runtime's frames and PX4's messages move it. No ROS, no sockets."""
+
+from __future__ import annotations
+
+from corvids.deploy.channels import ENGAGE, RELEASE, SAFE, SETPOINT
+from corvids.deploy.checks import Autopilot
+from corvids.deploy.keeping import Keeping, Level, StreamWatch
+from corvids_ros.message_link import HOLDS, Transport
+from corvids_ros.px4_messages import Px4Messages
+
+
+class FrameWatch:
+    """Takes the runtime's frames, and speaks in its place."""
+
+    def __init__(self, messages: Px4Messages, transport: Transport) -> None:
+        self.stream = StreamWatch()
+        self._messages, self._transport = messages, transport
+        self._turn = b""
+        for topic in ("offboard_control_mode", "vehicle_attitude_setpoint"):
+            transport.advertise(topic)
+        transport.advertise("vehicle_command", reliable=True)
+
+    def from_runtime(self, frame: bytes, now_s: float) -> None:
+        """A frame of the runtime's; any other than these says nothing."""
+        kind = frame[:1]
+        if kind == ENGAGE:
+            self._turn = frame[1:]
+            self.stream.engage()
+        elif kind == RELEASE:
+            self.stream.release()
+        elif kind == SETPOINT and len(frame) >= 1 + SAFE.size:
+            self.stream.setpoint(Level(*SAFE.unpack_from(frame, 1)), now_s)
+
+    def to_runtime(self) -> bytes | None:
+        """What to tell the runtime now."""
+        return HOLDS + self._turn if self.stream.keeping is Keeping.HOLDING else None
+
+    def speak(self, now_s: float, autopilot: Autopilot) -> None:
+        """Say what there is to say to PX4 now. It stamps it itself."""
+        level, request = self.stream.watch(now_s, autopilot)
+        if level is not None:
+            self._transport.publish("vehicle_attitude_setpoint", self._messages.level(level, 0))
+            self._transport.publish("offboard_control_mode", self._messages.offboard(0, attitude=True))
+        if request is not None:
+            self._transport.publish("vehicle_command", self._messages.request(request, 0))

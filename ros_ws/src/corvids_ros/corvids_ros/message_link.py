@@ -1,0 +1,166 @@
+"""The link of one vehicle in messages: see :class:`corvids.deploy.px4_flight.Link`. No ROS: a transport moves them.
+
+Set-points go straight to PX4, without a hop. The keeper, a process of its own, is told of each, and acts when they stop
+coming; once it had to ask PX4 to hold, this side streams nothing until the operator engages anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT
+from corvids.deploy.checks import Autopilot
+from corvids.deploy.envelope import Triple
+from corvids.deploy.keeping import Level
+from corvids.deploy.px4_state import VehicleState
+from corvids.deploy.supervisor import Request
+from corvids_ros.poses import Pose
+from corvids_ros.px4_messages import Px4Messages
+from corvids_ros.px4_reader import MessageReader
+from corvids_ros.topics import HEARD
+
+HOLDS = b"H"
+"""First byte of what the keeper tells while PX4 is asked to hold, and afterwards: set-points do not count. Then follows
+what came with the operator's last word to engage, so that no answer of before is taken for one of after."""
+GREET_S = 1.0
+"""How often the keeper hears that the runtime lives [s], streaming or not."""
+
+
+class Transport(Protocol):
+    """Moves messages of PX4's topics, named as :class:`corvids_ros.topics.Topics` names them."""
+
+    @property
+    def now_s(self) -> float:
+        """Time [s]; never goes back."""
+        ...
+
+    def subscribe(self, topic: str, heard: Callable[[Any], None]) -> None:
+        """Have ``heard`` called with each message, while :meth:`spin` runs."""
+        ...
+
+    def advertise(self, topic: str, *, reliable: bool = False) -> None:
+        """Say that messages will be published."""
+        ...
+
+    def publish(self, topic: str, message: Any) -> None:
+        """Publish one."""
+        ...
+
+    def spin(self, seconds: float) -> None:
+        """Wait for that long [s] at most, and hand over what has arrived."""
+        ...
+
+
+class KeeperEnd(Protocol):
+    """The runtime's end of the line to the keeper."""
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Send a frame; see :mod:`corvids.deploy.channels`."""
+        ...
+
+    def poll(self) -> bytes | None:
+        """What it has said, if it has."""
+        ...
+
+
+class MessageLink:
+    """Speaks and hears PX4's messages."""
+
+    def __init__(self, transport: Transport, messages: Px4Messages) -> None:
+        self.reader = MessageReader()
+        self.messages, self.transport = messages, transport
+        self.dropped = 0
+        """Set-points that were not sent, since the keeper holds."""
+        self._keeper: KeeperEnd | None = None
+        self._is_held = False
+        self._turn = 0
+        self._greeted_s = 0.0
+        self._news = 0
+        for topic in HEARD:
+            self.listen(topic)
+        transport.advertise("vehicle_rates_setpoint")
+        transport.advertise("offboard_control_mode")
+        transport.advertise("vehicle_command", reliable=True)
+
+    @property
+    def now_s(self) -> float:
+        return self.transport.now_s
+
+    @property
+    def state(self) -> VehicleState:
+        return self.reader.state
+
+    @property
+    def autopilot(self) -> Autopilot:
+        return self.reader.autopilot
+
+    def listen(self, topic: str) -> None:
+        """Hear one more of PX4's topics."""
+        self.transport.subscribe(topic, partial(self._hear, topic))
+
+    def note_pose(self) -> None:
+        """A pose arrived that did not come from PX4."""
+        self._news += 1
+
+    def relay_to_estimator(self, pos_std_m: float, angle_std_rad: float) -> Callable[[Pose], None]:
+        """What hands poses of the vehicle to PX4's estimator."""
+        self.transport.advertise("vehicle_visual_odometry")
+
+        def relay(pose: Pose) -> None:
+            if pose.quat_wb is not None:
+                stamps_us = self.reader.stamp_us(pose.stamp_s), self.reader.stamp_us(self.now_s)
+                message = self.messages.visual_odometry(
+                    pose.pos_w, pose.quat_wb, *stamps_us, pos_std_m, angle_std_rad
+                )
+                self.transport.publish("vehicle_visual_odometry", message)
+
+        return relay
+
+    def connect_keeper(self, keeper: KeeperEnd) -> None:
+        """Tell the keeper of every set-point from now on."""
+        self._keeper = keeper
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        if self._keeper and self.now_s - self._greeted_s > GREET_S:
+            self._greeted_s = self.now_s
+            self._keeper.send(PACKET)
+        while True:
+            news, left_s = self._news, until_s - self.now_s
+            self.transport.spin(max(0.0, left_s))
+            if self._news != news:
+                yield
+            elif left_s <= 0.0:
+                return
+
+    def engage(self) -> None:
+        self._turn = (self._turn + 1) % 256
+        self._is_held = False
+        if self._keeper:
+            self._keeper.send(ENGAGE, bytes([self._turn]))
+
+    def release(self) -> None:
+        if self._keeper:
+            self._keeper.send(RELEASE)
+
+    def request(self, request: Request) -> None:
+        message = self.messages.request(request, self.reader.stamp_us(self.now_s))
+        self.transport.publish("vehicle_command", message)
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        while self._keeper and (said := self._keeper.poll()) is not None:
+            self._is_held |= said == HOLDS + bytes([self._turn])
+        if self._is_held:
+            self.dropped += 1
+            return
+        stamp_us = self.reader.stamp_us(self.now_s)
+        message = self.messages.rates(thrust, rate_b_radps, stamp_us)
+        self.transport.publish("vehicle_rates_setpoint", message)
+        self.transport.publish("offboard_control_mode", self.messages.offboard(stamp_us))
+        if self._keeper:
+            self._keeper.send(SETPOINT, b"", level)
+
+    def _hear(self, topic: str, message: Any) -> None:
+        self._news += 1
+        self.reader.take_in(topic, message, self.now_s)

@@ -1,0 +1,63 @@
+"""Poses of ball, load and vehicle from motion capture: PoseStamped or Odometry. No ROS: looked at by their fields."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from corvids.deploy.envelope import Triple
+from corvids.deploy.px4_frames import Quaternion
+from corvids.deploy.px4_state import VehicleState, unit
+
+KEPT = 100
+"""Measurements kept for a runtime that is busy."""
+
+
+class Pose(NamedTuple):
+    """Where something was: world ENU, on our clock."""
+
+    stamp_s: float
+    pos_w: Triple
+    quat_wb: Quaternion | None
+    """None where the message has none."""
+
+
+class PoseSource:
+    """Takes in the poses of one object; serves as the flight's ball."""
+
+    def __init__(self, frame: str) -> None:
+        """``frame``: what the messages must call the world, empty for anything."""
+        self.received = self.foreign = self.malformed = 0
+        """Messages; of them in another frame, and not numbers."""
+        self.newest: Pose | None = None
+        self._frame = frame
+        self._arrived: list[tuple[float, Triple]] = []
+
+    @property
+    def stamp_s(self) -> float:
+        """When the newest pose was measured [s], NaN before the first."""
+        return self.newest.stamp_s if self.newest else math.nan
+
+    def take_in(self, message: Any, now_s: float, unix_s: float) -> Pose | None:
+        """A message received at ``now_s`` on our clock, ``unix_s`` on the one that stamps it [s]; the pose in it."""
+        self.received += 1
+        if self._frame and message.header.frame_id != self._frame:
+            self.foreign += 1
+            return None
+        pose = message.pose if hasattr(message.pose, "position") else message.pose.pose  # Odometry nests it
+        place, turn = pose.position, pose.orientation
+        pos_w = (float(place.x), float(place.y), float(place.z))
+        stamp = message.header.stamp
+        stamp_s = stamp.sec + 1e-9 * stamp.nanosec + (now_s - unix_s)
+        if not math.isfinite(sum(pos_w)):
+            self.malformed += 1
+            return None
+        quat = (float(turn.w), float(turn.x), float(turn.y), float(turn.z))
+        self.newest = Pose(stamp_s, pos_w, unit(quat) if math.isfinite(sum(quat)) else None)
+        self._arrived = [*self._arrived[1 - KEPT :], (stamp_s, pos_w)]
+        return self.newest
+
+    def measure(self, now_s: float, state: VehicleState) -> list[tuple[float, Triple]]:
+        """Stamps [s] and places [m] that have arrived since the last call."""
+        arrived, self._arrived = self._arrived, []
+        return arrived

@@ -1,0 +1,115 @@
+"""What a user may set, with ranges: the node's parameters. No ROS."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+from corvids.deploy.envelope import Fence, Triple
+from corvids.errors import CorvidsError
+from corvids_ros.topics import Topics
+
+
+class Setting(NamedTuple):
+    """One parameter; its default says its type."""
+
+    name: str
+    default: Any
+    about: str
+    low: float | None = None
+    """Range, for numbers and lists of them."""
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+SETTINGS = (
+    Setting("policy", "", "policy file (.onnx)"),
+    Setting("task", "juggle", "task that the policy must be for"),
+    Setting("vehicle", "", "vehicle file, by name or path; empty: the one that the policy was trained for"),
+    Setting("target_system", 1, "PX4's MAV_SYS_ID", 1, 250),
+    Setting(
+        "command", [0.0, 0.0, 1.5, 0.5], "task command, as the policy file names its components", -100, 100
+    ),
+    Setting("fence_low_m", [-3.0, -3.0, -0.5], "lower corner of the fence, world ENU [m]", -1000, 1000),
+    Setting("fence_high_m", [3.0, 3.0, 4.0], "upper corner of the fence, world ENU [m]", -1000, 1000),
+    Setting(
+        "check_messages", True, "refuse to fly where PX4's messages are defined otherwise, or it does not say"
+    ),
+    Setting("check_s", 10.0, "how long to wait for PX4's topics and answers [s]", 1, 120),
+    Setting("keeper", True, "start the process that keeps the stream of set-points if this one dies"),
+    Setting("imu", False, "read sensor_combined too"),
+    Setting("world_frame", "map", "what pose messages must call the world (ENU); empty: anything"),
+    Setting("ball_topic", "ball/pose", "poses of the ball"),
+    Setting("ball_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
+    Setting("load_topic", "", "poses of the load; empty: none"),
+    Setting("load_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
+    Setting("mocap_topic", "", "poses of the vehicle for PX4's estimator; empty: PX4 gets them otherwise"),
+    Setting("mocap_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
+    Setting("mocap_pos_std_m", 0.002, "standard deviation of such a place [m]", 1e-5, 1),
+    Setting("mocap_angle_std_rad", 0.01, "standard deviation of such an attitude [rad]", 1e-5, 1),
+    Setting("record", "", "flight record to write (.mcap); empty: none"),
+    *(
+        Setting(f"topics.{field.name}", field.default, "PX4's topic, below the vehicle's namespace")
+        for field in dataclasses.fields(Topics)
+    ),
+)
+"""All of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Their values, by name."""
+
+    values: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        for setting in SETTINGS:
+            complaint = problem(setting, self.values[setting.name])
+            if complaint:
+                raise CorvidsError(complaint)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    @property
+    def topics(self) -> Topics:
+        """PX4's topics."""
+        return Topics(
+            **{field.name: self.values[f"topics.{field.name}"] for field in dataclasses.fields(Topics)}
+        )
+
+    @property
+    def fence(self) -> Fence:
+        """The fence."""
+        return Fence(
+            _triple("fence_low_m", self["fence_low_m"]), _triple("fence_high_m", self["fence_high_m"])
+        )
+
+    def command(self, names: tuple[str, ...]) -> list[float]:
+        """The task command, for components of these names."""
+        command = [float(value) for value in self["command"]]
+        if len(command) != len(names):
+            raise CorvidsError(
+                f"parameter command has {len(command)} components, must have: {', '.join(names)}"
+            )
+        return command
+
+
+def problem(setting: Setting, value: Any) -> str:
+    """What is wrong with a value, or nothing."""
+    if setting.choices and value not in setting.choices:
+        return f"parameter {setting.name} = {value!r}: must be one of {', '.join(setting.choices)}"
+    if setting.low is None or setting.high is None:
+        return ""
+    for number in value if isinstance(setting.default, list) else [value]:
+        if not (math.isfinite(number) and setting.low <= number <= setting.high):
+            return f"parameter {setting.name}: {number} is not between {setting.low} and {setting.high}"
+    return ""
+
+
+def _triple(name: str, values: Any) -> Triple:
+    if len(values) != 3:
+        raise CorvidsError(f"parameter {name} has {len(values)} components, must have x, y, z")
+    x, y, z = values
+    return float(x), float(y), float(z)

@@ -1,0 +1,235 @@
+"""The lifecycle node of one vehicle: parameters in, words in, diagnostics out.
+
+configure: reads the policy, compares messages with PX4's. activate: starts keeper and flight; nothing is streamed until
+an operator says ``engage``, and ``arm`` before it where the vehicle is not armed. deactivate: has PX4 hold, if the
+vehicle is flown, and refuses to end before it does.
+"""
+
+# ROS and DDS are not where types are checked.
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
+
+from corvids.deploy.checks import Word
+from corvids.deploy.reactions import Reaction
+from corvids.deploy.supervisor import Entry
+from corvids.errors import CorvidsError
+from corvids_ros.flying import FlyingVehicle
+from corvids_ros.format_check import check_formats
+from corvids_ros.message_link import MessageLink
+from corvids_ros.poses import Pose, PoseSource
+from corvids_ros.px4_messages import Px4Messages
+from corvids_ros.reports import Reports
+from corvids_ros.ros_transport import RosTransport
+from corvids_ros.settings import SETTINGS, Setting, Settings, problem
+
+POSE_TYPES = {"PoseStamped": PoseStamped, "Odometry": Odometry}
+IN_FLIGHT = frozenset({"command"})
+"""Parameters that may change while the node is configured."""
+
+
+class VehicleNode(LifecycleNode):
+    """One vehicle; several have a namespace each."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("corvids", **options)
+        for setting in SETTINGS:
+            self.declare_parameter(setting.name, setting.default, _descriptor(setting))
+        self.declare_parameter(
+            "autostart",
+            False,
+            ParameterDescriptor(description="configure and activate by itself", read_only=True),
+        )
+        self.add_on_set_parameters_callback(self._judge_parameters)
+        self._flying: FlyingVehicle | None = None
+        self._transport: RosTransport | None = None
+        self._reports: Reports | None = None
+        for word in Word:
+            self.create_service(
+                Trigger, f"~/{word.value}", lambda _, answer, said=word: self._hear(said, answer)
+            )
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._configure()
+        except CorvidsError as error:
+            self.get_logger().error(str(error))
+            self._close()
+            return TransitionCallbackReturn.FAILURE
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._flying is None:
+            return TransitionCallbackReturn.FAILURE
+        try:
+            self._flying.start(self.get_namespace())
+        except CorvidsError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._flying and not self._flying.may_close():
+            self.get_logger().error("PX4 does not hold, so the flight goes on: take over, or say land")
+            return TransitionCallbackReturn.FAILURE
+        self._close()
+        # A flight is flown once: an active node again is a configured one anew.
+        self.get_logger().info("the flight has ended: clean up and configure for another")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._close()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.end()
+        return super().on_shutdown(state)
+
+    def end(self) -> None:
+        """End whatever flies; the keeper stays for a vehicle that still listens to set-points."""
+        if self._flying and not self._flying.may_close():
+            self.get_logger().error("PX4 does not hold: left to the keeper")
+        self._close()
+
+    def _configure(self) -> None:
+        settings = Settings({setting.name: self.get_parameter(setting.name).value for setting in SETTINGS})
+        messages = Px4Messages(settings["target_system"])
+        self._transport = RosTransport(
+            self.context, f"{self.get_name()}_px4", self.get_namespace(), settings.topics, messages
+        )
+        link = MessageLink(self._transport, messages)
+        if settings["imu"]:
+            link.listen("sensor_combined")
+        if settings["mocap_topic"]:
+            relay = link.relay_to_estimator(settings["mocap_pos_std_m"], settings["mocap_angle_std_rad"])
+            self._watch_poses(link, settings, "mocap", relay)
+        ball = self._watch_poses(link, settings, "ball")
+        load = self._watch_poses(link, settings, "load") if settings["load_topic"] else None
+        self._flying = FlyingVehicle(settings, link, ball, load, self._tell)
+        if settings["check_messages"]:
+            complaints = check_formats(self._transport, settings["check_s"])
+            if complaints:
+                raise CorvidsError("; ".join(complaints))
+        self._reports = Reports(self, self._flying, {"ball": ball, **({"load": load} if load else {})})
+
+    def _watch_poses(
+        self, link: MessageLink, settings: Settings, of: str, then: Callable[[Pose], None] | None = None
+    ) -> PoseSource:
+        """Subscribe to the poses of something, and look at each; they move the flight on, as PX4's states do."""
+        source = PoseSource(settings["world_frame"])
+
+        def heard(message: Any) -> None:
+            link.note_pose()
+            pose = source.take_in(message, time.monotonic(), time.time())
+            if pose and then:
+                then(pose)
+
+        if self._transport and settings[f"{of}_topic"]:
+            self._transport.watch(POSE_TYPES[settings[f"{of}_type"]], settings[f"{of}_topic"], heard)
+        return source
+
+    def _close(self) -> None:
+        if self._reports:
+            self._reports.close()
+        if self._flying:
+            self._flying.close()
+        if self._transport:
+            self._transport.close()
+        self._reports = self._flying = self._transport = None
+
+    def _hear(self, word: Word, answer: Any) -> Any:
+        if self._flying is None:
+            answer.success, answer.message = False, "not configured"
+        else:
+            self._flying.say(word)
+            answer.success, answer.message = True, f"heard in state {self._flying.supervisor.state.value}"
+        return answer
+
+    def _tell(self, entry: Entry) -> None:
+        change = f"{entry.before.value} -> {entry.after.value}: {entry.reason}"
+        logger = self.get_logger()
+        logger.warning(change) if entry.reaction > Reaction.CLIP else logger.info(change)
+
+    def _judge_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        by_name = {setting.name: setting for setting in SETTINGS}
+        for parameter in parameters:
+            setting = by_name.get(parameter.name)
+            if setting is None:
+                continue
+            reason = problem(setting, parameter.value)
+            if not reason and self._flying:
+                reason = self._take_in_flight(parameter)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    def _take_in_flight(self, parameter: Parameter) -> str:
+        if self._flying is None or parameter.name not in IN_FLIGHT:
+            return f"parameter {parameter.name} is read when the node is configured: clean up first"
+        command = np.array(parameter.value, dtype=np.float64)
+        if command.shape != self._flying.command.shape:
+            return f"parameter command must have {len(self._flying.command)} components"
+        self._flying.command = command
+        return ""
+
+
+def _descriptor(setting: Setting) -> ParameterDescriptor:
+    """What tools show of a parameter. Lists have no ranges in ROS 2; theirs are looked at when they are set."""
+    about = setting.about + (f"; one of {', '.join(setting.choices)}" if setting.choices else "")
+    descriptor = ParameterDescriptor(description=about)
+    if setting.low is None or setting.high is None or isinstance(setting.default, list):
+        return descriptor
+    if isinstance(setting.default, int):
+        whole = IntegerRange(from_value=int(setting.low), to_value=int(setting.high), step=1)
+        descriptor.integer_range = [whole]
+    else:
+        real = FloatingPointRange(from_value=float(setting.low), to_value=float(setting.high))
+        descriptor.floating_point_range = [real]
+    return descriptor
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of ``ros2 run corvids_ros vehicle``."""
+    # ROS must not shut down at Ctrl-C before PX4 has been asked to hold.
+    rclpy.init(args=arguments, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    is_over = threading.Event()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: is_over.set())
+    node = VehicleNode()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.get_parameter("autostart").value and not _start(node):
+            return 2
+        while not is_over.is_set():
+            executor.spin_once(timeout_sec=0.2)
+    finally:
+        node.end()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _start(node: VehicleNode) -> bool:
+    done = TransitionCallbackReturn.SUCCESS
+    return node.trigger_configure() is done and node.trigger_activate() is done
+
+
+if __name__ == "__main__":
+    sys.exit(main())

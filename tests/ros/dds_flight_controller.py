@@ -1,0 +1,213 @@
+"""A flight controller on DDS that knows nothing of ROS: Cyclone DDS, types from the layouts, a rigid body that flies.
+
+Commands come as lines on standard input, each a key and a value: ``mute 1`` (it says nothing any more), ``mode 3``
+(another main mode, as a pilot chooses it), ``end 0``. At the end it writes one line of JSON: how it flew, what it
+heard, and how soon after each odometry the first set-point came.
+"""
+
+# ROS and DDS are not where types are checked.
+# pyright: reportMissingImports=false
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import select
+import sys
+import time
+import types as python_types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cyclonedds.core import Policy, Qos, ReadCondition, WaitSet
+from cyclonedds.domain import DomainParticipant
+from cyclonedds.idl import IdlStruct, annotations, types
+from cyclonedds.pub import DataWriter
+from cyclonedds.sub import DataReader
+from cyclonedds.topic import Topic
+from cyclonedds.util import duration
+from flying import STEP_S
+from message_px4 import TOPICS, MessagePx4
+from px4_layouts import LAYOUTS, Layout
+
+BASIC = {"bool": bool, "char": types.uint8, "float32": types.float32, "float64": types.float64} | {
+    f"{sign}int{bits}": getattr(types, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+CDR = Policy.DataRepresentation(use_cdrv0_representation=True)
+RELIABLE = Policy.Reliability.Reliable(duration(seconds=1))
+WRITERS = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1), CDR)
+READERS = Qos(Policy.Reliability.BestEffort, Policy.Durability.Volatile, Policy.History.KeepLast(20), CDR)
+ANY_STATE = 0x1FF
+"""Read, view and instance states that a reader waits for."""
+
+
+def dds_type(name: str, layout: Layout) -> Any:
+    """The type of a message, named as ROS 2 names it on DDS."""
+    fields = {}
+    for kind, field in layout:
+        base, _, length = kind.partition("[")
+        fields[field] = types.array[BASIC[base], int(length[:-1])] if length else BASIC[base]
+    body = {"__annotations__": fields, "__module__": __name__}
+    typename = {"typename": f"px4_msgs.msg.dds_.{name}_"}
+    return annotations.final(
+        dataclass(python_types.new_class(name, (IdlStruct,), typename, lambda d: d.update(body)))
+    )
+
+
+class Wire:
+    """Writers and readers of all topics, by name without version."""
+
+    def __init__(self, namespace: str, rename: dict[str, str]) -> None:
+        participant = DomainParticipant(int(os.environ.get("ROS_DOMAIN_ID", "0")))
+        self.classes = {name: dds_type(name, layout) for name, layout in LAYOUTS.items()}
+        self.writers: dict[str, Any] = {}
+        self.readers: dict[str, Any] = {}
+        self._kinds: dict[str, str] = {}
+        self.waits = WaitSet(participant)
+        prefix = f"rt/{namespace}/" if namespace else "rt/"
+        for way, name, kind in TOPICS:
+            key = name.partition("_v1")[0]
+            self._kinds[key] = kind
+            topic = Topic(participant, f"{prefix}fmu/{way}/{rename.get(name, name)}", self.classes[kind])
+            if way == "out":
+                self.writers[key] = DataWriter(participant, topic, WRITERS)
+            else:
+                self.readers[key] = DataReader(participant, topic, READERS)
+                self.waits.attach(ReadCondition(self.readers[key], ANY_STATE))
+
+    def write(self, topic: str, fields: dict[str, Any]) -> None:
+        """Publish; what is not given is zero."""
+        kind = self._kinds[topic]
+        values = {}
+        for type_, field in LAYOUTS[kind]:
+            base, _, length = type_.partition("[")
+            zero = False if base == "bool" else 0.0 if base.startswith("float") else 0
+            values[field] = fields.get(field, [zero] * int(length[:-1]) if length else zero)
+        self.writers[topic].write(self.classes[kind](**values))
+
+    def heard(self) -> Iterator[tuple[str, Any]]:
+        """What has arrived."""
+        for topic, reader in self.readers.items():
+            for message in reader.take(20):
+                if isinstance(message, IdlStruct):
+                    yield topic, message
+
+
+class Controller:
+    """PX4's side in real time."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        rename = dict(pair.split("=") for pair in options.rename)
+        self.wire = Wire(options.namespace, rename)
+        # The clock of what is stamped is the system's, as PX4 that is synchronised with its agent stamps.
+        self.px4 = MessagePx4(options.full_thrust, boot_s=time.monotonic() - time.time())
+        self.layouts = {
+            name: tuple(reversed(layout)) if name in options.other_format else layout
+            for name, layout in LAYOUTS.items()
+        }
+        self.is_mute = self.is_over = False
+        self.states: list[str] = []
+        """Armed and mode, whenever they changed."""
+        self.sent = self.answered = 0
+        self.round_trips_s: list[float] = []
+        self._sent_s: float | None = None
+        self._rng = random.Random(0)
+
+    def run(self) -> None:
+        """Fly until told to end."""
+        begin_s = time.monotonic()
+        step = 0
+        while not self.is_over and time.monotonic() - begin_s < self.options.seconds:
+            step += 1
+            jitter_s = self.options.jitter * self._rng.uniform(-0.5, 0.5) * STEP_S
+            self._listen(begin_s + step * STEP_S + jitter_s)
+            now_s = time.monotonic()
+            # A step that comes late, since the machine had other things to do, is made up for.
+            self.px4.advance(now_s)
+            self._note()
+            if not self.is_mute:
+                for topic, fields in self.px4.say_slow(now_s):
+                    self.wire.write(topic, fields)
+                if step % self.options.every == 0:
+                    self._sent_s = time.monotonic()
+                    self.wire.write("vehicle_odometry", self.px4.odometry_fields(self._sent_s))
+                    self.sent += 1
+            if step % 25 == 0:
+                self._obey()
+
+    def _listen(self, until_s: float) -> None:
+        while (left_s := until_s - time.monotonic()) > 0.0:
+            self.wire.waits.wait(duration(microseconds=max(1, int(1e6 * left_s))))
+            now_s = time.monotonic()
+            for topic, message in self.wire.heard():
+                if topic == "vehicle_rates_setpoint" and self._sent_s is not None:
+                    self.round_trips_s.append(now_s - self._sent_s)
+                    self.answered += 1
+                    self._sent_s = None
+                if topic == "message_format_request":
+                    name = bytes(message.topic_name).split(b"\0")[0].decode()
+                    self.wire.write("message_format_response", self.px4.format_answer(name, self.layouts))
+                else:
+                    self.px4.hear(topic, message, now_s)
+
+    def _note(self) -> None:
+        state = f"{'armed' if self.px4.armed else 'disarmed'} {self.px4.main} {self.px4.sub}"
+        if not self.states or self.states[-1] != state:
+            self.states.append(state)
+
+    def _obey(self) -> None:
+        while select.select([sys.stdin], [], [], 0.0)[0]:
+            line = sys.stdin.readline()
+            if not line:
+                self.is_over = True
+                return
+            key, value = line.split()
+            if key == "mute":
+                self.is_mute = bool(int(value))
+            elif key == "mode":
+                self.px4.main, self.px4.sub = int(value), 0
+            elif key == "end":
+                self.is_over = True
+
+    def result(self) -> dict[str, Any]:
+        """What to say at the end."""
+        trips = sorted(self.round_trips_s)
+        return {
+            "states": self.states,
+            "crashed": self.px4.crashed,
+            "farthest_m": self.px4.farthest_m,
+            "height_m": -self.px4.truth.pos_ned[2],
+            "setpoints": self.px4.setpoints,
+            "commands": [
+                [m.command, m.param1, m.param2, m.param3, m.timestamp] for m in self.px4.commands_heard
+            ],
+            "resumed": self.px4.resumed,
+            "sent": self.sent,
+            "answered": self.answered,
+            "round_trip_median_ms": 1e3 * trips[len(trips) // 2] if trips else None,
+            "round_trip_p95_ms": 1e3 * trips[int(0.95 * len(trips))] if trips else None,
+        }
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--namespace", default="")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--full-thrust", type=float, default=20.0, help="full thrust over mass [m/s²]")
+    parser.add_argument("--every", type=int, default=1, help="an odometry every so many steps of 4 ms")
+    parser.add_argument("--jitter", type=float, default=0.0, help="of its steps, as a share of 4 ms")
+    parser.add_argument("--other-format", nargs="*", default=[], help="messages that it defines otherwise")
+    parser.add_argument("--rename", nargs="*", default=[], help="OLD=NEW: topics of another version")
+    controller = Controller(parser.parse_args())
+    print("ready", flush=True)
+    controller.run()
+    print(json.dumps(controller.result()), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

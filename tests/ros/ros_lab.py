@@ -1,0 +1,148 @@
+"""Processes on a DDS domain of their own, on loopback: the flight controller, the vehicle's node, and a client."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICY = ROOT / "pretrained/juggle.onnx"
+DOMAIN = 70 + os.getpid() % 30
+"""Runs beside each other must not hear each other."""
+CYCLONE = (
+    '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo"/></Interfaces>'
+    "<AllowMulticast>false</AllowMulticast></General><Discovery><ParticipantIndex>auto</ParticipantIndex>"
+    '<MaxAutoParticipantIndex>40</MaxAutoParticipantIndex><Peers><Peer address="127.0.0.1"/></Peers></Discovery>'
+    "</Domain></CycloneDDS>"
+)
+START_S = 60.0
+"""How long anything may take on a busy machine [s]."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """For every process: loopback only."""
+    paths = ("src", "ros_ws/src/corvids_ros", "tests/ros", "tests/mavlink")
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in paths),
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(DOMAIN),
+        "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
+        "ROS_LOG_DIR": str(folder),
+        "AMENT_PREFIX_PATH": sys.prefix,
+        "CYCLONEDDS_URI": CYCLONE,
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class Process:
+    """A python whose lines are kept."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment(folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.lines.append(line.rstrip())
+
+    def wait_for(self, text: str, seconds: float = START_S) -> str:
+        """The first line with ``text`` in it."""
+        deadline_s = time.monotonic() + seconds
+        while time.monotonic() < deadline_s:
+            for line in self.lines:
+                if text in line:
+                    return line
+            if self.process.poll() is not None:
+                self._reader.join(1.0)
+                if not any(text in line for line in self.lines):
+                    break
+            time.sleep(0.02)
+        raise AssertionError(f"no {text!r} in\n" + "\n".join(self.lines))
+
+    def tell(self, line: str) -> None:
+        """A line on its standard input."""
+        if self.process.stdin:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+
+    def end(self, how: signal.Signals = signal.SIGINT, seconds: float = 30.0) -> int:
+        """End it; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class FlightController(Process):
+    """See ``dds_flight_controller.py``."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder, str(Path(__file__).with_name("dds_flight_controller.py")), *options)
+        self.wait_for("ready")
+
+    def result(self) -> dict[str, Any]:
+        """How it flew, after its end."""
+        self.tell("end 0")
+        return json.loads(self.wait_for('{"states"'))
+
+
+class VehicleNode(Process):
+    """The node under test, started and activated."""
+
+    def __init__(self, folder: Path, *options: str, namespace: str = "", **parameters: Any) -> None:
+        values = {"policy": POLICY, "autostart": True, **parameters}
+        assigned = [part for name, value in values.items() for part in ("-p", f"{name}:={_yaml(value)}")]
+        scope = ["-r", f"__ns:=/{namespace}"] if namespace else []
+        super().__init__(folder, "-m", "corvids_ros.vehicle_node", "--ros-args", *scope, *assigned, *options)
+
+
+class Client(Process):
+    """Calls the node's services."""
+
+    def __init__(self, folder: Path, namespace: str = "") -> None:
+        super().__init__(folder, str(Path(__file__).with_name("ros_client.py")), namespace)
+        self.wait_for("ready")
+
+    def say(self, word: str) -> None:
+        """An operator's word."""
+        self.lines.clear()
+        self.tell(word)
+        self.wait_for(f"{word}: heard")
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, (bool, list, str)) else str(value)
+
+
+@contextlib.contextmanager
+def ended(*processes: Process) -> Iterator[None]:
+    """See to it that they end."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.end()

@@ -1,0 +1,78 @@
+"""The whole runtime in messages against a flying stand-in: the faults of the MAVLink tests, and it stays safe."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import cast
+
+import numpy as np
+import pytest
+from fault_lab import FENCE, KINDS, LIMITS, PHASES, CirclingPilot, check_safe
+from message_px4 import MessagePx4
+from virtual_dds import MESSAGES, VirtualDds
+
+from corvids.deploy.checks import Word
+from corvids.deploy.envelope import envelope_of
+from corvids.deploy.fallback import Fallback
+from corvids.deploy.pilot import Pilot
+from corvids.deploy.px4_flight import Px4Flight
+from corvids.deploy.px4_thrust import ThrustMap
+from corvids.deploy.reactions import State
+from corvids.deploy.runtime import fly
+from corvids.deploy.supervisor import Supervisor
+from corvids_ros.message_link import MessageLink
+
+
+def flight(kind: str, phase: str, seed: int) -> tuple[VirtualDds, set[State]]:
+    """Fly for 20 s with that fault; the world at the end, and the supervisor's states."""
+    start_s = PHASES[phase] + 0.013 * seed
+    fault = dataclasses.replace(KINDS[kind], start_s=start_s, end_s=start_s + KINDS[kind].end_s)
+    dds = VirtualDds(MessagePx4(full_thrust_mps2=20.0), fault, seed)
+    link = MessageLink(dds.runtime, MESSAGES)
+    link.connect_keeper(dds)
+    supervisor = Supervisor(envelope_of(LIMITS), Fallback(LIMITS), FENCE)
+    said = {1.0: Word.ARM, 2.2: Word.ENGAGE, 12.0: Word.LAND}
+    visited = set()
+
+    def words(state: State) -> frozenset[Word]:
+        visited.add(state)
+        return frozenset(said.pop(moment) for moment in [*said] if moment <= dds.now_s)
+
+    pilot = cast(Pilot, CirclingPilot())
+    plant = Px4Flight(
+        link,
+        supervisor,
+        pilot,
+        ThrustMap(20.0, 0.0, 0.0, 0.0),
+        hover_thrust_n=9.80665,
+        in_step=True,
+        words=words,
+    )
+    fly(pilot, plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
+    dds.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
+    return dds, visited
+
+
+def test_without_a_fault_it_flies_and_lands():
+    dds, visited = flight("duplicates", "landing", 0)
+    check_safe(dds.px4)
+    assert visited >= {State.READY, State.ARMED, State.ENGAGING, State.POLICY, State.LANDING}
+    assert not dds.px4.armed
+    assert dds.px4.farthest_m > 0.8, "the policy circled"
+    assert dds.px4.resumed == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_while_the_policy_flies(kind: str):
+    dds, visited = flight(kind, "policy", 0)
+    check_safe(dds.px4)
+    assert State.POLICY in visited
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_fault_over_ros_in_every_phase(kind: str, phase: str, seed: int):
+    dds, _ = flight(kind, phase, seed)
+    check_safe(dds.px4)
