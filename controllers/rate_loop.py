@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.packing import map_leaves
-from corvids.controllers.spatial import Scalar, Vec3, clip, larger, smaller
+from corvids.controllers.spatial import Scalar, Vec3, clip, larger, seldom, smaller
 from corvids.vehicle import Vehicle
 
 RATE_ERROR_FADE_RADPS = math.radians(400.0)
@@ -252,12 +252,16 @@ def _desaturated(
 
     With ``reduce_only`` the move is downwards or none: the second pass takes back no more than the first one gave.
     """
+    is_outside = seldom(
+        (functools.reduce(smaller, rotors) < 0.0) | (functools.reduce(larger, rotors) > upper)
+    )
     first = _desaturation_gain(rotors, column.inverse_slope, signs, upper)
     if reduce_only:
         first = -torch.relu(-first)
-    rotors = rotors.plus(column.slope, first)
-    second = 0.5 * _desaturation_gain(rotors, column.inverse_slope, signs, upper)
-    return rotors.plus(column.slope, smaller(second, -first) if reduce_only else second)
+    once = rotors.plus(column.slope, first)
+    second = 0.5 * _desaturation_gain(once, column.inverse_slope, signs, upper)
+    twice = once.plus(column.slope, smaller(second, -first) if reduce_only else second)
+    return Four(*(torch.where(is_outside, new, old) for new, old in zip(twice, rotors, strict=True)))
 
 
 def _desaturation_gain(rotors: Four, inverse_slope: Four, signs: tuple[int, ...], upper: float) -> Scalar:

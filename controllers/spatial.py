@@ -37,6 +37,15 @@ def clip(value: Scalar, low: Scalar, high: Scalar) -> Scalar:
     return smaller(high, larger(low, value))
 
 
+def seldom(mask: Scalar) -> Scalar:
+    """``mask``, with the remark that it holds in few worlds at a time.
+
+    Traced into C++ (see ``envs/tracing.py``), what is chosen where it holds, and is used for nothing else, is worked
+    out only if it holds in any world at hand.
+    """
+    return mask.seldom() if hasattr(mask, "seldom") else mask
+
+
 class Vec3(NamedTuple):
     """Three components ``x, y, z`` [unit and frame: said by the name of the variable], each of one shape."""
 

@@ -12,8 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from corvids.controllers.spatial import Scalar, Vec3, clip, smaller, where
-from corvids.envs.tracing import seldom
+from corvids.controllers.spatial import Scalar, Vec3, clip, seldom, smaller, where
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, VehicleParams
 
 Tree = TypeVar("Tree")

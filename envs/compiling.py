@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from corvids.envs.native_code import find_compiler
+
 OPTIONS = {
     "cpp.enable_floating_point_contract_flag": "fast",  # fused multiply-add: a fifth fewer instructions
     "max_fusion_size": 2000,  # one loop over all worlds, instead of a dozen that pass intermediates through memory
@@ -50,3 +52,8 @@ def compiled(function: Callable[..., Any], enabled: bool = True) -> Callable[...
 
 def _shapes_only(guards: Any) -> list[bool]:
     return [guard.guard_type == "TENSOR_MATCH" for guard in guards]
+
+
+def on_tiles(device: torch.device, enabled: bool = True) -> bool:
+    """Whether code is traced into C++ that takes tiles of worlds, as on a CPU with a compiler."""
+    return enabled and device.type == "cpu" and find_compiler() is not None

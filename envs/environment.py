@@ -8,20 +8,22 @@ from typing import Any, Literal
 import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
-from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
+from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.calibrated import draws_of
 from corvids.envs.carry_config import CarryConfig
-from corvids.envs.compiling import compiled
+from corvids.envs.compiling import compiled, on_tiles
+from corvids.envs.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
 from corvids.envs.mirrors import QUATERNION, SAME, SPIN, VECTOR, Signs
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.randomization import Randomization
-from corvids.envs.sensing import NOISE_ROWS, SensorParams, SensorState, Signals, sense
+from corvids.envs.sensing import NOISE_ROWS, SensorParams, Signals, sense
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
+from corvids.envs.tile_functions import TileFunction
 from corvids.envs.wind import blow
 from corvids.envs.world import AT_REST, World
 from corvids.vehicle import load_vehicle
@@ -113,13 +115,19 @@ class Environment:
             return torch.zeros((count, rows, 1), device=self.device)
 
         self._sensors = zeros(len(SensorParams._fields))
-        self._sensor_template = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0)
-        self._sensor_state = zeros(len(list(leaves(self._sensor_template))))
+        self._sensor_state = zeros(len(list(leaves(SENSORS_UNUSED))))
         self._episode = zeros(len(self.task.EPISODE))
+        self._fresh_episode = torch.tensor(list(self.task.EPISODE), device=self.device).reshape(-1, 1, 1)
+        self._hover = torch.tensor([self.vehicle.weight_n, 0.0, 0.0, 0.0], device=self.device).reshape(
+            4, 1, 1
+        )
+        self._calm_starts, self._wild_starts = (
+            EpisodeStarts(self.task, self._draws, self.nominal, self.simulator, self.tick_s, is_wild)
+            for is_wild in (False, True)
+        )
         self._command = zeros(len(self.task.COMMAND) + self.task.PATH)
         self._delay_steps, self._wind_mean, self._gust = zeros(1)[0], zeros(2), zeros(1)[0]
-        self._memory = torch.zeros((rows, self.task.MEMORY), device=self.device)
-        self._actions = torch.zeros((rows, PAST_ACTIONS * ACTIONS), device=self.device)
+        self._memory, self._actions = zeros(self.task.MEMORY), zeros(PAST_ACTIONS * ACTIONS)
         self.steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
         """Control steps since the start of each episode."""
         self.steps_max = round(config.episode_s * config.control_hz)
@@ -132,16 +140,19 @@ class Environment:
         )
         self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
         names = leaf_names(self.nominal)
-        self._privileged = torch.tensor([names.index(name) for name in _PRIVILEGED], device=self.device)
-        values = torch.tensor(list(leaves(self.nominal)), device=self.device)[self._privileged]
-        self._privileged_scale = torch.where(values == 0.0, torch.ones_like(values), values)
+        values = list(leaves(self.nominal))
+        self._privileged = {row: values[row] or 1.0 for row in map(names.index, _PRIVILEGED)}
         self._wind_rows = slice(names.index("wind_w.x"), names.index("wind_w.x") + 3)
         state_names = leaf_names(AT_REST)
         self._count_rows = slice(
             state_names.index("impact.racket_count"), state_names.index("impact.pos_w.x")
         )
-        self._score = compiled(self._make_score(), compile_kernels)
-        self._observe = compiled(self._make_observe(), compile_kernels)
+        self._score, self._observe = (
+            TileFunction(function)
+            if on_tiles(self.device, compile_kernels)
+            else compiled(function, compile_kernels)
+            for function in (self._make_score(), self._make_observe())
+        )
         # Rows beyond the last world are padding: they hover, are never scored, and are never reset.
         self._reset(torch.arange(rows, device=self.device))
         self.observations = self._look()
@@ -163,8 +174,8 @@ class Environment:
         # Until the ball is known, a runtime's fallback flies, and not the policy: it hovers.
         squashed = self.action.squash(action) * self._is_known[: self.worlds]
         thrust_n, rates = self.action.command(squashed)
-        self._actions = torch.cat((self._pad(squashed), self._actions[:, :-ACTIONS]), dim=1)
-        command = self._pad(torch.cat((thrust_n, rates), dim=1)).t().unsqueeze(-1)
+        self._actions = torch.cat((self._packed(squashed), self._actions[:-ACTIONS]))
+        command = self._packed(torch.cat((thrust_n, rates), dim=1))
         self._blow()
         simulator.step(command, self._delay_steps)
         reward, failed, self._episode, self._command = self._score(
@@ -207,8 +218,8 @@ class Environment:
 
     def _make_observe(self):
         task, tick_s, sample_s = self.task, self.tick_s, self.simulator.sample_s
-        template, filter_config = self._sensor_template, self.config.ball_filter
-        commands = len(task.COMMAND)
+        template, filter_config = SENSORS_UNUSED, self.config.ball_filter
+        commands, privileged = len(task.COMMAND), self._privileged
 
         def observe(state, params, sensors, sensor_state, history, newest, noise, command, memory, actions):
             sensor_params = SensorParams(*sensors.unbind(0))
@@ -220,66 +231,41 @@ class Environment:
             is_known = torch.ones_like(signals.vehicle_age_s)
             if task.WITH_BALL:
                 is_known = torch.where(new_state.estimate.pos_var < UNKNOWN_BALL.pos_var, 1.0, 0.0)
-            memory = task.remember(inputs, memory, tick_s) * is_known
-            actor = task.observe(inputs, memory, actions)
-            critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), params), dim=-1)
-            return pack(new_state), is_known, memory, actor, critic
+            memory = task.remember(inputs, torch.cat(memory.unbind(0), dim=-1), tick_s) * is_known
+            actor = task.observe(inputs, memory, torch.cat(actions.unbind(0), dim=-1))
+            told = (params[row] * (1.0 / scale) for row, scale in privileged.items())
+            critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), *told), dim=-1)
+            kept = torch.stack([memory[:, i : i + 1] for i in range(task.MEMORY)])
+            return pack(new_state), is_known, kept, actor, critic
 
         return observe
 
     def _look(self) -> dict[str, torch.Tensor]:
-        simulator, count = self.simulator, NOISE_ROWS * self.simulator.rows
-        start = int(torch.randint(_NOISE_POOL - count, (), generator=self._offsets))
-        noise = self._pool[start : start + count].reshape(NOISE_ROWS, simulator.rows, 1)
-        privileged = (simulator.params[self._privileged, :, 0] / self._privileged_scale[:, None]).t()
+        simulator, noise = self.simulator, self._normal(NOISE_ROWS)
         self._sensor_state, self._is_known, self._memory, actor, critic = self._observe(
-            simulator.state, privileged, self._sensors, self._sensor_state, simulator.history, simulator.newest, noise,
-            self._command, self._memory, self._actions,
+            simulator.state, simulator.params, self._sensors, self._sensor_state, simulator.history,
+            simulator.newest, noise, self._command, self._memory, self._actions,
         )  # fmt: skip
         return {"actor": actor[: self.worlds], "critic": critic[: self.worlds]}
 
     def _reset(self, ids: torch.Tensor) -> None:
-        draws, task, count = self._draws, self.task, len(ids)
-        config = self.config.randomization
-        params = draws.params(count)
-        command = task.draw_command(draws, None, count)
-        # Most of the bad starts are as bad as they come, so that the worst are not the rarest.
-        severity = draws.uniform((0.0, 5.0), count).clamp(max=1.0) * self._is_wild[ids]
-        truth = map_leaves(lambda row: row[:, 0], unpack(params, self.nominal))
-        start = task.draw_start(draws, truth, command, severity)
-        hover = torch.zeros((4, count, 1), device=self.device)
-        hover[0] = self.vehicle.weight_n
-        self.simulator.place(ids, pack(start)[..., None], params, hover)
-        sensors = draws.sensors(count)
-        self._sensors[:, ids] = sensors
-        self._sensor_state[:, ids] = self._fresh_sensors(SensorParams(*sensors[..., 0]), count)[..., None]
-        self._episode[:, ids] = torch.tensor(list(task.EPISODE), device=self.device).reshape(-1, 1, 1)
-        self._command[:, ids] = command[..., None]
-        self._delay_steps[ids] = torch.round(
-            draws.uniform(config.command_delay_s, count, 1) / self.simulator.dt_s
-        )
-        self._wind_mean[:, ids] = params[self._wind_rows][:2]
-        self._gust[ids] = draws.uniform(config.gust_std_mps, count, 1)
-        self._memory[ids] = 0.0
-        self._actions[ids] = 0.0
+        is_wild = self._is_wild[ids]
+        for starts, chosen in ((self._wild_starts, ids[is_wild]), (self._calm_starts, ids[~is_wild])):
+            if len(chosen):
+                self._begin(chosen, starts.take(len(chosen)))
+
+    def _begin(self, ids: torch.Tensor, start: Start) -> None:
+        """Episodes of worlds ``ids`` begin with ``start``."""
+        self.simulator.place(ids, start.state, start.params, self._hover)
+        self._sensors[:, ids], self._sensor_state[:, ids] = start.sensors, start.sensor_state
+        self._episode[:, ids], self._command[:, ids] = self._fresh_episode, start.command
+        self._delay_steps[ids], self._gust[ids] = start.delay_steps, start.gust_std_mps
+        self._wind_mean[:, ids] = start.params[self._wind_rows][:2]
+        self._memory[:, ids] = 0.0
+        self._actions[:, ids] = 0.0
         real = ids[ids < self.worlds]
         self.steps[real] = 0
         self._next_command[real] = self._command_steps(len(real))
-
-    def _fresh_sensors(self, sensors: SensorParams, count: int) -> torch.Tensor:
-        """Sensor memory at the start of an episode: phases drawn, the ball not yet seen."""
-        draws = self._draws
-        phase = draws.uniform((0.0, 1.0), 2, count)
-        ones = torch.ones(count, device=self.device)
-        template = map_leaves(lambda leaf: ones * leaf, self._sensor_template)
-        vehicle_age = sensors.vehicle_delay_s + phase[0] * sensors.vehicle_period_s - self.tick_s
-        ball_age = sensors.ball_delay_s + phase[1] * sensors.ball_period_s - self.tick_s
-        return pack(
-            template._replace(
-                vehicle_age_s=vehicle_age, ball_age_s=ball_age, estimate_age_s=ball_age,
-                since_start_s=-self.tick_s * ones,
-            )
-        )  # fmt: skip
 
     def _command_steps(self, count: int) -> torch.Tensor:
         return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()
@@ -293,7 +279,13 @@ class Environment:
 
     def _blow(self) -> None:
         wind = self.simulator.params[self._wind_rows]
-        blow(wind, self._wind_mean, self._gust, self.tick_s, self._generator)
+        blow(wind, self._wind_mean, self._gust, self.tick_s, self._normal(3))
+
+    def _normal(self, count: int) -> torch.Tensor:
+        """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""
+        size = count * self.simulator.rows
+        start = int(torch.randint(_NOISE_POOL - size, (), generator=self._offsets))
+        return self._pool[start : start + size].reshape(count, self.simulator.rows, 1)
 
     def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
         fields = list(self.task.EPISODE._fields)
@@ -308,8 +300,10 @@ class Environment:
         )
         return log
 
-    def _pad(self, per_world: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.pad(per_world, (0, 0, 0, self.simulator.rows - self.worlds))
+    def _packed(self, per_world: torch.Tensor) -> torch.Tensor:
+        """Numbers (worlds, k) as a packed tensor."""
+        padded = torch.nn.functional.pad(per_world, (0, 0, 0, self.simulator.rows - self.worlds))
+        return padded.t().unsqueeze(-1).contiguous()
 
 
 def policy_inputs(signals: Signals, command: torch.Tensor) -> PolicyInputs:

@@ -27,11 +27,13 @@ static inline Real root(Real a) { return std::sqrt(a); }
 VECTORS = """
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #define INLINE static inline __attribute__((always_inline))
 constexpr int64_t LANES = 16;
 typedef Real Lanes __attribute__((vector_size(LANES * sizeof(Real))));
 INLINE Lanes all(Real x) { return x - Lanes{}; }
 INLINE Lanes all(Lanes x) { return x; }
+typedef int32_t Places __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 #if defined(__AVX512F__) && defined(SINGLE)
 #include <immintrin.h>
@@ -48,6 +50,8 @@ INLINE Lanes larger(Lanes a, Lanes b) { return (Lanes)_mm512_max_ps((__m512)b, (
 INLINE Lanes smaller(Lanes a, Lanes b) { return (Lanes)_mm512_min_ps((__m512)b, (__m512)a); }
 INLINE Lanes magnitude(Lanes a) { return (Lanes)_mm512_abs_ps((__m512)a); }
 INLINE Lanes root(Lanes a) { return (Lanes)_mm512_sqrt_ps((__m512)a); }
+INLINE Lanes floor(Lanes a) { return (Lanes)_mm512_floor_ps((__m512)a); }
+INLINE Lanes gather(const Real* from, Places at) { return (Lanes)_mm512_i32gather_ps((__m512i)at, from, sizeof(Real)); }
 #else
 typedef decltype(Lanes{} < Lanes{}) Mask;
 INLINE Mask less(Lanes a, Lanes b) { return a < b; }
@@ -64,6 +68,17 @@ INLINE Lanes choose(Mask m, Lanes a, Lanes b) { return m ? a : b; }
 INLINE Lanes larger(Lanes a, Lanes b) { return a < b ? b : a; }
 INLINE Lanes smaller(Lanes a, Lanes b) { return b < a ? b : a; }
 INLINE Lanes magnitude(Lanes a) { return a < 0 ? -a : a; }
+INLINE Lanes gather(const Real* from, Places at) {
+  Real found[LANES];
+  for (int64_t lane = 0; lane < LANES; ++lane) found[lane] = from[at[lane]];
+  Lanes lanes;
+  std::memcpy(&lanes, found, sizeof lanes);
+  return lanes;
+}
+INLINE Lanes floor(Lanes a) {
+  for (int64_t lane = 0; lane < LANES; ++lane) a[lane] = std::floor(a[lane]);
+  return a;
+}
 INLINE Lanes root(Lanes a) {
   for (int64_t lane = 0; lane < LANES; ++lane) a[lane] = std::sqrt(a[lane]);
   return a;

@@ -10,12 +10,14 @@ what it sees, up to the error of the clocks (``clock_error_s``).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
 from corvids.controllers.ball_filter import BallEstimate, BallFilterConfig, ball_filter
 from corvids.controllers.spatial import Quat, Scalar, Vec3, where
+from corvids.envs.tile_functions import TracedHistory
 
 BALL_SLOTS = 3
 """Most ball measurements that are taken in at one control tick (120 Hz over 50 Hz gives two or three)."""
@@ -52,7 +54,7 @@ class SensorState(NamedTuple):
     """Reported age of the ball estimate."""
     estimate: BallEstimate
     since_start_s: Scalar
-    """Time since the episode began: no ball was there to be seen before."""
+    """Time since the episode began: before, the vehicle stood as it did then, and no ball was there to be seen."""
 
 
 class Signals(NamedTuple):
@@ -72,31 +74,47 @@ class Past:
     """Linear interpolation of the history at an age that differs from world to world."""
 
     def __init__(
-        self, history: torch.Tensor, newest: torch.Tensor, sample_s: float, age_s: torch.Tensor
+        self,
+        history: torch.Tensor | TracedHistory,
+        newest: torch.Tensor,
+        sample_s: float,
+        age_s: torch.Tensor,
+        since_s: torch.Tensor | None = None,
     ) -> None:
+        """Of before the history's beginning, ``since_s`` ago, it is what was seen then."""
         back = age_s * (1.0 / sample_s)
-        whole = torch.floor(back)
-        self._share = back - whole
-        slots = history.shape[0]
-        self._late = torch.remainder(newest - whole.to(torch.int64), slots)
-        self._early = torch.remainder(self._late - 1, slots)
-        self._history = history
-        self._worlds = torch.arange(history.shape[2], device=history.device).reshape(-1, 1)
-        self._columns = torch.arange(history.shape[3], device=history.device).reshape(1, -1)
+        if since_s is not None:
+            back = torch.minimum(back, torch.floor(since_s * (1.0 / sample_s) + 0.5))
+        is_traced = isinstance(history, TracedHistory)  # then compiled code looks back by itself
+        self._row = history.past(back) if is_traced else _seen(history, newest, back)
 
-    def row(self, index: int) -> torch.Tensor:
+    def row(self, index: int) -> Any:
         """Row ``index`` of what sensors see, of the age's shape: ``(rows, drones)``."""
-        late = self._history[self._late, index, self._worlds, self._columns]
-        early = self._history[self._early, index, self._worlds, self._columns]
-        return late + (early - late) * self._share
+        return self._row(index)
 
     def vec3(self, first: int) -> Vec3:
         """Three rows from ``first``."""
         return Vec3(*(self.row(first + i) for i in range(3)))
 
 
+def _seen(history: torch.Tensor, newest: torch.Tensor, back: torch.Tensor) -> Callable[[int], torch.Tensor]:
+    whole = torch.floor(back)
+    share = back - whole
+    slots, _, rows, drones = history.shape
+    late = torch.remainder(newest - whole.to(torch.int64), slots)
+    early = torch.remainder(late - 1, slots)
+    worlds = torch.arange(rows, device=history.device).reshape(-1, 1)
+    columns = torch.arange(drones, device=history.device).reshape(1, -1)
+
+    def row(index: int) -> torch.Tensor:
+        newer, older = history[late, index, worlds, columns], history[early, index, worlds, columns]
+        return newer + (older - newer) * share
+
+    return row
+
+
 def sense(
-    history: torch.Tensor,
+    history: torch.Tensor | TracedHistory,
     newest: torch.Tensor,
     sample_s: float,
     tick_s: float,
@@ -117,7 +135,8 @@ def sense(
         return Vec3(*(component + std * next(white) for component in v))
 
     age = aged(state.vehicle_age_s, tick_s, params.vehicle_delay_s, params.vehicle_period_s)[0]
-    past = Past(history, newest, sample_s, age)
+    since_start = state.since_start_s + tick_s
+    past = Past(history, newest, sample_s, age, since_start)
     tilt = Vec3(*(params.attitude_std_rad * next(white) for _ in range(3)))
     quat = Quat(*(past.row(6 + i) for i in range(4))).normalized().turned(tilt)
     vehicle = (
@@ -129,11 +148,12 @@ def sense(
     )
     if not with_ball:
         nothing = Vec3(*(torch.zeros_like(age),) * 3)
-        return state._replace(vehicle_age_s=age), Signals(*vehicle, nothing, nothing, torch.zeros_like(age))
+        return state._replace(vehicle_age_s=age, since_start_s=since_start), Signals(
+            *vehicle, nothing, nothing, torch.zeros_like(age)
+        )
 
     ball_age, arrived = aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
     estimate, estimate_age = state.estimate, state.estimate_age_s + tick_s
-    since_start = state.since_start_s + tick_s
     for slot in range(BALL_SLOTS):
         # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
         behind = arrived - 1.0 - slot

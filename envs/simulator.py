@@ -13,8 +13,7 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, RateGains
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled, padded
-from corvids.envs.native_code import find_compiler
+from corvids.envs.compiling import compiled, on_tiles, padded
 from corvids.envs.tiles import Tiles
 from corvids.envs.world import AT_REST, World, WorldParams, control, fly
 from corvids.errors import CorvidsError
@@ -79,7 +78,7 @@ class Simulator:
         ]
         self._nominal, self._gains, self._with_ball = nominal, gains, with_ball
         self._tiles: Tiles | None = None
-        if compile_kernels and self.device.type == "cpu" and find_compiler() is not None:
+        if on_tiles(self.device, compile_kernels):
             self._tiles = Tiles(
                 nominal, gains, self.dt_s, control_every=self._control_every, with_ball=with_ball, dtype=dtype
             )
@@ -145,8 +144,11 @@ class Simulator:
     def place(
         self, ids: torch.Tensor, state: torch.Tensor, params: torch.Tensor, command: torch.Tensor
     ) -> None:
-        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``."""
+        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``.
+
+        Of :attr:`history` only the newest slot is theirs: what is behind it, a sensor must not look at.
+        """
         self.state[:, ids] = state
         self.params[:, ids] = params
         self.command[:, ids] = command
-        self.history[:, :, ids] = state[:SENSED_ROWS]
+        self.history[self._head, :, ids] = state[:SENSED_ROWS]

@@ -6,6 +6,7 @@ actor and one critic, which is told the truth of the whole world (MAPPO, Yu et a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -188,7 +189,7 @@ class TeamEnvironment:
             state, signals = sense(
                 seen[..., :drones], newest, sample_s, tick_s,
                 SensorParams(*sensors.transpose(1, 2).unbind(0)),
-                SensorState(vehicle_age.t(), 0.0, 0.0, UNKNOWN_BALL, 0.0),
+                SensorState(vehicle_age.t(), 0.0, 0.0, UNKNOWN_BALL, torch.full_like(vehicle_age.t(), math.inf)),
                 noise[:12], config.ball_filter, with_ball=False,
             )  # fmt: skip
             reception = sense_load(
@@ -262,7 +263,8 @@ class TeamEnvironment:
     def _blow(self) -> None:
         """One wind for the load and all drones of a world."""
         wind = self.simulator.load_params[self._load_wind]
-        blow(wind, self._wind_mean, self._gust, self.tick_s, self._generator)
+        kick = torch.randn(wind.shape, device=wind.device, generator=self._generator)
+        blow(wind, self._wind_mean, self._gust, self.tick_s, kick)
         self.simulator.drone_params[self._drone_wind] = wind
 
     def _path_steps(self, count: int) -> torch.Tensor:

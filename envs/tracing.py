@@ -2,7 +2,7 @@
 
 The physics is written once, on components that may be tensors, floats — or terms. A function that is given terms
 leaves behind the list of its operations, which :meth:`Program.statements` renders as C++. Branch-free by design, it is
-the same list whatever the values; only what :func:`seldom` marks is passed over where it is of no use.
+the same list whatever the values; only what is :func:`~corvids.controllers.spatial.seldom` needed is passed over.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ _EVALUATED: dict[str, Callable[..., Any]] = {
     "larger": max,
     "smaller": min,
     "seldom": bool,
+    **{
+        name: getattr(math, name)
+        for name in ("exp", "log1p", "tanh", "atan", "atanh", "atan2", "sin", "cos", "floor")
+    },
 }
 """What an operation makes of numbers."""
 _RENDERED = {
@@ -54,16 +58,13 @@ _RENDERED = {
     "larger": "larger({0}, {1})",
     "smaller": "smaller({0}, {1})",
     "seldom": "{0}",
+    **{name: name + "({0})" for name in ("exp", "log1p", "tanh", "atan", "atanh", "sin", "cos", "floor")},
+    "atan2": "atan2({0}, {1})",
 }
 """Operations in C++; those that are not here are written between their two operands."""
 
-
-def seldom(mask: Any) -> Any:
-    """``mask``, with the remark that it holds in few worlds at a time.
-
-    Traced code then works out what is chosen where it holds, and is used for nothing else, only if it holds anywhere.
-    """
-    return mask.program.apply("seldom", mask) if isinstance(mask, Term) else mask
+TRUTHS = frozenset(("<", ">", "<=", ">=", "&", "|", "not", "seldom"))
+"""Operations whose result is a truth value."""
 
 
 class Term:
@@ -125,6 +126,10 @@ class Term:
     def __invert__(self) -> Term:
         return self.program.apply("not", self)
 
+    def seldom(self) -> Term:
+        """See :func:`corvids.controllers.spatial.seldom`."""
+        return self.program.apply("seldom", self)
+
     def __bool__(self) -> bool:
         raise TypeError("a term has no value yet: the physics must not branch on it; use torch.where")
 
@@ -185,6 +190,10 @@ class Program:
                 return limited
         return self._term(operation, tuple(terms))
 
+    def quote(self, code: str, *terms: Term) -> Term:
+        """The C++ expression ``code``, whose ``{0}``, ``{1}`` … are the terms."""
+        return self._term("quoted", (code, *terms), all(term.is_steady for term in terms))
+
     def steady(self, results: Iterable[tuple[str, Any]]) -> list[Term]:
         """What of ``results`` can be worked out from steady variables alone, as far as the rest needs it."""
         return [
@@ -203,7 +212,7 @@ class Program:
         """C++ statements on scalars of type ``Real`` (or on vectors of them) that assign to each place its term.
 
         All variables are read before the first result is written. They call what :data:`SCALARS` defines; and, only
-        ``with_branches`` to pass over what is :func:`seldom` needed, ``any(mask)``.
+        ``with_branches`` to pass over what is seldom needed, ``any(mask)``.
         """
         results = [
             (place, term if isinstance(term, Term) else self.constant(float(term))) for place, term in results
@@ -316,6 +325,8 @@ def _operand(term: Term) -> str:
 def _rendered(term: Term) -> str:
     if term.operation == "variable":
         return term.arguments[0]
+    if term.operation == "quoted":
+        return term.arguments[0].format(*map(_name, term.arguments[1:]))
     if term.operation not in _RENDERED:
         return f"{_name(term.arguments[0])} {term.operation} {_name(term.arguments[1])}"
     return _RENDERED[term.operation].format(*(_operand(argument) for argument in term.arguments))

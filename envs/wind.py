@@ -13,14 +13,13 @@ def blow(
     mean: torch.Tensor,
     gust_std_mps: torch.Tensor,
     tick_s: float,
-    generator: torch.Generator,
+    kick: torch.Tensor,
 ) -> None:
     """Let ``wind`` [m/s, world], (3, ·), change for ``tick_s`` [s] in place, about ``mean`` (2, ·) and still air above.
 
-    ``gust_std_mps`` (·): standard deviation of the gusts along each axis.
+    ``gust_std_mps`` (·): standard deviation of the gusts along each axis; ``kick`` (3, ·): standard normal numbers.
     """
     share = tick_s / GUST_S
-    kick = torch.randn(wind.shape, device=wind.device, generator=generator)
     wind[:2] -= (wind[:2] - mean) * share
     wind[2] -= wind[2] * share
     wind += kick * (gust_std_mps * (2.0 * share) ** 0.5)

@@ -104,10 +104,23 @@ def test_a_reset_touches_the_world_that_failed_and_no_other():
         assert name == "command" or (mine[:, 3] != other[:, 3]).any(), name
     history, twin_history = (one.simulator.history[:, :, :WORLDS] for one in (env, twin))
     torch.testing.assert_close(history[:, :, others], twin_history[:, :, others], atol=0, rtol=0)
-    assert (history[:, :, 3] == env.simulator.state[:16, 3]).all()  # nothing of the flight before is sensed
+    assert (history[int(env.simulator.newest), :, 3] == env.simulator.state[:16, 3]).all()
     for name in ("actor", "critic"):
         torch.testing.assert_close(outputs[0][name][others], twins[0][name][others], atol=0, rtol=0)
     torch.testing.assert_close(outputs[1][others], twins[1][others], atol=0, rtol=0)
+
+
+def test_nothing_of_the_flight_before_is_sensed():
+    env, twin = make("juggle", physics_hz=500), make("juggle", physics_hz=500)
+    sink(env, 3)
+    sink(twin, 3)
+    assert hover_on(env)[2][3]
+    assert hover_on(twin)[2][3]
+    before = torch.arange(32) != int(env.simulator.newest)
+    env.simulator.history[before, :, 3] = 100.0  # further away than any world is
+    for _ in range(7):  # all slots of 0.004 s are written anew after 6.4 ticks of 0.02 s
+        mine, theirs = hover_on(env), hover_on(twin)
+        torch.testing.assert_close(mine[0], theirs[0], atol=0, rtol=0)
 
 
 def test_what_padding_holds_never_shows():

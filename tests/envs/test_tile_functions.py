@@ -1,0 +1,104 @@
+"""Functions of whole tensors, traced into C++, compute what they compute on tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from corvids.envs.environment import EnvConfig, Environment
+from corvids.envs.native_code import find_compiler
+from corvids.envs.sensing import Past
+from corvids.envs.tasks import TASKS
+from corvids.envs.tile_functions import TileFunction
+from corvids.errors import CorvidsError
+
+pytestmark = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
+WORLDS, SLOTS, SENSED = 48, 8, 16
+
+
+def mixed(packed: torch.Tensor, row: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Every operation that traced tensors know, once at least, on (5, rows, 1) and (rows, 1)."""
+    a, b, c, d, e = packed.unbind(0)
+    both = torch.cat((a, b), dim=-1)
+    five = torch.cat([packed[i] for i in range(5)], dim=1)
+    first, rest = five.split((2, 3), dim=-1)
+    products = (first.unsqueeze(-1) * rest.unsqueeze(-2)).reshape(-1, 6)
+    turn = torch.arange(6.0).reshape(3, 2)
+    turned = (rest @ turn.to(rest)) + torch.ones(2)
+    pair = (products.reshape(-1, 2, 3) @ rest.unsqueeze(-1)).squeeze(-1)
+    is_far = (both.square().sum(-1, keepdim=True) > 1.0) & ~(torch.abs(row) <= 0.5) | (row >= 2.0)
+    functions = (
+        torch.exp(a), torch.log1p(torch.relu(b)), torch.tanh(c), torch.atan(d), torch.atanh(0.3 * torch.tanh(e)),
+        torch.sin(a), torch.cos(b), torch.floor(c * 3.0), torch.sqrt(1.0 + d * d), torch.rsqrt(2.0 + e * e),
+        torch.atan2(a, b), torch.minimum(a, b), torch.maximum(c, d), torch.where(is_far, -a, b / (3.0 + row)),
+        is_far.to(row.dtype), torch.linalg.vector_norm(rest, dim=-1, keepdim=True), torch.full_like(a, 7.0),
+        torch.zeros_like(a), torch.ones_like(b) - row, (1.0 - five).clamp(-0.5, 0.5)[:, 3:4], five.relu()[:, 1::3],
+        2.0 / (2.0 + e.square()), (torch.tensor((1.0, -1.0)) * both)[:, [1, 0]], a.clamp(min=0.1).sqrt(), turned, pair,
+    )  # fmt: skip
+    kept = torch.stack(torch.broadcast_tensors(a - row, b * 2.0, c))
+    return torch.cat(functions, dim=-1), kept, row + 0.0, products
+
+
+def given() -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(5, WORLDS, 1, generator=random), torch.randn(WORLDS, 1, generator=random)
+
+
+def test_traced_code_computes_what_the_function_does():
+    expected, computed = mixed(*given()), TileFunction(mixed)(*given())
+    assert [tuple(one.shape) for one in computed] == [tuple(one.shape) for one in expected]
+    torch.testing.assert_close(computed, expected, rtol=2e-6, atol=2e-6)
+
+
+def test_it_looks_back_as_sensors_do_and_never_out_of_the_ring():
+    random = torch.Generator().manual_seed(1)
+    history = torch.randn(SLOTS, SENSED, WORLDS, 1, generator=random)
+    age_s = torch.rand(WORLDS, 1, generator=random) * (SLOTS - 1) * 0.004
+    age_s[:3, 0] = torch.tensor([0.0, 0.012, -1e-9])
+    since_s = torch.randint(0, SLOTS, (WORLDS, 1), generator=random) * 0.004
+
+    def look(history: Any, newest: Any, age_s: Any, since_s: Any) -> tuple[Any, ...]:
+        past = Past(history, newest, 0.004, age_s, since_s)
+        return past.row(0), torch.cat(tuple(past.vec3(13)), dim=-1)
+
+    looking = TileFunction(look)
+    for slot in (0, 5, SLOTS - 1):
+        newest = torch.tensor(slot)
+        expected = look(history, newest, age_s, since_s)
+        torch.testing.assert_close(looking(history, newest, age_s, since_s), expected, rtol=1e-4, atol=1e-5)
+    age_s[0], age_s[1] = float("nan"), 1e30
+    row, _ = looking(history, torch.tensor(5), age_s, torch.full_like(since_s, float("inf")))
+    assert row[0].isnan()
+    assert torch.isfinite(row[2:]).all()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_compiled_environment_gives_what_an_uncompiled_one_does(task: str):
+    config = EnvConfig(task=task, physics_hz=100, rate_loop_hz=100)
+    plain, tiled = (Environment(config, 20, compile_kernels=compiled) for compiled in (False, True))
+    random = torch.Generator().manual_seed(2)
+    for env in (plain, tiled):  # one ends at once, so that a reset is compared, too
+        env.simulator.world.body.pos_w.z[3] = 0.12
+    for tick in range(10):
+        action = 0.3 * torch.randn(20, 4, generator=random)
+        expected, computed = plain.step(action), tiled.step(action)
+        torch.testing.assert_close(computed[0], expected[0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(computed[1], expected[1], rtol=1e-4, atol=1e-4)
+        assert (computed[2] == expected[2]).all()
+        assert expected[2][3] == (tick == 0)
+
+
+def test_what_it_does_not_know_and_what_it_would_misread_is_refused():
+    with pytest.raises(TypeError, match="cumsum"):
+        TileFunction(lambda packed, row: (torch.cumsum(packed, 0),))(*given())
+    packed, row = given()
+    twice = TileFunction(lambda packed, row: (packed[0] * 2.0 + row,))
+    twice(packed, row)
+    with pytest.raises(
+        CorvidsError, match=r"shape \(4, 48, 1\).*must be contiguous, of torch\.float32, with 48"
+    ):
+        twice(packed[:4], row)
+    with pytest.raises(CorvidsError, match=r"torch\.float64"):
+        twice(packed.double(), row)
