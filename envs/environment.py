@@ -195,6 +195,11 @@ class Environment:
         self.observations = self._look()
         return self.observations, reward, done, extras
 
+    @property
+    def flies(self) -> torch.Tensor:
+        """Whether the policy flies, (worlds,), and not a runtime's fallback: the ball is known, if there is one."""
+        return self._is_known[: self.worlds, 0] > 0.0
+
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (worlds,)."""
         return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))

@@ -167,7 +167,8 @@ def _closed_loop(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """The training environment flown by its own actor, the exported policy beside it with its own memory.
 
-    Returns the worst difference, and recorded states.
+    Where the fallback flies, the exported policy is not asked, and forgets its past, as in a pilot. Returns the worst
+    difference, and recorded states.
     """
     seen: list[tuple[PolicyInputs, torch.Tensor]] = []
     remember = env.task.remember
@@ -188,11 +189,14 @@ def _closed_loop(
         action = policy.actor(env.observations["actor"])
         squashed = env.action.squash(action)
         thrust_n, rate_b_radps = env.action.command(squashed)
-        answer = exported(given)
-        expected = {"thrust_n": thrust_n, "rate_b_radps": rate_b_radps}
-        worst = max(worst, _worst(expected, answer, scales, f"closed loop, tick {tick}"))
+        answer, flies = exported(given), env.flies
+        if flies.any():
+            expected = {"thrust_n": thrust_n[flies], "rate_b_radps": rate_b_radps[flies]}
+            asked = {name: answer[name][flies] for name in expected}
+            worst = max(worst, _worst(expected, asked, scales, f"closed loop, tick {tick}"))
         _, _, done, _ = env.step(action)
-        states = {name: torch.where(done[:, None], 0.0, answer[f"{name}_next"]) for name in states}
+        fresh = (done | ~flies)[:, None]
+        states = {name: torch.where(fresh, 0.0, answer[f"{name}_next"]) for name in states}
     return worst, {
         name: torch.cat([given[name] for given in recorded])[: effort.states] for name in recorded[0]
     }
