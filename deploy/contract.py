@@ -1,8 +1,9 @@
 """What a policy file says of itself: the JSON in the metadata of its ONNX graph.
 
-The file's main graph goes from sensed state and task command to a CTBR command. Every tensor has rows, one per vehicle,
-as its first axis; shapes here leave that axis out. Numbers that the policy carries from tick to tick are explicit
-pairs of an input and an output. A stage is a second graph that runs at another rate: its bytes lie in the metadata.
+The file's main graph goes from sensed state and task command to a CTBR command, or, where the file has an inner loop as
+a stage, to an ACCBR command for that. Every tensor has rows, one per vehicle, as its first axis; shapes here leave that
+axis out. Numbers that the policy carries from tick to tick are explicit pairs of an input and an output. A stage is a
+second graph that runs at another rate: its bytes lie in the metadata.
 
 Training writes a contract; the runtime refuses a file whose contract it does not understand.
 """
@@ -24,6 +25,10 @@ METADATA_KEY = "corvids"
 """Key of the contract in the ONNX file's ``metadata_props``."""
 BALL_FILTER = "ball_filter"
 """Name of the stage that turns measured ball positions into an estimate."""
+LOAD_FILTER = "load_filter"
+"""Name of the stage that turns measured poses of a load into an estimate."""
+INNER_LOOP = "inner_loop"
+"""Name of the stage that turns an ACCBR command into CTBR, at the rate of the accelerometer."""
 
 
 class PolicyError(CorvidsError):
@@ -63,18 +68,65 @@ SIGNALS = (
 )
 """What a plant's sensors tell a policy; a policy without a ball lacks those of the ball."""
 BALL_SIGNALS = frozenset({"ball_pos_w", "ball_vel_w", "ball_age_s"})
+LOAD_SIGNALS = (
+    Tensor("load_pos_w", (3,), "m", "world ENU", "estimated position of the load's pose point"),
+    Tensor("load_vel_w", (3,), "m/s", "world ENU", "its estimated velocity"),
+    Tensor("load_quat_wb", (4,), "1", "load's axes to world ENU", "estimated attitude of the load"),
+    Tensor("load_omega_b", (3,), "rad/s", "load's axes", "its estimated angular velocity"),
+    Tensor("load_age_s", (1,), "s", "", "age of the four above: now minus the stamp of the last measurement"),
+    Tensor(
+        "facts",
+        (15,),
+        "SI",
+        "load's axes",
+        "what a member is told of its team before flight, places from the load's pose point: own point of "
+        "attachment, mean and second moments (xx, xy, yy) of all, number of members, load's mass, own cable's "
+        "length, load's centre of mass",
+    ),
+)
+"""What a member of a team is told of the load that they carry."""
 COMMAND = "command"
 """Name of the input that holds the task command, whose components :attr:`Contract.command` names."""
 OUTPUTS = (
     Tensor("thrust_n", (1,), "N", "body FLU, +z", "collective thrust"),
     Tensor("rate_b_radps", (3,), "rad/s", "body FLU", "commanded body rates"),
 )
-"""What every policy commands."""
+"""What a policy without an inner loop commands (CTBR)."""
+ACCBR_OUTPUTS = (
+    Tensor("accel_w_mps2", (3,), "m/s2", "world ENU", "wanted acceleration"),
+    Tensor("turn_b_radps", (2,), "rad/s", "body FLU", "roll and pitch rate on top of the inner loop's"),
+)
+"""What a policy with an inner loop commands (ACCBR)."""
 STAGE_INPUTS = (
     Tensor("measured_w", (3,), "m", "world ENU", "measured position of the ball's centre"),
     Tensor("elapsed_s", (1,), "s", "", "time since the measurement before; 0 at the first"),
 )
 STAGE_OUTPUTS = tuple(tensor for tensor in SIGNALS if tensor.name in ("ball_pos_w", "ball_vel_w"))
+STAGES = {
+    BALL_FILTER: (STAGE_INPUTS, STAGE_OUTPUTS),
+    LOAD_FILTER: (
+        (
+            Tensor("measured_pos_w", (3,), "m", "world ENU", "measured position of the load's pose point"),
+            Tensor("measured_quat_wb", (4,), "1", "load's axes to world ENU", "measured attitude"),
+            Tensor("elapsed_s", (1,), "s", "", "time since the measurement before; 10 s at the first"),
+        ),
+        LOAD_SIGNALS[:4],
+    ),
+    INNER_LOOP: (
+        (
+            *ACCBR_OUTPUTS,
+            Tensor("accelerometer_b", (3,), "m/s2", "body FLU", "specific force"),
+            SIGNALS[2],
+        ),
+        OUTPUTS,
+    ),
+}
+"""Inputs and outputs of the stages that a runtime knows, states apart."""
+NEEDS = {
+    **dict.fromkeys(BALL_SIGNALS, BALL_FILTER),
+    **{tensor.name: LOAD_FILTER for tensor in LOAD_SIGNALS[:5]},
+}
+"""Which stage supplies a signal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +165,10 @@ class Limits:
     """Largest body rate about each axis [rad/s]."""
     tilt_max_rad: float
     """Largest tilt that the vehicle file allows [rad]; binds the fallback, not the policy."""
+    accel_max_mps2: float = 0.0
+    """Largest acceleration along each axis that an ACCBR policy commands [m/s²]; 0 for CTBR."""
+    turn_max_radps: float = 0.0
+    """Largest roll and pitch rate that it adds [rad/s]; 0 for CTBR."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +179,8 @@ class Latency:
     ball_age_s: tuple[float, float]
     """Of the measurements; (0, 0) without a ball."""
     command_delay_s: tuple[float, float]
+    load_age_s: tuple[float, float] = (0.0, 0.0)
+    """Of the measured poses of the load; (0, 0) without one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +227,11 @@ class Contract:
     evaluation: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Results by plant and condition; added after training."""
 
+    @property
+    def is_accbr(self) -> bool:
+        """Whether the main graph commands acceleration and added rates, for the inner loop that the file holds."""
+        return INNER_LOOP in self.stages
+
     def to_json(self) -> str:
         """The text that goes into the file."""
         return json.dumps(typed_json.write(self), allow_nan=False)
@@ -198,32 +261,33 @@ class Contract:
         """What contradicts itself, or asks for what no runtime can do."""
         if self.control_hz <= 0.0:
             yield f"control_hz = {self.control_hz} must be positive"
-        given = Tensor(COMMAND, (len(self.command),), "", "", "")
-        if {state.input for state in self.states} & {signal.name for signal in (*SIGNALS, given)}:
+        known = (*SIGNALS, *LOAD_SIGNALS, Tensor(COMMAND, (len(self.command),), "", "", ""))
+        if {state.input for state in self.states} & {signal.name for signal in known}:
             yield "main graph: a state has the name of a signal"
-        yield from _tensor_problems(
-            "main graph", self.inputs, (*SIGNALS, given), self.outputs, OUTPUTS, self.states
-        )
-        with_ball = {tensor.name for tensor in self.inputs} & BALL_SIGNALS
-        if with_ball and BALL_FILTER not in self.stages:
-            yield f"input {min(with_ball)!r} needs the stage {BALL_FILTER!r}, which the file lacks"
+        wanted = ACCBR_OUTPUTS if self.is_accbr else OUTPUTS
+        yield from _tensor_problems("main graph", self.inputs, known, self.outputs, wanted, self.states)
+        for tensor in sorted(self.inputs, key=lambda tensor: tensor.name):
+            if NEEDS.get(tensor.name, BALL_FILTER) not in self.stages and tensor.name in NEEDS:
+                yield f"input {tensor.name!r} needs the stage {NEEDS[tensor.name]!r}, which the file lacks"
         for name, stage in self.stages.items():
-            if name != BALL_FILTER:
-                yield f"unknown stage {name!r}; this corvids runs: {BALL_FILTER}"
+            if name not in STAGES:
+                yield f"unknown stage {name!r}; this corvids runs: {', '.join(STAGES)}"
+                continue
             if hashlib.sha256(stage.onnx).hexdigest() != stage.sha256:
                 yield f"stage {name!r} was changed after export: its graph does not match its sha256"
-            for missing in {tensor.name for tensor in STAGE_INPUTS} - {
-                tensor.name for tensor in stage.inputs
-            }:
+            needed, given = STAGES[name]
+            for missing in {tensor.name for tensor in needed} - {tensor.name for tensor in stage.inputs}:
                 yield f"stage {name!r}: input {missing!r} is missing"
             yield from _tensor_problems(
-                f"stage {name!r}", stage.inputs, STAGE_INPUTS, stage.outputs, STAGE_OUTPUTS, stage.states
+                f"stage {name!r}", stage.inputs, needed, stage.outputs, given, stage.states
             )
         low, high = self.limits.thrust_n
         if not 0.0 <= low < self.limits.hover_thrust_n < high:
             yield f"limits.thrust_n = {[low, high]} must enclose the weight, {self.limits.hover_thrust_n} N"
         if min(*self.limits.rate_max_radps, self.limits.tilt_max_rad) <= 0.0:
             yield "limits.rate_max_radps and limits.tilt_max_rad must be positive"
+        if self.is_accbr and min(self.limits.accel_max_mps2, self.limits.turn_max_radps) <= 0.0:
+            yield "limits.accel_max_mps2 and limits.turn_max_radps must be positive where there is an inner loop"
 
 
 def _tensor_problems(

@@ -18,7 +18,7 @@ _PROBE_ROWS = 2
 
 
 class Command(NamedTuple):
-    """What a policy wants. Views of arrays that the next step overwrites."""
+    """What a policy without an inner loop wants. Views of arrays that the next step overwrites."""
 
     thrust_n: Array
     """Collective thrust [N], (rows,)."""
@@ -93,16 +93,28 @@ class Policy:
         """Arrays (rows, ·) of what is remembered; may be written in place."""
         self._carry = [(self._graph.inputs[i], self._graph.outputs[o]) for i, o in carried.items()]
         outputs = self._graph.outputs
-        self._command = Command(outputs["thrust_n"][:, 0], outputs["rate_b_radps"])
+        if contract.is_accbr:
+            self._order: tuple[Array, Array] = outputs["accel_w_mps2"], outputs["turn_b_radps"]
+        else:
+            self._order = outputs["thrust_n"][:, 0], outputs["rate_b_radps"]
 
     def step(self, inputs: Mapping[str, ArrayLike]) -> Command:
-        """The command at a control tick; ``inputs`` by the contract's names, (rows, ·). Raises GraphFailure."""
+        """As :meth:`advance`, of a policy that commands thrust and rates."""
+        return Command(*self.advance(inputs))
+
+    def advance(self, inputs: Mapping[str, ArrayLike]) -> tuple[Array, Array]:
+        """The command at a control tick; ``inputs`` by the contract's names, (rows, ·). Raises GraphFailure.
+
+        Collective thrust [N] (rows,) and body rates [rad/s] (rows, 3); or, of a policy with an inner loop, acceleration
+        [m/s², world] (rows, 3) and added roll and pitch rates [rad/s] (rows, 2). Both are views that the next step
+        overwrites.
+        """
         for name, array in self.inputs.items():
             array[...] = inputs[name]
         self._graph.run()
         for state, following in self._carry:
             state[...] = following
-        return self._command
+        return self._order
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Forget the past of ``rows`` (mask, (rows,); all if None)."""

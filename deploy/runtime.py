@@ -24,8 +24,9 @@ class Plant(Protocol):
         """Let time pass until ``until_s`` (wait, or simulate) and hand over what has arrived by then."""
         ...
 
-    def send(self, thrust_n: Array, rate_b_radps: Array) -> None:
-        """Command collective thrust [N] (n,) and body rates [rad/s, FLU] (n, 3) from now on."""
+    def send(self, first: Array, second: Array, /) -> None:
+        """Command collective thrust [N] (n,) and body rates [rad/s, FLU] (n, 3) from now on; or, through an inner loop,
+        acceleration [m/s², world] (n, 3) and added roll and pitch rates [rad/s, FLU] (n, 2)."""
         ...
 
 
@@ -94,7 +95,7 @@ def fly(
         began = time.perf_counter()
         decision = pilot.decide(readings, now_s, command)
         compute_s.append(time.perf_counter() - began)
-        sent = (decision.thrust_n, decision.rate_b_radps)
+        sent: tuple[Array, Array] | None = decision.order
         if guard:
             sent = guard(now_s, command, decision, compute_s[-1])
         if sent:

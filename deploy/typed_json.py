@@ -1,4 +1,7 @@
-"""Dataclasses from JSON and back: every field is present and of its type, or the error names it."""
+"""Dataclasses from JSON and back: every field is present and of its type, or the error names it.
+
+A field that has a default may be missing: the text is older than the field.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +62,15 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
         raise ValueError(f"{where or kind.__name__} = {reprlib.repr(value)} must be an object")
     hints = typing.get_type_hints(kind)
     prefix = f"{where}." if where else ""
+    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
     for name in hints:
-        if name not in value:
+        if name not in value and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")
     for name in value:
         if name not in hints:
             raise ValueError(f"{prefix}{name} is unknown; there are: {', '.join(hints)}")
-    return kind(**{name: read(hint, value[name], prefix + name) for name, hint in hints.items()})
+    present = {name: hint for name, hint in hints.items() if name in value}
+    return kind(**{name: read(hint, value[name], prefix + name) for name, hint in present.items()})
 
 
 def _name(kind: Any) -> str:

@@ -19,6 +19,8 @@ class CarryConfig:
     """Name or path of the team file."""
     reward: Literal["own", "zeng"] = "own"
     """Ours, or that of Zeng et al. (arXiv 2508.01522) with their terminations."""
+    guided: bool = True
+    """Whether actions are added to those of a law that carries the load already, or begin from nothing."""
     accel_max_mps2: float = 6.0
     """Largest acceleration that a drone may command, along each axis."""
     rate_max_radps: float = 2.0

@@ -6,6 +6,7 @@ age; here it is a queue of messages, as it is on a vehicle.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -135,7 +136,7 @@ class VehicleSensor:
 
     WIDTH = 13
 
-    def __init__(self, sensors: Sensors, start: State, rng: np.random.Generator) -> None:
+    def __init__(self, sensors: Sensors, start: Sequence[Array], rng: np.random.Generator) -> None:
         self._sensors, self._rng = sensors, rng
         self.queue = Queue(sensors.vehicle, self.WIDTH, rng)
         # The vehicle was there, and was measured, before the flight began.
@@ -143,8 +144,11 @@ class VehicleSensor:
         everyone = np.arange(len(truth))
         self.queue.backfill(np.stack([self._measured(everyone, truth) for _ in range(self.queue.depth)]))
 
-    def observe(self, before: State, after: State, start_s: float, end_s: float) -> None:
-        """Take the samples that fall into the tick from ``start_s`` to ``end_s``."""
+    def observe(self, before: Sequence[Array], after: Sequence[Array], start_s: float, end_s: float) -> None:
+        """Take the samples that fall into the tick from ``start_s`` to ``end_s``.
+
+        States begin with position, velocity, attitude and body rates, (worlds, ·).
+        """
         worlds = self.queue.due(end_s)
         if len(worlds):
             share = ((self.queue.stamps(worlds) - start_s) / (end_s - start_s))[:, None]
@@ -157,7 +161,7 @@ class VehicleSensor:
         measured[:, 0:3] = truth[:, 0:3] + s.pos_bias_w_m[worlds] + white[:, 0:3] * s.pos_std_m[worlds, None]
         measured[:, 3:6] = truth[:, 3:6] + white[:, 3:6] * s.vel_std_mps[worlds, None]
         tilt = s.attitude_bias_b_rad[worlds] + white[:, 6:9] * s.attitude_std_rad[worlds, None]
-        measured[:, 6:10] = _turned(truth[:, 6:10], tilt)
+        measured[:, 6:10] = turned(truth[:, 6:10], tilt)
         measured[:, 10:13] = truth[:, 10:13] + white[:, 9:12] * s.rate_std_radps[worlds, None]
         return measured
 
@@ -179,11 +183,11 @@ class BallSensor:
             self.queue.put(worlds, old + (new - old) * share + self._sensors.ball_bias_w_m[worlds] + white)
 
 
-def _vehicle_rows(state: State, worlds: NDArray[np.int64] | slice = slice(None)) -> Array:
+def _vehicle_rows(state: Sequence[Array], worlds: NDArray[np.int64] | slice = slice(None)) -> Array:
     return np.concatenate([part[worlds] for part in state[:4]], axis=1)
 
 
-def _turned(quat_wb: Array, rotation_b: Array) -> Array:
+def turned(quat_wb: Array, rotation_b: Array) -> Array:
     """Attitudes (n, 4), of any length, turned by rotation vectors (n, 3) [rad, body] and brought to unit length."""
     a, b, c = 0.5 * rotation_b.T
     angle = np.sqrt(a * a + b * b + c * c)

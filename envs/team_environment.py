@@ -92,6 +92,7 @@ class TeamEnvironment:
         self._drone_wind = slice(drone_names.index("wind_w.x"), drone_names.index("wind_w.x") + 3)
         self._load_wind = slice(load_names.index("wind_w.x"), load_names.index("wind_w.x") + 3)
         self._memory = torch.zeros((drones * rows, self.task.MEMORY), device=self.device)
+        self._guidance = torch.zeros((drones * rows, ACCBR_ACTIONS), device=self.device)
         self._past = torch.zeros((drones * rows, PAST_ACTIONS * ACCBR_ACTIONS), device=self.device)
         facts = self.task.facts().to(self.device)
         self._facts = facts[:, None].expand(-1, rows, -1).reshape(drones * rows, -1).contiguous()
@@ -124,7 +125,7 @@ class TeamEnvironment:
         ``log``, means over the episodes that ended.
         """
         simulator, rows = self.simulator, self.simulator.rows
-        squashed = self._padded(self.action.squash(action))
+        squashed = self.action.squash(self._padded(action), self._guidance)
         self._past = torch.cat((squashed, self._past[:, :-ACCBR_ACTIONS]), dim=1)
         command = self.action.command(squashed).t().reshape(ACCBR_ACTIONS, self.drones, rows)
         self._blow()
@@ -145,6 +146,16 @@ class TeamEnvironment:
         self._change_paths()
         self.observations = self._look()
         return self.observations, reward[:, : self.worlds].reshape(-1), done.repeat(self.drones), extras
+
+    @property
+    def past_actions(self) -> torch.Tensor:
+        """Squashed actions that the actor has been shown last, newest first, (worlds · drones, ·)."""
+        return self.real(self._past)
+
+    @property
+    def guidance(self) -> torch.Tensor:
+        """What is added to the next raw action, (worlds · drones, 5)."""
+        return self.real(self._guidance)
 
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (drones, worlds), the load's (1, worlds)."""
@@ -202,11 +213,12 @@ class TeamEnvironment:
             reported = reception.age_s + SensorParams(*sensors.transpose(1, 2).unbind(0)).clock_error_s
             inputs = team_inputs(signals, reception.estimate, reported, command, facts)
             memory = task.remember(inputs, memory, tick_s)
-            actor = task.observe(inputs, memory, past)
+            guidance = task.guidance(inputs, memory)
+            actor = task.observe(inputs, memory, past, guidance)
             world = TeamSimulator.tree(motion, drive, load)
             critic = torch.cat((actor, critic_view(world, truth, command)), dim=-1)
             kept = torch.stack(list(leaves(reception))).transpose(1, 2)
-            return state.vehicle_age_s.t().contiguous(), kept.contiguous(), memory, actor, critic
+            return state.vehicle_age_s.t().contiguous(), kept.contiguous(), memory, guidance, actor, critic
 
         return observe
 
@@ -215,12 +227,12 @@ class TeamEnvironment:
         count = _NOISE_ROWS * self.drones * simulator.rows
         start = int(torch.randint(_NOISE_POOL - count, (), generator=self._offsets))
         noise = self._pool[start : start + count].reshape(_NOISE_ROWS, self.drones, simulator.rows)
-        self._vehicle_age, self._load_state, self._memory, actor, critic = self._observe(
+        self._vehicle_age, self._load_state, self._memory, self._guidance, actor, critic = self._observe(
             simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,
             self._sensors, self._load_sensors, self._vehicle_age, self._load_state, simulator.history,
             simulator.newest, noise, self._path, self._memory, self._past, self._facts,
         )  # fmt: skip
-        return {"actor": self._real(actor), "critic": self._real(critic)}
+        return {"actor": self.real(actor), "critic": self.real(critic)}
 
     def _reset(self, ids: torch.Tensor) -> None:
         draws, task, config, count = self._draws, self.task, self.config.randomization, len(ids)
@@ -285,7 +297,7 @@ class TeamEnvironment:
         log["failed"] = failed[ids].float()
         return log
 
-    def _real(self, rows: torch.Tensor) -> torch.Tensor:
+    def real(self, rows: torch.Tensor) -> torch.Tensor:
         """Rows without padding."""
         if self.simulator.rows == self.worlds:
             return rows

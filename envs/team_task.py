@@ -124,6 +124,12 @@ class TeamTask(Protocol):
         """A policy's memory (n, MEMORY) after one more tick; exported."""
         ...
 
-    def observe(self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
+        """What is added to the network's raw action (n, a) before it is squashed; exported."""
+        ...
+
+    def observe(
+        self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
+    ) -> torch.Tensor:
         """The actor's observation (n, features); ``actions`` are the past ones, flat, newest first. Exported."""
         ...

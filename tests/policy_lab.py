@@ -12,6 +12,8 @@ import torch
 
 from corvids.deploy.contract import METADATA_KEY
 from corvids.envs.environment import EnvConfig, Environment
+from corvids.envs.tasks import TEAM_TASKS
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.config import NetworkConfig, TrainConfig
 from corvids.training.export import export_policy
 from corvids.training.parity import Effort
@@ -25,10 +27,13 @@ NETWORK = NetworkConfig(actor=(32, 16), critic=(8,))
 
 def save_run(folder: Path, env: EnvConfig, seed: int = 0) -> Path:
     """A run's folder with the checkpoint of a network that was never trained, its normalisation made up."""
-    config = TrainConfig(env=env, network=NETWORK, worlds=2)
+    of_team = env.task in TEAM_TASKS
+    network = dataclasses.replace(NETWORK, mirrored=not of_team)
+    config = TrainConfig(env=env, network=network, worlds=2)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    runner = Runner(RslVecEnv(Environment(env, 2, compile_kernels=False)), config, folder, "cpu")
+    kind = TeamEnvironment if of_team else Environment
+    runner = Runner(RslVecEnv(kind(env, 2, compile_kernels=False)), config, folder, "cpu")
     normalizer: Any = runner.alg.actor.obs_normalizer
     normalizer._mean.normal_(0.0, 0.1)
     normalizer._std.uniform_(0.5, 2.0)

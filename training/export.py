@@ -10,20 +10,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import onnx
+import torch
 from google.protobuf.message import DecodeError
 
 import corvids
 from corvids.controllers.ball_filter import UNKNOWN_BALL
+from corvids.controllers.load_filter import UNKNOWN_LOAD
 from corvids.controllers.packing import leaves
 from corvids.deploy.contract import (
+    ACCBR_OUTPUTS,
     BALL_FILTER,
     COMMAND,
     CONTRACT_VERSION,
+    INNER_LOOP,
+    LOAD_FILTER,
+    LOAD_SIGNALS,
     METADATA_KEY,
     OUTPUTS,
     SIGNALS,
-    STAGE_INPUTS,
-    STAGE_OUTPUTS,
+    STAGES,
     Contract,
     Latency,
     Limits,
@@ -34,13 +39,17 @@ from corvids.deploy.contract import (
     Training,
     VehicleRecord,
 )
-from corvids.envs.task import Task
+from corvids.envs.environment import PAST_ACTIONS
+from corvids.envs.inner_loop import compensation_gains
 from corvids.envs.tasks import TEAM_TASKS
 from corvids.errors import CorvidsError
+from corvids.team import load_team
 from corvids.training.checkpoint import Checkpoint, load_checkpoint
 from corvids.training.onnx_graphs import to_onnx
 from corvids.training.parity import THOROUGH, Effort, Parity, check_parity
-from corvids.training.policy_module import BallFilterModule, PolicyModule
+from corvids.training.policy_module import BallFilterModule, PolicyModule, TeamPolicyModule
+from corvids.training.team_parity import check_team_parity
+from corvids.training.team_stages import InnerLoopModule, LoadFilterModule
 from corvids.vehicle import VEHICLE_DIR, Vehicle, load_vehicle
 
 
@@ -66,17 +75,17 @@ def export_policy(run: Path, out: Path, effort: Effort = THOROUGH) -> Export:
             f"{out}: cannot be written: name a file in a folder that exists, such as juggle.onnx"
         )
     checkpoint = load_checkpoint(run)
-    if checkpoint.config.env.task in TEAM_TASKS:
-        raise CorvidsError(
-            f"{run}: is a run of {checkpoint.config.env.task!r}; this version exports tasks of a single vehicle"
-        )
-    vehicle = load_vehicle(checkpoint.config.env.vehicle)
+    name = _vehicle_name(checkpoint)
+    vehicle = load_vehicle(name)
     policy = PolicyModule.of(checkpoint, vehicle)
-    contract, model = _policy_graph(policy, checkpoint, vehicle)
-    stage = contract.stages.get(BALL_FILTER)
+    contract, model = _policy_graph(policy, checkpoint, name, vehicle)
+    stages = {name: stage.onnx for name, stage in contract.stages.items()}
     try:
-        graph, filter_graph = model.SerializeToString(), stage.onnx if stage else None
-        parity = check_parity(checkpoint.config.env, policy, graph, filter_graph, effort)
+        graph = model.SerializeToString()
+        if isinstance(policy, TeamPolicyModule):
+            parity = check_team_parity(checkpoint.config.env, policy, graph, stages, effort)
+        else:
+            parity = check_parity(checkpoint.config.env, policy, graph, stages.get(BALL_FILTER), effort)
     except CorvidsError as error:
         raise CorvidsError(f"{out}: not written: {error}") from None
     _write(model, contract, out)
@@ -101,22 +110,42 @@ def add_evaluation(path: Path, plant: str, condition: str, summary: dict[str, An
     raise PolicyError(f"{path}: has no metadata {METADATA_KEY!r}, so it is not a policy of corvids")
 
 
+def _vehicle_name(checkpoint: Checkpoint) -> str:
+    """Name or path of the vehicle that a policy is for; of a team, that of all its members."""
+    env = checkpoint.config.env
+    if env.task not in TEAM_TASKS:
+        return env.vehicle
+    names = {member.vehicle.name for member in load_team(env.carry.team).members}
+    if len(names) > 1:
+        raise CorvidsError(
+            f"{checkpoint.path}: team {env.carry.team!r} has several kinds of members ({', '.join(sorted(names))}), "
+            "but a policy file holds the inner loop of one: export from a run with one kind"
+        )
+    return names.pop()
+
+
 def _policy_graph(
-    policy: PolicyModule, checkpoint: Checkpoint, vehicle: Vehicle
+    policy: PolicyModule | TeamPolicyModule, checkpoint: Checkpoint, name: str, vehicle: Vehicle
 ) -> tuple[Contract, onnx.ModelProto]:
-    task = policy.task
+    task, env = policy.task, checkpoint.config.env
+    of_team = isinstance(policy, TeamPolicyModule)
     command = Tensor(
         COMMAND, (len(task.COMMAND),), "SI", "world ENU", "task command: " + ", ".join(task.COMMAND)
     )
-    known = {tensor.name: tensor for tensor in (*SIGNALS, command)}
+    known = {tensor.name: tensor for tensor in (*SIGNALS, *LOAD_SIGNALS, command)}
     states = (
         State("memory", "memory_next", (0.0,) * task.MEMORY),
         State("actions", "actions_next", (0.0,) * policy.actions),
     )
-    meanings = ("what the task keeps from tick to tick", "past actions within -1..1, newest first, 4 each")
+    each = policy.actions // PAST_ACTIONS
+    meanings = (
+        "what the task keeps from tick to tick",
+        f"past actions within -1..1, newest first, {each} each",
+    )
     before = [Tensor(s.input, (len(s.initial),), "1", "", m) for s, m in zip(states, meanings, strict=True)]
     after = [Tensor(s.output, (len(s.initial),), "1", "", m) for s, m in zip(states, meanings, strict=True)]
-    inputs, outputs = (*(known[name] for name in policy.inputs), *before), (*OUTPUTS, *after)
+    commands = ACCBR_OUTPUTS if of_team else OUTPUTS
+    inputs, outputs = (*(known[name] for name in policy.inputs), *before), (*commands, *after)
     contract = Contract(
         version=CONTRACT_VERSION,
         corvids=corvids.__version__,
@@ -126,15 +155,16 @@ def _policy_graph(
         inputs=inputs,
         outputs=outputs,
         states=states,
-        stages={BALL_FILTER: _ball_stage(checkpoint)} if task.WITH_BALL else {},
+        stages=_stages(policy, checkpoint, vehicle),
         limits=Limits(
             (0.0, vehicle.limits.thrust_max_n),
             vehicle.weight_n,
             vehicle.limits.rate_max_radps,
             vehicle.limits.tilt_max_rad,
+            *((env.carry.accel_max_mps2, env.carry.rate_max_radps) if of_team else ()),
         ),
-        latency=_latency(checkpoint, task),
-        vehicle=_vehicle_record(checkpoint.config.env.vehicle, vehicle),
+        latency=_latency(checkpoint, policy),
+        vehicle=_vehicle_record(name, vehicle),
         training=Training(
             checkpoint.iterations, checkpoint.git_revision, dataclasses.asdict(checkpoint.config)
         ),
@@ -143,31 +173,65 @@ def _policy_graph(
     return contract, to_onnx(policy, inputs, outputs, f"corvids_{task.NAME}")
 
 
-def _ball_stage(checkpoint: Checkpoint) -> Stage:
-    initial = tuple(float(leaf) for leaf in leaves(UNKNOWN_BALL))
-    state = State("estimate", "estimate_next", initial)
+def _stages(
+    policy: PolicyModule | TeamPolicyModule, checkpoint: Checkpoint, vehicle: Vehicle
+) -> dict[str, Stage]:
+    env = checkpoint.config.env
+    if isinstance(policy, TeamPolicyModule):
+        unknown = tuple(float(leaf) for leaf in leaves(UNKNOWN_LOAD))
+        meaning = "position, velocity, attitude, angular velocity (load's axes)"
+        load = _stage(
+            LOAD_FILTER, LoadFilterModule(env.carry.load_filter), State("estimate", "estimate_next", unknown),
+            meaning, _rates(env.carry.load_period_s),
+        )  # fmt: skip
+        at_rest = State("loop", "loop_next", (vehicle.weight_n, 0.0, 0.0, 0.0))
+        meaning = "thrust that the rotors are believed to give [N], specific force from outside [m/s2, world]"
+        rate_hz = float(env.physics_hz)
+        gains = compensation_gains(vehicle, 1.0 / rate_hz)
+        inner = _stage(INNER_LOOP, InnerLoopModule(gains), at_rest, meaning, (rate_hz, rate_hz))
+        return {LOAD_FILTER: load, INNER_LOOP: inner}
+    if not policy.task.WITH_BALL:
+        return {}
+    unknown = tuple(float(leaf) for leaf in leaves(UNKNOWN_BALL))
     meaning = (
         "position, velocity, variances along an axis (position, covariance, velocity), outliers in a row"
     )
-    inputs = (*STAGE_INPUTS, Tensor(state.input, (len(initial),), "SI", "world ENU", meaning))
-    outputs = (*STAGE_OUTPUTS, Tensor(state.output, (len(initial),), "SI", "world ENU", meaning))
-    module = BallFilterModule(checkpoint.config.env.ball_filter)
-    graph = to_onnx(module, inputs, outputs, f"corvids_{BALL_FILTER}").SerializeToString(deterministic=True)
-    shortest, longest = checkpoint.config.env.randomization.ball_period_s
-    sha256 = hashlib.sha256(graph).hexdigest()
-    return Stage(inputs, outputs, (state,), (1.0 / longest, 1.0 / shortest), sha256, graph)
+    state = State("estimate", "estimate_next", unknown)
+    rates = _rates(env.randomization.ball_period_s)
+    return {BALL_FILTER: _stage(BALL_FILTER, BallFilterModule(env.ball_filter), state, meaning, rates)}
 
 
-def _latency(checkpoint: Checkpoint, task: Task) -> Latency:
-    draws = checkpoint.config.env.randomization
+def _stage(
+    name: str, module: torch.nn.Module, state: State, meaning: str, rate_hz: tuple[float, float]
+) -> Stage:
+    """The stage called ``name``, which carries one state."""
+    given, answered = STAGES[name]
+    width = (len(state.initial),)
+    inputs = (*given, Tensor(state.input, width, "SI", "world ENU", meaning))
+    outputs = (*answered, Tensor(state.output, width, "SI", "world ENU", meaning))
+    graph = to_onnx(module, inputs, outputs, f"corvids_{name}").SerializeToString(deterministic=True)
+    return Stage(inputs, outputs, (state,), rate_hz, hashlib.sha256(graph).hexdigest(), graph)
+
+
+def _rates(period_s: tuple[float, float]) -> tuple[float, float]:
+    shortest, longest = period_s
+    return 1.0 / longest, 1.0 / shortest
+
+
+def _latency(checkpoint: Checkpoint, policy: PolicyModule | TeamPolicyModule) -> Latency:
+    draws, carry = checkpoint.config.env.randomization, checkpoint.config.env.carry
+    of_team = isinstance(policy, TeamPolicyModule)
 
     def ages(delay_s: tuple[float, float], period_s: tuple[float, float]) -> tuple[float, float]:
         return delay_s[0], delay_s[1] + period_s[1]
 
     return Latency(
         ages(draws.vehicle_delay_s, draws.vehicle_period_s),
-        ages(draws.ball_delay_s, draws.ball_period_s) if task.WITH_BALL else (0.0, 0.0),
+        ages(draws.ball_delay_s, draws.ball_period_s)
+        if not of_team and policy.task.WITH_BALL
+        else (0.0, 0.0),
         draws.command_delay_s,
+        ages(carry.load_delay_s, carry.load_period_s) if of_team else (0.0, 0.0),
     )
 
 

@@ -51,8 +51,8 @@ class Parity(NamedTuple):
     random_states: float
     recorded_states: float
     closed_loop: float
-    ball_filter: float
-    """Over random measurements and over sequences; 0 without a ball."""
+    stages: float
+    """Of stages, over random inputs and over sequences; 0 without any."""
 
 
 class Exported:
@@ -98,20 +98,22 @@ def check_parity(
     expected = dict(zip(exported.outputs, policy(*given.values()), strict=True))
     alone = exported.one_by_one(given)
     random_states = max(
-        _worst(expected, exported(given), scales, "random states"),
-        _worst(expected, alone, scales, "random states, one by one"),
+        worst_difference(expected, exported(given), scales, "random states"),
+        worst_difference(expected, alone, scales, "random states, one by one"),
     )
     closed_loop, recorded = _closed_loop(env, policy, exported, scales, effort)
     expected = dict(zip(exported.outputs, policy(*recorded.values()), strict=True))
-    recorded_states = _worst(expected, exported.one_by_one(recorded), scales, "recorded states, one by one")
-    ball_filter = 0.0
+    recorded_states = worst_difference(
+        expected, exported.one_by_one(recorded), scales, "recorded states, one by one"
+    )
+    stages = 0.0
     if filter_onnx is not None:
         module = BallFilterModule(config.ball_filter)
-        ball_filter = _filter_parity(module, Exported(filter_onnx), generator, effort)
-    return Parity(random_states, recorded_states, closed_loop, ball_filter)
+        stages = _filter_parity(module, Exported(filter_onnx), generator, effort)
+    return Parity(random_states, recorded_states, closed_loop, stages)
 
 
-def _worst(expected: Tensors, actual: Tensors, scales: Tensors, where: str) -> float:
+def worst_difference(expected: Tensors, actual: Tensors, scales: Tensors, where: str) -> float:
     """Largest difference as a share of an output's range, which is 1 unless told, or the value if that is larger."""
     worst = 0.0
     for name, reference in expected.items():
@@ -193,7 +195,7 @@ def _closed_loop(
         if flies.any():
             expected = {"thrust_n": thrust_n[flies], "rate_b_radps": rate_b_radps[flies]}
             asked = {name: answer[name][flies] for name in expected}
-            worst = max(worst, _worst(expected, asked, scales, f"closed loop, tick {tick}"))
+            worst = max(worst, worst_difference(expected, asked, scales, f"closed loop, tick {tick}"))
         _, _, done, _ = env.step(action)
         fresh = (done | ~flies)[:, None]
         states = {name: torch.where(fresh, 0.0, answer[f"{name}_next"]) for name in states}
@@ -214,16 +216,17 @@ def _filter_parity(
         "estimate": spread,
     }
     expected = dict(zip(exported.outputs, module(*given.values()), strict=True))
-    worst = _worst(expected, exported(given), _FILTER_SCALES, "ball filter, random measurements")
+    worst = worst_difference(expected, exported(given), _FILTER_SCALES, "ball filter, random measurements")
     worst = max(
-        worst, _worst(expected, exported.one_by_one(given), _FILTER_SCALES, "ball filter, one by one")
+        worst,
+        worst_difference(expected, exported.one_by_one(given), _FILTER_SCALES, "ball filter, one by one"),
     )
     unknown = torch.tensor(list(leaves(UNKNOWN_BALL))).expand(effort.sequences, -1)
     ours, theirs = unknown, unknown
     for measured_w, elapsed_s in _tracks(generator, effort.sequences, effort.length):
         expected = dict(zip(exported.outputs, module(measured_w, elapsed_s, ours), strict=True))
         actual = exported({"measured_w": measured_w, "elapsed_s": elapsed_s, "estimate": theirs})
-        worst = max(worst, _worst(expected, actual, _FILTER_SCALES, "ball filter, tracks"))
+        worst = max(worst, worst_difference(expected, actual, _FILTER_SCALES, "ball filter, tracks"))
         ours, theirs = expected["estimate_next"], actual["estimate_next"]
     return worst
 

@@ -8,12 +8,15 @@ from rsl_rl.modules import MLP, EmpiricalNormalization
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig, ball_filter
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.spatial import Vec3
+from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.environment import PAST_ACTIONS
 from corvids.envs.mirrors import CTBR, Signs
 from corvids.envs.task import PolicyInputs, Task
-from corvids.envs.tasks import task_named
+from corvids.envs.tasks import TEAM_TASKS, task_named, team_task_named
+from corvids.envs.team_task import TeamInputs, TeamTask
 from corvids.errors import CorvidsError
+from corvids.team import load_team
 from corvids.training.checkpoint import Checkpoint
 from corvids.training.mirrored_mlp import MirroredMLP
 from corvids.vehicle import Vehicle
@@ -23,9 +26,9 @@ BALL_INPUTS = ("ball_pos_w", "ball_vel_w", "ball_age_s")
 
 
 class Actor(torch.nn.Module):
-    """Normalisation and network: observation (n, features) to raw action (n, 4), without exploration noise."""
+    """Normalisation and network: observation (n, features) to raw action (n, a), without exploration noise."""
 
-    def __init__(self, checkpoint: Checkpoint, mirrors: tuple[Signs, ...]) -> None:
+    def __init__(self, checkpoint: Checkpoint, mirrors: tuple[Signs, ...], actions: int = ACTIONS) -> None:
         super().__init__()
         network, weights = checkpoint.config.network, checkpoint.actor
         self.features = weights["obs_normalizer._mean"].shape[-1]
@@ -34,7 +37,7 @@ class Actor(torch.nn.Module):
         if network.mirrored:
             self.mlp = MirroredMLP(mirrors, CTBR, network.actor, network.activation)
         else:
-            self.mlp = MLP(self.features, ACTIONS, network.actor, network.activation)
+            self.mlp = MLP(self.features, actions, network.actor, network.activation)
         own = {name: tensor for name, tensor in weights.items() if not name.startswith("distribution.")}
         self.load_state_dict(own)
         if isinstance(self.mlp, MirroredMLP):
@@ -47,36 +50,26 @@ class Actor(torch.nn.Module):
 
 
 class PolicyModule(torch.nn.Module):
-    """The main graph. ``forward`` takes :attr:`inputs`, then ``memory`` (n, MEMORY) and ``actions`` (n, past · 4)."""
+    """The main graph. ``forward`` takes :attr:`inputs`, then ``memory`` (n, MEMORY) and ``actions`` (n, past · a)."""
 
-    def __init__(self, task: Task, vehicle: Vehicle, actor: Actor, control_hz: int) -> None:
+    def __init__(self, task: Task, action: CtbrAction, actor: Actor, control_hz: int) -> None:
         super().__init__()
         self.actor = actor
-        self.task, self.action, self.tick_s = task, CtbrAction(vehicle), 1.0 / control_hz
+        self.task, self.action, self.tick_s = task, action, 1.0 / control_hz
         self.inputs = tuple(n for n in PolicyInputs._fields if task.WITH_BALL or n not in BALL_INPUTS)
         """Names of the inputs besides the states."""
         self.actions = PAST_ACTIONS * ACTIONS
         """Numbers in the history of actions."""
 
     @staticmethod
-    def of(checkpoint: Checkpoint, vehicle: Vehicle) -> PolicyModule:
+    def of(checkpoint: Checkpoint, vehicle: Vehicle) -> PolicyModule | TeamPolicyModule:
         """The policy of a checkpoint; raises :class:`CorvidsError` where its parts do not fit each other."""
         env = checkpoint.config.env
+        if env.task in TEAM_TASKS:
+            return TeamPolicyModule.of_team(checkpoint)
         task = task_named(env.task)(vehicle)
-        features = checkpoint.actor["obs_normalizer._mean"].shape[-1]
-        if features != len(task.MIRRORS):
-            raise CorvidsError(
-                f"{checkpoint.path}: its network takes {features} numbers, but task {task.NAME!r} now observes "
-                f"{len(task.MIRRORS)}: train again, or export with the version that trained it"
-            )
-        try:
-            actor = Actor(checkpoint, task.MIRRORS)
-        except RuntimeError as error:  # torch's word for weights that do not fit
-            reason = " ".join(str(error).split())
-            raise CorvidsError(
-                f"{checkpoint.path}: its actor is not the one of its own config: {reason}"
-            ) from None
-        return PolicyModule(task, vehicle, actor, env.control_hz)
+        _check_features(checkpoint, len(task.MIRRORS))
+        return PolicyModule(task, CtbrAction(vehicle), _actor(checkpoint, task.MIRRORS), env.control_hz)
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """``thrust_n`` (n, 1), ``rate_b_radps`` (n, 3), and the states after this tick."""
@@ -89,6 +82,74 @@ class PolicyModule(torch.nn.Module):
         squashed = self.action.squash(self.actor(observation))
         thrust_n, rate_b_radps = self.action.command(squashed)
         return thrust_n, rate_b_radps, memory, torch.cat((squashed, actions[:, :-ACTIONS]), dim=1)
+
+
+class TeamPolicyModule(torch.nn.Module):
+    """As :class:`PolicyModule`, of one member of a team, which commands ACCBR."""
+
+    inputs = TeamInputs._fields
+    """Names of the inputs besides the states."""
+    actions = PAST_ACTIONS * ACCBR_ACTIONS
+    """Numbers in the history of actions."""
+
+    def __init__(self, task: TeamTask, action: AccbrAction, actor: Actor, control_hz: int) -> None:
+        super().__init__()
+        self.actor, self.task, self.action, self.tick_s = actor, task, action, 1.0 / control_hz
+
+    @staticmethod
+    def of_team(checkpoint: Checkpoint) -> TeamPolicyModule:
+        """The policy of a checkpoint."""
+        env = checkpoint.config.env
+        team = load_team(env.carry.team)
+        module = TeamPolicyModule(
+            team_task_named(env.task)(team, env.carry), AccbrAction(env.carry),
+            _actor(checkpoint, (), ACCBR_ACTIONS), env.control_hz,
+        )  # fmt: skip
+        _check_features(checkpoint, module.observed)
+        return module
+
+    @property
+    def observed(self) -> int:
+        """Numbers in an observation."""
+        widths = (3, 3, 4, 3, 1, 3, 3, 4, 3, 1, len(self.task.COMMAND), len(self.task.FACTS))
+        inputs = TeamInputs(*(torch.full((1, width), 0.5) for width in widths))
+        memory, actions = torch.zeros(1, self.task.MEMORY), torch.zeros(1, self.actions)
+        return self.task.observe(inputs, memory, actions, self.task.guidance(inputs, memory)).shape[-1]
+
+    def act(self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Squashed action (n, 5) with the memory of this tick."""
+        guidance = self.task.guidance(inputs, memory)
+        raw = self.actor(self.task.observe(inputs, memory, actions, guidance))
+        return self.action.squash(raw, guidance)
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """``accel_w_mps2`` (n, 3), ``turn_b_radps`` (n, 2), and the states after this tick."""
+        *signals, memory, actions = tensors
+        inputs = TeamInputs(*signals)
+        memory = self.task.remember(inputs, memory, self.tick_s)
+        squashed = self.act(inputs, memory, actions)
+        command = self.action.command(squashed)
+        past = torch.cat((squashed, actions[:, :-ACCBR_ACTIONS]), dim=1)
+        return command[:, :3], command[:, 3:], memory, past
+
+
+def _actor(checkpoint: Checkpoint, mirrors: tuple[Signs, ...], actions: int = ACTIONS) -> Actor:
+    try:
+        return Actor(checkpoint, mirrors, actions)
+    except RuntimeError as error:  # torch's word for weights that do not fit
+        reason = " ".join(str(error).split())
+        raise CorvidsError(
+            f"{checkpoint.path}: its actor is not the one of its own config: {reason}"
+        ) from None
+
+
+def _check_features(checkpoint: Checkpoint, observed: int) -> None:
+    features = checkpoint.actor["obs_normalizer._mean"].shape[-1]
+    if features != observed:
+        raise CorvidsError(
+            f"{checkpoint.path}: its network takes {features} numbers, but task {checkpoint.config.env.task!r} now "
+            f"observes {observed}: train again, or export with the version that trained it"
+        )
 
 
 class BallFilterModule(torch.nn.Module):

@@ -55,14 +55,16 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             iterations=300,
         ),
-        "full": dataclasses.replace(_CARRY, iterations=4000),
+        "full": dataclasses.replace(
+            _CARRY, network=dataclasses.replace(_CARRY.network, noise_std_min=0.1), iterations=4000
+        ),
         # The conditions of Zeng et al. (arXiv 2508.01522), so that curves can be laid side by side.
         "zeng": dataclasses.replace(
             _CARRY,
             env=dataclasses.replace(
                 _CARRY.env,
                 randomization=dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0),
-                carry=dataclasses.replace(EXACT_CARRY, reward="zeng", moving_share=0.0),
+                carry=dataclasses.replace(EXACT_CARRY, reward="zeng", guided=False, moving_share=0.0),
                 episode_s=20.0,
                 command_s=(100.0, 100.0),
             ),

@@ -1,9 +1,10 @@
-"""A team and its load in MuJoCo, for holding the native cables against an independent engine.
+"""Teams and their loads in MuJoCo, an engine that is independent of the native one.
 
-MuJoCo integrates the rigid bodies and pulls the cables, each a spatial tendon between two sites. As ``"spring"`` it
-has MuJoCo's tendon stiffness beyond its length and the damping of :class:`~corvids.envs.cables.CableParams` while it is
-taut; as ``"limit"`` it does not stretch at all: MuJoCo's constraint solver keeps it within its length. Rotors follow
-the law of :mod:`corvids.envs.vehicle_dynamics` by an implementation of their own, in numpy, with their own short step.
+All worlds lie in one model, on the same spot, as in :mod:`corvids.envs.engines.mujoco_model`. MuJoCo integrates the
+rigid bodies and pulls the cables, each a spatial tendon between two sites. As ``"spring"`` it has MuJoCo's tendon
+stiffness beyond its length and the damping of :class:`~corvids.envs.cables.CableParams` while it is taut; as
+``"limit"`` it does not stretch at all: MuJoCo's constraint solver keeps it within its length. Rotors follow the law
+of :mod:`corvids.envs.vehicle_dynamics` by an implementation of their own, in numpy, with their own short step.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -30,10 +31,12 @@ RIGID = (0.9999, 0.9999, 0.001, 0.5, 2.0)
 
 
 class MujocoTeam:
-    """One world of a team, stepped tick by tick under motor commands.
+    """Worlds with a team each, stepped tick by tick under motor commands.
 
-    ``params`` have leaves of shape ``(1, drones)`` and ``(1, 1)`` as :func:`corvids.envs.team_nominal.team_params`
-    gives them, made for a step of ``TICK_S``; every tick is ``steps_per_tick`` steps of MuJoCo's RK4.
+    ``params`` have leaves of shape ``(worlds, drones)`` and ``(worlds, 1)`` as
+    :func:`corvids.envs.team_nominal.team_params` gives them, made for a step of ``TICK_S``; every tick is
+    ``steps_per_tick`` steps of MuJoCo's RK4. Bodies are ordered world by world, each world's drones and then its load;
+    drones by themselves in the same order.
     """
 
     def __init__(
@@ -42,28 +45,31 @@ class MujocoTeam:
         if steps_per_tick < 1:
             raise CorvidsError(f"steps_per_tick = {steps_per_tick} must be 1 or more")
         self._steps = steps_per_tick
-        self._params = map_leaves(lambda leaf: leaf[0].numpy().astype(np.float64), params)
-        self.drones = len(self._params.drones.wind_w.x)
-        self._model = _build(self._params, cables, TICK_S / steps_per_tick)
+        self.worlds, self.drones = params.drones.wind_w.x.shape
+        self._params = map_leaves(lambda leaf: leaf.numpy().astype(np.float64).reshape(-1), params)
+        bodies = np.arange(self.worlds * (self.drones + 1)).reshape(self.worlds, -1)
+        self.of_drones, self.of_loads = bodies[:, :-1].reshape(-1), bodies[:, -1]
+        """Which bodies are drones, and which are loads."""
+        self._model = _build(self._params, self.drones, cables, TICK_S / steps_per_tick)
         self._cables = cables
         self._data = mujoco.MjData(self._model)
-        self.tension_n = np.zeros(self.drones)
+        self.tension_n = np.zeros(len(self.of_drones))
         """Mean tension of every cable in the last tick [N]."""
-        self._rotors = np.zeros((self.drones, 4))
+        self._rotors = np.zeros((len(self.of_drones), 4))
         self._qpos = self._data.qpos.reshape(-1, 7)
         self._qvel = self._data.qvel.reshape(-1, 6)
         self._applied = self._data.qfrc_applied.reshape(-1, 6)
 
     def reset(self, pos_w: Array, quat_wb: Array, vel_w: Array, omega_b: Array, rotors: Array) -> None:
-        """Put bodies, the drones' first and the load's last (drones + 1, ·), and rotors (drones, 4) into a state."""
+        """Put bodies (worlds · (drones + 1), ·) and rotors (worlds · drones, 4) into a state."""
         self._qpos[:, :3], self._qpos[:, 3:] = pos_w, quat_wb
         self._qvel[:, :3], self._qvel[:, 3:] = vel_w, omega_b
         self._rotors = np.array(rotors, dtype=np.float64)
         mujoco.mj_forward(self._model, self._data)
 
     def step(self, command: Array) -> None:
-        """One tick under motor commands 0..1 (drones, 4)."""
-        total = np.zeros(self.drones)
+        """One tick under motor commands 0..1 (worlds · drones, 4)."""
+        total = np.zeros(len(self.of_drones))
         for _ in range(self._steps):
             self._apply(command)
             if self._cables == "spring":
@@ -72,20 +78,38 @@ class MujocoTeam:
             total += self._tension()
         self.tension_n = total / self._steps
 
+    def lose(self, drones: NDArray[np.bool_], cut: NDArray[np.bool_]) -> None:
+        """All thrust of ``drones`` (mask) is gone from now on; so are the cables of those in ``cut``."""
+        for full_n in self._params.drones.vehicle.thrust_max_n:
+            full_n[drones] = 0.0
+        self._params.drones.cable.attached[cut] = 0.0
+        self._model.tendon_stiffness[cut] = 0.0
+        self._model.tendon_limited[cut] = 0
+
     @property
     def pos_w(self) -> Array:
-        """Positions of drones and load [m], (drones + 1, 3)."""
+        """Positions of all bodies [m], (worlds · (drones + 1), 3)."""
         return self._qpos[:, :3].copy()
 
     @property
     def quat_wb(self) -> Array:
-        """Attitudes of drones and load, (drones + 1, 4)."""
+        """Attitudes of all bodies, (worlds · (drones + 1), 4)."""
         return self._qpos[:, 3:].copy()
+
+    @property
+    def vel_w(self) -> Array:
+        """Velocities of all bodies [m/s], world, (worlds · (drones + 1), 3)."""
+        return self._qvel[:, :3].copy()
+
+    @property
+    def omega_b(self) -> Array:
+        """Their angular velocities [rad/s], body, (worlds · (drones + 1), 3)."""
+        return self._qvel[:, 3:].copy()
 
     def _tension(self) -> Array:
         """Tension of every cable in the step just made [N]."""
         if self._cables == "limit":
-            data, tension = self._data, np.zeros(self.drones)
+            data, tension = self._data, np.zeros(len(self.of_drones))
             rows = np.flatnonzero(data.efc_type == mujoco.mjtConstraint.mjCNSTR_LIMIT_TENDON)
             tension[data.efc_id[rows]] = data.efc_force[rows]
             return tension
@@ -123,12 +147,12 @@ class MujocoTeam:
 
         omega = Vec3(*self._qvel[:, 3:].T)
         axes = Quat(*self._qpos[:, 3:].T).turned(omega * (0.5 * dt_s)).matrix()
-        winds = zip(self._params.drones.wind_w, self._params.load.wind_w, strict=True)
-        wind = Vec3(*(np.concatenate(pair) for pair in winds))
-        air = axes.unrotate(Vec3(*self._qvel[:, :3].T) - wind)
         load = self._params.load
+        winds = zip(self._params.drones.wind_w, load.wind_w, strict=True)
+        wind = Vec3(*(self._each(*pair) for pair in winds))
+        air = axes.unrotate(Vec3(*self._qvel[:, :3].T) - wind)
         drag = [
-            -v * (np.append(linear, 0.0) + np.append(quadratic, of_load) * np.abs(v))
+            -v * (self._each(linear, 0.0) + self._each(quadratic, of_load) * np.abs(v))
             for v, linear, quadratic, of_load in zip(
                 air,
                 params.linear_drag_nspm,
@@ -137,33 +161,61 @@ class MujocoTeam:
                 strict=True,
             )
         ]
-        drag[2][:-1] += thrust.sum(axis=1)
+        drag[2][self.of_drones] += thrust.sum(axis=1)
         self._applied[:, :3] = np.column_stack(axes.rotate(Vec3(*drag)))
         damping = params.angular_drag_nmsprad
-        turn_x, turn_y, turn_z = self._qvel[:-1, 3:].T
-        self._applied[:-1, 3:] = np.column_stack(
+        turn_x, turn_y, turn_z = self._qvel[self.of_drones, 3:].T
+        self._applied[self.of_drones, 3:] = np.column_stack(
             (
                 np.sum(thrust * y, axis=1) - gyro * turn_y - damping.x * turn_x,
                 -np.sum(thrust * x, axis=1) + gyro * turn_x - damping.y * turn_y,
                 -params.torque_per_thrust_m * np.sum(thrust * spin, axis=1) - change - damping.z * turn_z,
             )
         )
-        self._applied[-1, 3:] = -self._qvel[-1, 3:] * load.angular_drag_nmsprad
+        damping = -load.angular_drag_nmsprad[:, None]
+        self._applied[self.of_loads, 3:] = self._qvel[self.of_loads, 3:] * damping
+
+    def _each(self, of_drones: Array, of_loads: Array | float) -> Array:
+        """Numbers of drones and of loads as those of all bodies."""
+        both = np.empty(len(self._qpos))
+        both[self.of_drones], both[self.of_loads] = of_drones, of_loads
+        return both
 
 
-def _build(params: Any, cables: str, timestep_s: float) -> mujoco.MjModel:
-    """Free bodies, one for each drone and the load last, and a tendon for each cable."""
+def _build(params: Any, drones: int, cables: str, timestep_s: float) -> mujoco.MjModel:
+    """Free bodies, world by world one for each drone and the load last, a tendon for each cable, and a ground."""
     spec = mujoco.MjSpec()
     spec.option.timestep = timestep_s
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_RK4
     spec.option.gravity = (0.0, 0.0, -GRAVITY_MPS2)
+    # A world that diverges must not reset the others, which share the model with it.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    spec.worldbody.add_geom(name="ground", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(0, 0, 1), **_UNTOUCHABLE)
+    for world in range(len(params.load.mass_kg)):
+        _add_world(spec, params, world, drones, cables, timestep_s)
+    return spec.compile()
+
+
+_UNTOUCHABLE = {"contype": 0, "conaffinity": 0}
+"""Geoms touch in the listed pairs only."""
+
+
+def _add_world(
+    spec: mujoco.MjSpec, params: Any, world: int, drones: int, cables: str, timestep_s: float
+) -> None:
     vehicle, cable, load = params.drones.vehicle, params.drones.cable, params.load
-    drones = len(vehicle.mass_kg)
-    for i in range(drones):
+    members = range(world * drones, (world + 1) * drones)
+    for i in members:
         body = _add_body(spec, f"drone{i}", vehicle.mass_kg[i], [j[i] for j in vehicle.inertia_kgm2])
         body.add_site(name=f"above{i}", pos=[p[i] for p in cable.drone_point_b])
-    body = _add_body(spec, "load", load.mass_kg[0], [j[0] for j in load.inertia_kgm2])
-    for i in range(drones):
+    name = f"load{world}"
+    body = _add_body(spec, name, load.mass_kg[world], [j[world] for j in load.inertia_kgm2])
+    size = [half[world] for half in load.half_size_m]
+    if min(size) > 0.0:
+        kind, middle = mujoco.mjtGeom.mjGEOM_BOX, [c[world] for c in load.center_b_m]
+        body.add_geom(name=name, type=kind, size=size, pos=middle, **_UNTOUCHABLE)
+        _add_pair(spec, name, load.friction[world])
+    for i in members:
         body.add_site(name=f"below{i}", pos=[p[i] for p in cable.load_point_b])
         tendon = spec.add_tendon(name=f"cable{i}")
         tendon.wrap_site(f"above{i}")
@@ -174,7 +226,11 @@ def _build(params: Any, cables: str, timestep_s: float) -> mujoco.MjModel:
         else:
             tendon.springlength = (0.0, cable.length_m[i])  # slack between these two
             tendon.stiffness[0] = cable.stiffness_npm[i] * cable.attached[i]
-    return spec.compile()
+
+
+def _add_pair(spec: mujoco.MjSpec, name: str, friction: float) -> None:
+    pair = spec.add_pair(geomname1="ground", geomname2=name)
+    pair.condim, pair.friction = 3, (friction, friction, 0.0, 0.0, 0.0)
 
 
 def _add_body(spec: mujoco.MjSpec, name: str, mass_kg: float, inertia_kgm2: list[float]) -> Any:

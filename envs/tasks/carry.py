@@ -9,6 +9,7 @@ import torch
 
 from corvids.controllers.spatial import Scalar
 from corvids.envs.carry_config import CarryConfig
+from corvids.envs.carry_law import carrying_accel
 from corvids.envs.carry_rewards import LOSS, errors, own_reward, zeng_reward
 from corvids.envs.features import rotation_matrix, turned
 from corvids.envs.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
@@ -22,6 +23,9 @@ from corvids.team import Team
 
 MEMORY_S = 2.0
 """Time constant of the running means of the errors, which let a policy remove what is constantly off."""
+
+LAW_SHARE = 0.95
+"""Largest part of the acceleration's limit that the law asks for: what is left lets the network take part."""
 
 
 class Episode(NamedTuple):
@@ -109,7 +113,17 @@ class Carry:
         )
         return memory + (off - memory) * (tick_s / MEMORY_S)
 
-    def observe(self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
+        """The law of :mod:`corvids.envs.carry_law`, as far as its acceleration is within the limit."""
+        if not self._config.guided:
+            return torch.zeros_like(inputs.pos_w[:, :1]).expand(-1, 5)
+        share = (carrying_accel(inputs, memory) / self._config.accel_max_mps2).clamp(-LAW_SHARE, LAW_SHARE)
+        raw = 0.5 * torch.log((1.0 + share) / (1.0 - share))
+        return torch.cat((raw, torch.zeros_like(raw[:, :2])), dim=-1)
+
+    def observe(
+        self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
+    ) -> torch.Tensor:
         """Own state and the load's brought to the present by their ages, seen from each other and from the goal."""
         age, load_age = inputs.vehicle_age_s, inputs.load_age_s
         pos = inputs.pos_w + inputs.vel_w * age
@@ -147,6 +161,7 @@ class Carry:
                 facts,
                 torch.cat((age, load_age), dim=-1) * 20.0,
                 memory * 4.0,
+                guidance[:, :3],
                 actions,
             ),
             dim=-1,

@@ -134,9 +134,9 @@ def test_what_a_runtime_cannot_honour_is_refused(change: Callable[[dict], None],
 
 def test_an_unknown_stage_is_refused():
     other = dataclasses.replace(
-        contract(), stages={**contract().stages, "load_filter": contract().stages[BALL_FILTER]}
+        contract(), stages={**contract().stages, "kite_filter": contract().stages[BALL_FILTER]}
     )
-    with pytest.raises(PolicyError, match="unknown stage 'load_filter'; this corvids runs: ball_filter"):
+    with pytest.raises(PolicyError, match="unknown stage 'kite_filter'; this corvids runs: ball_filter"):
         Contract.from_json(other.to_json())
 
 

@@ -42,7 +42,7 @@ class Echo:
     def decide(self, readings: Any, now_s: float, command: np.ndarray) -> Decision:
         self.ticks += 1
         by_policy = np.array([True, self.ticks % 2 == 0])
-        return Decision(np.full(2, command[0]), np.zeros((2, 3)), by_policy, {})
+        return Decision((np.full(2, command[0]), np.zeros((2, 3))), by_policy, {})
 
 
 def echo() -> Any:

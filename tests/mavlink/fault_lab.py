@@ -40,7 +40,7 @@ class CirclingPilot:
         known &= bool(np.isfinite(readings.pos_w).all())
         with np.errstate(all="ignore"):
             thrust_n, rates = self._law.command(readings.pos_w, readings.vel_w, readings.quat_wb, place[None])
-        return Decision(thrust_n, rates, np.array([known]), {})
+        return Decision((thrust_n, rates), np.array([known]), {})
 
 
 KINDS: dict[str, Fault] = {

@@ -17,7 +17,6 @@ from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
-from corvids.training.export import export_policy
 from corvids.training.presets import preset
 
 
@@ -51,10 +50,6 @@ def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
     critic = state["critic_state_dict"]["obs_normalizer._mean"].shape[-1]
     assert critic > checkpoint.actor["obs_normalizer._mean"].shape[-1]  # it is told the truth besides
     assert torch.isfinite(checkpoint.actor["mlp.0.weight"]).all()
-    with pytest.raises(
-        CorvidsError, match="is a run of 'carry'; this version exports tasks of a single vehicle"
-    ):
-        export_policy(tmp_path, tmp_path / "carry.onnx")
 
 
 def test_the_published_conditions_are_exact_and_pay_at_most_five_a_second():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import first_word, parse
-from corvids.commands import place_eval
+from corvids.commands import carry_eval, place_eval
 from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.report import write_report
 from corvids.commands.trials import TrialsConfig, check, fly_trials, open_policy
@@ -36,7 +36,9 @@ class EvalOptions(TrialsConfig):
 
 def main(argv: list[str]) -> int:
     """Entry point."""
-    task, rest = first_word(argv, "eval", "task", ("juggle", *place_eval.COMMANDERS))
+    task, rest = first_word(argv, "eval", "task", ("juggle", *place_eval.COMMANDERS, "carry"))
+    if task == "carry":
+        return carry_eval.evaluate(rest)
     if task in place_eval.COMMANDERS:
         return place_eval.main(rest, task)
     options = parse(EvalOptions, rest, f"eval {task}")

@@ -65,7 +65,11 @@ def main(argv: list[str]) -> int:
         from corvids.commands import fly_setpoints
 
         return fly_setpoints.main(argv)
-    task, rest = first_word(argv, "fly", "task", ("juggle", *place_eval.COMMANDERS))
+    task, rest = first_word(argv, "fly", "task", ("juggle", *place_eval.COMMANDERS, "carry"))
+    if task == "carry":
+        from corvids.commands import carry_eval  # needs torch, which a companion computer lacks
+
+        return carry_eval.fly(rest)
     if task in place_eval.COMMANDERS:
         return place_eval.main(rest, task, "fly")
     options = parse(FlyOptions, rest, f"fly {task}")

@@ -65,8 +65,7 @@ def main(argv: list[str]) -> int:
         config = dataclasses.replace(config, env=dataclasses.replace(config.env, randomize=options.randomize))
     train(config, run, device=options.device, resume=options.resume)
     print(f"trained: {run / CHECKPOINT}")
-    if task in TASKS:
-        print(f"next: corvids export {run} --out {task}.onnx")
+    print(f"next: corvids export {run} --out {task}.onnx")
     return 0
 
 

@@ -1,0 +1,170 @@
+"""``corvids eval carry`` and ``corvids fly carry``: a team's policy file over many trials, or over one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from corvids.cli import parse
+from corvids.commands.carry_report import write_carry_report
+from corvids.commands.carry_trials import CarryTrialsConfig, check, fly_carry_trials
+from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.trials import open_policy
+from corvids.deploy.runtime import Flight
+from corvids.envs.engines.engine import Array
+from corvids.envs.team_referee import LOOK_S, TeamVerdict
+
+SETTLED_M, SETTLED_RAD, SETTLED_S = 0.10, math.radians(10.0), 1.0
+"""A load has settled when it has begun to be so near its goal for so long (or up to the end)."""
+FINAL_S = 2.0
+"""Length of a trial's end over which final errors are taken."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryEvalOptions(CarryTrialsConfig):
+    """Fly a team's policy file in many trials and score it. Writes JSON, and a report page beside it."""
+
+    policy: Path = Path("pretrained/carry.onnx")
+    """The policy file, which every member runs alone."""
+    json: Path | None = None
+    """Where to write the figures; the report page has the same name with .html."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryFlyOptions:
+    """Fly a team once, each member by a runtime of its own, and say how it went."""
+
+    policy: Path = Path("pretrained/carry.onnx")
+    """The policy file, which every member runs alone."""
+    team: str = "falcon3"
+    """Name or path of the team file."""
+    plant: str = "mujoco"
+    """Engine: native or mujoco."""
+    condition: str = "step"
+    """Row of the table of conditions of teams."""
+    seconds: float = 20.0
+    """How long to fly."""
+    seed: int = 0
+    """Seed of all draws."""
+
+
+def evaluate(argv: list[str]) -> int:
+    """``corvids eval carry``."""
+    options = parse(CarryEvalOptions, argv, "eval carry")
+    file = open_policy(options.policy, "carry")
+    team = check(options, file)
+    if options.json:
+        check_writable(options.json, ".json")
+    verdict, flight, _ = fly_carry_trials(file, options, team)
+    result = score(options, options.policy, verdict, flight)
+    for name, value in result["summary"].items():
+        print(f"{name:20} {'-' if value is None else f'{value:.4g}' if isinstance(value, float) else value}")
+    if options.json:
+        write_atomically(options.json, (json.dumps(result, indent=1) + "\n").encode())
+        page = options.json.with_suffix(".html")
+        write_carry_report(page, result, verdict)
+        print(f"written: {options.json}, {page}")
+    return 0
+
+
+def fly(argv: list[str]) -> int:
+    """``corvids fly carry``."""
+    options = parse(CarryFlyOptions, argv, "fly carry")
+    file = open_policy(options.policy, "carry")
+    config = CarryTrialsConfig(
+        options.team, options.plant, options.condition, 1, options.seconds, options.seed
+    )
+    team = check(config, file)
+    verdict, flight, _ = fly_carry_trials(file, config, team)
+    (trial,) = score(config, options.policy, verdict, flight)["trials"]
+    settled = "not settled" if trial["settling_s"] is None else f"settled after {trial['settling_s']:.1f} s"
+    print(
+        f"{options.plant} {options.condition}, {options.team}: {trial['seconds']:.1f} s, ended by {trial['end']}; "
+        f"{settled}; RMSE {100.0 * trial['rmse_pos_m']:.1f} cm, {trial['rmse_att_deg']:.1f}°; members never closer "
+        f"than {trial['min_separation_m']:.2f} m; policies flew {100.0 * flight.by_policy.mean():.1f} % of "
+        f"{flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each (median, all members)"
+    )
+    return 0
+
+
+def score(config: CarryTrialsConfig, policy: Path, verdict: TeamVerdict, flight: Flight) -> dict[str, Any]:
+    """The documented result of an evaluation."""
+    pos_m, att_rad = verdict.pos_error_m, verdict.att_error_rad
+    crashed = np.array([end != "time" for end in verdict.end])
+    finals = verdict.time_s[:, None] > verdict.seconds - FINAL_S
+    final_m, final_rad = (np.where(finals & ~crashed, part, np.nan) for part in (pos_m, att_rad))
+    settling = np.array([settling_s(*columns) for columns in zip(pos_m.T, att_rad.T, strict=True)])
+    settling[crashed] = np.inf
+    median = float(np.median(settling))
+    crashes, trials = int(crashed.sum()), len(crashed)
+
+    def trial(index: int) -> dict[str, Any]:
+        return {
+            "seconds": round(float(verdict.seconds[index]), 3),
+            "end": verdict.end[index],
+            "settling_s": _number(settling[index]),
+            "rmse_pos_m": _rms(pos_m[:, index]),
+            "rmse_att_deg": _rms(np.degrees(att_rad[:, index])),
+            "final_pos_rmse_m": _rms(final_m[:, index]),
+            "final_att_rmse_deg": _rms(np.degrees(final_rad[:, index])),
+            "min_separation_m": _number(verdict.members_m[index]),
+            "min_cable_m": _number(verdict.cable_m[index]),
+            "tension_max_n": _number(verdict.tension_max_n[index]),
+        }
+
+    return {
+        "task": "carry",
+        "team": config.team,
+        "plant": config.plant,
+        "condition": config.condition,
+        "policy": policy.name,
+        "seed": config.seed,
+        "trials": [trial(index) for index in range(trials)],
+        "summary": {
+            "settling_s_median": _number(median),
+            "settled": float(np.isfinite(settling).mean()),
+            "rmse_pos_m": _rms(pos_m),
+            "rmse_att_deg": _rms(np.degrees(att_rad)),
+            "final_pos_rmse_m": _rms(final_m),
+            "final_att_rmse_deg": _rms(np.degrees(final_rad)),
+            "crash_rate": crashes / trials,
+            "crash_rate_95": list(wilson(crashes, trials)),
+            "min_separation_m": _number(verdict.members_m.min()),
+            "min_cable_m": _number(verdict.cable_m.min()),
+            "tension_max_n": _number(verdict.tension_max_n.max()),
+            "compute_median_us": flight.compute_median_s * 1e6,
+            "by_policy": float(flight.by_policy.mean()),
+        },
+    }
+
+
+def settling_s(pos_m: Array, att_rad: Array) -> float:
+    """When a load (looks,) has settled [s]; infinite if never. NaN is the time after a trial's end."""
+    far = (pos_m >= SETTLED_M) | (att_rad >= SETTLED_RAD)
+    ahead = round(SETTLED_S / LOOK_S)
+    count = np.concatenate(([0], np.cumsum(far)))
+    ends = np.minimum(np.arange(len(far)) + ahead, len(far))
+    near = (count[ends] == count[:-1]) & np.isfinite(pos_m)
+    return float(np.argmax(near) * LOOK_S) if near.any() else math.inf
+
+
+def wilson(count: int, trials: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    share, scale = count / trials, 1.0 + z * z / trials
+    middle = share + z * z / (2.0 * trials)
+    half = z * math.sqrt(share * (1.0 - share) / trials + z * z / (4.0 * trials * trials))
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def _rms(errors: Array) -> float | None:
+    known = errors[np.isfinite(errors)]
+    return float(np.sqrt(np.mean(known**2))) if known.size else None
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,180 @@
+"""Flying a team's trials: a policy file, a team, a condition and an engine, put together."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+
+import numpy as np
+import torch
+
+from corvids.commands.trials import PLANTS
+from corvids.deploy.contract import INNER_LOOP, Limits
+from corvids.deploy.fallback import Fallback
+from corvids.deploy.inner_loop import ImuPlant, InnerLoop
+from corvids.deploy.pilot import Pilot, Readings
+from corvids.deploy.policy import PolicyFile
+from corvids.deploy.runtime import Flight, Tick, fly
+from corvids.envs.carry_law import hanging_places
+from corvids.envs.engines.engine import Array
+from corvids.envs.engines.team_engine import TeamEngine
+from corvids.envs.features import rotation_matrix
+from corvids.envs.team_conditions import AFTER_S, TeamTrials, condition_named, draw
+from corvids.envs.team_facts import team_facts
+from corvids.envs.team_goals import command_at
+from corvids.envs.team_plant import TeamPlant
+from corvids.envs.team_referee import TeamReferee, TeamVerdict
+from corvids.errors import CorvidsError
+from corvids.team import Team, load_team
+from corvids.vehicle import GRAVITY_MPS2
+
+COMPILED_FROM = 40_000.0
+"""Trials times seconds from which compiling the simulator pays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryTrialsConfig:
+    """A set of trials of a team."""
+
+    team: str = "falcon3"
+    """Name or path of the team file."""
+    plant: str = "mujoco"
+    """Engine: native or mujoco."""
+    condition: str = "step"
+    """Row of the table of conditions of teams."""
+    trials: int = 10
+    """Independent trials, flown together."""
+    seconds: float = 20.0
+    """Length of a trial; where a member is lost, it ends 10 s after that."""
+    seed: int = 0
+    """Seed of all draws."""
+
+
+def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
+    """The team, or one line that says what cannot be flown, before anything is started."""
+    if config.plant not in PLANTS:
+        raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(PLANTS)}")
+    condition_named(config.condition)
+    for name, value in (("trials", config.trials), ("seconds", config.seconds)):
+        if not 0 < value < float("inf"):
+            raise CorvidsError(f"--{name} {value}: must be a positive number")
+    team = load_team(config.team)
+    if not file.contract.is_accbr:
+        raise CorvidsError(
+            f"{file.path}: commands thrust and body rates; a team needs acceleration and body rates (ACCBR), with the "
+            f"stage {INNER_LOOP!r}"
+        )
+    for index, member in enumerate(team.members):
+        if member.vehicle.name != file.contract.vehicle.name:
+            raise CorvidsError(
+                f"{file.path}: its inner loop is that of {file.contract.vehicle.name!r}, but member {index} of "
+                f"{config.team} is {member.vehicle.name!r}, of {member.vehicle.body.mass_kg:g} kg; "
+                "export a policy for that vehicle"
+            )
+    return team
+
+
+def make_engine(plant: str, team: Team, worlds: int, compile_kernels: bool) -> TeamEngine:
+    """An engine with ``worlds`` worlds."""
+    if plant == "native":
+        from corvids.envs.engines.native_team import NativeTeam
+
+        return NativeTeam(team, worlds, compile_kernels=compile_kernels)
+    from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
+
+    return MujocoTeamEngine(team, worlds, compile_kernels=compile_kernels)
+
+
+def fly_carry_trials(
+    file: PolicyFile, config: CarryTrialsConfig, team: Team, *, progress: bool = True
+) -> tuple[TeamVerdict, Flight, TeamTrials]:
+    """Fly all trials to their end: what the referee says, how the runtimes fared, and what was drawn."""
+    condition = condition_named(config.condition)
+    trials = draw(condition, team, config.trials, config.seed)
+    seconds = trials.loss_s + AFTER_S if condition.lost else np.full(config.trials, config.seconds)
+    compile_kernels = config.trials * config.seconds > COMPILED_FROM
+    engine = make_engine(config.plant, team, config.trials, compile_kernels)
+    referee = TeamReferee(trials, seconds)
+    plant: ImuPlant = TeamPlant(engine, trials, seed=config.seed, referee=referee)
+    contract, rows = file.contract, trials.chosen.size
+    if condition.mixed:
+        plant = _Mixed(plant, trials, team, contract.limits)
+    mass_kg = np.repeat([[m.vehicle.body.mass_kg for m in team.members]], config.trials, axis=0).reshape(-1)
+    outside = np.zeros((rows, 3))
+    outside[:, 2] = GRAVITY_MPS2 - trials.thrust_n / mass_kg
+    inner = InnerLoop(plant, contract.stages[INNER_LOOP], contract.limits, rows, trials.thrust_n, outside)
+    pilot = Pilot(file, rows, facts=np.tile(team_facts(team).numpy(), (config.trials, 1)))
+    report = _Progress(config, referee) if progress else None
+
+    def command(now_s: float) -> Array:
+        return np.repeat(command_at(trials.goals, now_s), len(team.members), axis=0)
+
+    def over(tick: Tick) -> bool:
+        if report:
+            report.show(tick.now_s)
+        return bool(referee.done.all())
+
+    flight = fly(pilot, inner, command, seconds=float(seconds.max()) + 0.1, until=over)
+    return referee.verdict, flight, trials
+
+
+class _Mixed:
+    """A plant in which the chosen member of every team is flown by a geometric controller, past the inner loop.
+
+    It holds the place at which it would hang above the goal, and bears its constant share of the load.
+    """
+
+    def __init__(self, plant: ImuPlant, trials: TeamTrials, team: Team, limits: Limits) -> None:
+        self._plant, self._rows = plant, trials.chosen.reshape(-1)
+        weight_n = team.load.mass_kg / len(team.members) * GRAVITY_MPS2
+        self._law = Fallback(dataclasses.replace(limits, hover_thrust_n=limits.hover_thrust_n + weight_n))
+        goal = command_at(trials.goals, 0.0)
+        facts = team_facts(team).double()
+        place = torch.from_numpy(goal).repeat_interleave(len(team.members), dim=0)
+        self._place_w = hanging_places(
+            place[:, :3], rotation_matrix(place[:, 3:7]), facts.repeat(len(goal), 1)
+        ).numpy()
+        self._quat = np.zeros((len(self._rows), 4))
+        self._readings: Readings | None = None
+
+    @property
+    def now_s(self) -> float:
+        return self._plant.now_s
+
+    def imu(self, until_s: float) -> tuple[Array, Array]:
+        felt, self._quat = self._plant.imu(until_s)
+        return felt, self._quat
+
+    def receive(self, until_s: float) -> Readings:
+        self._readings = self._plant.receive(until_s)
+        return self._readings
+
+    def send(self, thrust_n: Array, rate_b_radps: Array, /) -> None:
+        if self._readings is not None:
+            seen, rows = self._readings, self._rows
+            wanted = self._law.command(
+                seen.pos_w[rows], seen.vel_w[rows], self._quat[rows], self._place_w[rows]
+            )
+            thrust_n[rows], rate_b_radps[rows] = wanted
+        self._plant.send(thrust_n, rate_b_radps)
+
+
+class _Progress:
+    """One line on standard error every few seconds."""
+
+    def __init__(self, config: CarryTrialsConfig, referee: TeamReferee) -> None:
+        self._config, self._referee = config, referee
+        self._started = self._shown = time.monotonic()
+
+    def show(self, now_s: float) -> None:
+        """Show where the trials stand."""
+        if time.monotonic() - self._shown < 5.0:
+            return
+        self._shown = time.monotonic()
+        speed = now_s / (self._shown - self._started)
+        print(
+            f"{self._config.plant} {self._config.condition}: {now_s:5.1f} s flown ({speed:.2f}x real time), "
+            f"{int((~self._referee.done).sum())} of {self._config.trials} trials going",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
