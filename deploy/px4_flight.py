@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from corvids.deploy.checks import Autopilot, Mode, Proposal, Seen, Word
 from corvids.deploy.envelope import Triple
+from corvids.deploy.in_step import InStep
 from corvids.deploy.keeping import Level
 from corvids.deploy.pilot import PLACE, Array, Decision, Pilot
 from corvids.deploy.px4_frames import yaw_ned_rad
@@ -18,9 +19,6 @@ from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.px4_thrust import ThrustMap
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.supervisor import Request, Supervisor, Verdict
-
-INTERVAL_MAX_S = 0.1
-"""Longer intervals between states are gaps [s]."""
 
 
 class Link(Protocol):
@@ -110,16 +108,14 @@ class Px4Flight:
     ) -> None:
         """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict.
 
-        ``in_step``: a tick comes as soon as the last state that can be expected before it is due has arrived, so that
-        commands answer states without waiting; otherwise when it is due.
+        ``in_step``: ticks come as states do, see :mod:`corvids.deploy.in_step`; otherwise when they are due.
         """
         self.link, self.supervisor = link, supervisor
         self._pilot, self._thrust_map = pilot, thrust_map
         self._hover_thrust_n = hover_thrust_n
         self._ball, self._load, self._words, self._watcher = ball, load, words, watcher
-        self._in_step = in_step
-        self._answered_s = self._newest_s = math.nan
-        self._interval_s, self._period_s = 0.0, 1.0 / pilot.contract.control_hz
+        self._untold: tuple[Seen, Verdict] | None = None
+        self._step = InStep(1.0 / pilot.contract.control_hz) if in_step else None
         names = list(pilot.contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
 
@@ -145,33 +141,20 @@ class Px4Flight:
         )
 
     def _arrivals(self, until_s: float) -> Iterator[None]:
-        """What arrives until the tick that is due at ``until_s``."""
-        if not self._in_step:
+        """What arrives until the tick that lies at ``until_s``."""
+        if self._step is None:
             yield from self.link.wait(until_s)
             return
-        # One state is expected in the time before the tick that is as long as the interval between states. Where
-        # states come more seldom than ticks, there is nothing to be in step with.
-        is_quick = self._interval_s < 1.5 * self._period_s
-        yield from self._noted(until_s - (min(self._interval_s, self._period_s) if is_quick else 0.0))
-        if not self._is_unanswered():
-            for _ in self._noted(until_s):
+        due_s = self._step.due_s(until_s)
+        for moment_s in (self.now_s, due_s):  # what is there already, and what comes
+            for _ in self.link.wait(moment_s):
+                self._step.note(self.link.state.stamp_s, self.now_s)
                 yield
-                if self._is_unanswered():
+                if moment_s == due_s and self._step.is_time(due_s):
                     break
-        self._answered_s = self.link.state.stamp_s
-
-    def _is_unanswered(self) -> bool:
-        stamp_s = self.link.state.stamp_s
-        return math.isfinite(stamp_s) and stamp_s != self._answered_s
-
-    def _noted(self, until_s: float) -> Iterator[None]:
-        """What arrives, with the interval between states noted."""
-        for _ in self.link.wait(until_s):
-            step_s = self.link.state.stamp_s - self._newest_s
-            self._newest_s = self.link.state.stamp_s
-            if 0.0 < step_s < INTERVAL_MAX_S:
-                self._interval_s += 0.1 * (step_s - self._interval_s)
-            yield
+            if self._step.is_time(due_s):
+                break
+        self._step.answer(due_s)
 
     def guard(
         self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
@@ -189,9 +172,9 @@ class Px4Flight:
             self.link.request(Request.HOLD)
         if verdict.request is not None:
             self.link.request(verdict.request)
-        if self._watcher:
-            self._watcher(seen, verdict)
+        self._untold = seen, verdict
         if verdict.command is None:
+            self._tell()
             return None
         return np.array([verdict.command.thrust_n]), np.array([verdict.command.rate_b_radps])
 
@@ -205,6 +188,13 @@ class Px4Flight:
             _triple(rate_b_radps),
             Level(yaw if math.isfinite(yaw) else 0.0, hover),
         )
+        self._tell()
+
+    def _tell(self) -> None:
+        """Show the watcher the verdict, after the command is out: watching may take longer than deciding."""
+        if self._watcher and self._untold:
+            self._watcher(*self._untold)
+        self._untold = None
 
     def _seen(self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float) -> Seen:
         state, tracker = self.link.state, self._pilot.ball

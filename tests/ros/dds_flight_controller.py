@@ -1,8 +1,8 @@
 """A flight controller on DDS that knows nothing of ROS: Cyclone DDS, types from the layouts, a rigid body that flies.
 
 Commands come as lines on standard input, each a key and a value: ``mute 1`` (it says nothing any more), ``mode 3``
-(another main mode, as a pilot chooses it), ``end 0``. At the end it writes one line of JSON: how it flew, what it
-heard, and how soon after each odometry the first set-point came.
+(another main mode, as a pilot chooses it), ``begin 0`` (to count anew), ``end 0``. At the end it writes one line of
+JSON: how it flew, what it heard, and how soon after each odometry the first set-point came.
 """
 
 # ROS and DDS are not where types are checked.
@@ -169,6 +169,8 @@ class Controller:
                 self.is_mute = bool(int(value))
             elif key == "mode":
                 self.px4.main, self.px4.sub = int(value), 0
+            elif key == "begin":
+                self.sent, self.answered, self.round_trips_s = 0, 0, []
             elif key == "end":
                 self.is_over = True
 

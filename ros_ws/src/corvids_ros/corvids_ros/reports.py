@@ -16,7 +16,7 @@ from corvids.deploy.supervisor import Verdict
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.poses import PoseSource
 
-DIAGNOSTICS_S, POSES_S = 1.0, 0.05
+DIAGNOSTICS_S, POSES_S = 1.0, 0.1
 """How often [s]."""
 
 
