@@ -78,6 +78,9 @@ def test_a_flight_is_logged_and_its_log_is_read(tmp_path: Path, capsys: pytest.C
     ]
     assert main(words) == 0
     assert "0.3 s flown, at most 0.0" in capsys.readouterr().out
+    logged = np.genfromtxt(log, delimiter=",", names=True)
+    assert len(logged) == 149 and logged["time_s"][0] == 0.002
+    assert np.abs(logged["setpoint_x_radps"]).max() < 0.01 and logged["motor1_1"].min() > 0.3
     assert main(words) == 2 and "--force" in last_line(capsys)
     assert main(["calibrate", "fit", "--vehicle", "air", "--log", str(log), "--json", str(figures)]) == 0
     groups = json.loads(figures.read_text())["groups"]

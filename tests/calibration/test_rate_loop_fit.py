@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
 from corvids.calibration.csv_table import Table
 from corvids.calibration.rate_response import fit_rate_loop, respond
 from corvids.cli import main
+from corvids.envs.conditions import CONDITIONS, draw
+from corvids.envs.engines.native import NativeEngine
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -121,3 +124,32 @@ def test_the_command_writes_figures_and_page(tmp_path: Path, capsys: pytest.Capt
     assert found["delay_s"]["identified"] and found["delay_s"]["value"] == pytest.approx(0.0125, abs=0.001)
     assert "Body rate after its setpoint" in figures.with_suffix(".html").read_text()
     assert "bandwidth_radps" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_simulated_loop_has_the_bandwidth_that_sines_show():
+    """Nine vehicles in the native simulator: eight follow a sine of roll rate each, the ninth a sum of many."""
+    hertz = np.array([2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 13.0])
+    ticks, dt_s = 4000, 0.002
+    engine = NativeEngine(AIR, 9, dtype=torch.float64, compile_kernels=False, with_ball=False)
+    trials = draw(CONDITIONS["nominal"], AIR, 9, 0, place_w_m=(0.0, 0.0, 50.0), with_ball=False)
+    engine.reset(trials.start, trials.params)
+    time_s = dt_s * np.arange(ticks)
+    single = 0.5 * np.sin(2.0 * math.pi * hertz * time_s[:, None])
+    wanted = np.column_stack((single, 0.3 * setpoints(time_s, 3)))
+    followed_radps = np.empty((ticks, 9))
+    for tick in range(ticks):
+        followed_radps[tick] = engine.state.omega_b[:, 0]
+        rates = np.zeros((9, 3))
+        rates[:, 0] = wanted[tick]
+        engine.step(np.full(9, AIR.weight_n), rates)
+    late = slice(ticks // 4, None)
+    carrier = np.exp(-2j * math.pi * hertz * time_s[late, None])
+    gain = np.abs((followed_radps[late, :8] * carrier).sum(axis=0) / (wanted[late, :8] * carrier).sum(axis=0))
+    assert gain[0] > 0.9 and gain[-1] < 0.6
+    shown = 2.0 * math.pi * np.interp(-math.sqrt(0.5) * gain[0], -gain, hertz)
+    one = fit_rate_loop(
+        AIR, table(time_s=time_s, setpoint_radps=wanted[:, 8], rate_radps=followed_radps[:, 8])
+    ).figures["bandwidth_radps"]
+    print(f"\nbandwidth by sines {shown:.1f} rad/s, by the fit {one.value:.1f} ± {one.std:.2g} rad/s")
+    assert one.identified and one.value == pytest.approx(shown, rel=0.1)

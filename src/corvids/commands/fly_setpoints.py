@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     )
     if options.record is not None:
         rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(2,)))
-        write_atomically(options.record, csv_bytes(flown.log.columns(0, rng)))
+        write_atomically(options.record, csv_bytes(flown.columns(0, rng)))
         print(f"written: {options.record}")
     reason = flown.follower.reasons[0]
     if reason is not None:

@@ -34,6 +34,15 @@ class SetpointFlight:
     """Largest speed, (n,)."""
     tilt_rad: Array
     """Largest tilt, (n,)."""
+    rate_setpoints: Array
+    """Body rates commanded at each step [rad/s, FLU], (T, n, 3)."""
+
+    def columns(self, row: int, rng: np.random.Generator | None) -> dict[str, Array]:
+        """The log of one flight, and the rates that were commanded from each time on: for a fit of the rate loop."""
+        columns = self.log.columns(row, rng)
+        step = np.floor(columns["time_s"] * self.follower.rate_hz + 1e-6).astype(int)
+        commanded = self.rate_setpoints[np.minimum(step, len(self.rate_setpoints) - 1), row]
+        return columns | {f"setpoint_{axis}_radps": commanded[:, k] for k, axis in enumerate("xyz")}
 
 
 class _Extremes:
@@ -80,9 +89,14 @@ def fly_setpoints(
         setpoints,
         Limits((0.0, limits.thrust_max_n), believed.weight_n, limits.rate_max_radps, limits.tilt_max_rad),
     )
+    rates = []
     for index in range(follower.steps):
         readings = plant.receive(index / follower.rate_hz)
-        plant.send(*follower.step(readings, index))
+        thrust_n, rate = follower.step(readings, index)
+        plant.send(thrust_n, rate)
+        rates.append(rate)
         progress(plant.now_s)
     plant.receive(follower.steps / follower.rate_hz)
-    return SetpointFlight(watch.log, follower, watch.low, watch.high, watch.speed, watch.tilt)
+    return SetpointFlight(
+        watch.log, follower, watch.low, watch.high, watch.speed, watch.tilt, np.array(rates)
+    )
