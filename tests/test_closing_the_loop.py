@@ -1,11 +1,13 @@
 """The whole loop: a vehicle unlike its file is planned for, flown, calibrated and trained for; and flies better for it.
 
-``pytest -q -s -m slow tests/test_closing_the_loop.py`` prints the figures.
+``pytest -q -s -m slow tests/test_closing_the_loop.py`` prints the figures. ``CORVIDS_LOOP`` may name a folder that
+keeps everything: what an interrupted run has made there is not made again.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,35 +16,43 @@ from mystery import mystery
 from corvids.cli import main
 from corvids.vehicle import load_vehicle, save_vehicle
 
-WORLDS, ITERATIONS = 1024, 150
-"""Size of the trainings: minutes."""
+WORLDS, ITERATIONS = 1024, 125
+"""Size of the trainings: three million samples each."""
+
+
+def made(path: Path, *words: str) -> Path:
+    """What a command makes, made by it unless it is there."""
+    if not path.exists():
+        assert main([*words, str(path)]) == 0
+    return path
 
 
 def hovered(folder: Path, name: str, vehicle: str, truth: Path) -> dict[str, float]:
     """Train hovering for ``vehicle``, and fly it in MuJoCo in the body of ``truth``."""
-    run, policy, figures = folder / name, folder / f"{name}.onnx", folder / f"{name}.json"
-    train = ["train", "hover", "--preset", "quick", "--run", str(run), "--config.env.vehicle", vehicle]
+    run = folder / name
+    train = ["train", "hover", "--run", str(run), "--preset", "quick", "--config.env.vehicle", vehicle]
     size = ["--config.worlds", str(WORLDS), "--config.iterations", str(ITERATIONS)]
-    assert main([*train, *size]) == 0
-    assert main(["export", str(run), "--out", str(policy)]) == 0
-    words = ["eval", "hover", "--policy", str(policy), "--vehicle", vehicle, "--truth", str(truth)]
-    assert (
-        main([*words, "--plant", "mujoco", "--condition", "noisy", "--trials", "20", "--json", str(figures)])
-        == 0
-    )
-    return json.loads(figures.read_text())["summary"]
+    policy = folder / f"{name}.onnx"
+    if not policy.exists():
+        assert main([*train, *size, *(["--resume"] if (run / "checkpoint.pt").exists() else [])]) == 0
+    made(policy, "export", str(run), "--out")
+    words = ["--policy", str(policy), "--vehicle", vehicle, "--truth", str(truth), "--plant", "mujoco"]
+    trials = ["--condition", "noisy", "--trials", "10", "--seconds", "20", "--json"]
+    return json.loads(made(folder / f"{name}.json", "eval", "hover", *words, *trials).read_text())["summary"]
 
 
 @pytest.mark.slow
 def test_a_policy_for_the_calibrated_file_flies_the_vehicle_better(tmp_path: Path):
-    truth, plan, log, new = (tmp_path / name for name in ("truth.toml", "plan.json", "log.csv", "new.toml"))
+    folder = Path(os.environ.get("CORVIDS_LOOP", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    truth = folder / "truth.toml"
     save_vehicle(mystery(load_vehicle("air")), truth)
-    assert main(["calibrate", "plan", "--vehicle", "air", "--out", str(plan)]) == 0
+    plan = made(folder / "plan.json", "calibrate", "plan", "--vehicle", "air", "--out")
     fly = ["fly", "--setpoints", str(plan), "--vehicle", "air", "--truth", str(truth), "--plant", "mujoco"]
-    assert main([*fly, "--record", str(log)]) == 0
-    assert main(["calibrate", "fit", "--vehicle", "air", "--log", str(log), "--out", str(new)]) == 0
+    log = made(folder / "log.csv", *fly, "--record")
+    new = made(folder / "new.toml", "calibrate", "fit", "--vehicle", "air", "--log", str(log), "--out")
     of = {
-        name: hovered(tmp_path, name, vehicle, truth)
+        name: hovered(folder, name, vehicle, truth)
         for name, vehicle in (("nominal", "air"), ("calibrated", str(new)))
     }
     for name, summary in of.items():

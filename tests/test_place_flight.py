@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from corvids.envs.place_flight import (
     figure_eight,
     places_that_jump,
 )
-from corvids.vehicle import load_vehicle
+from corvids.vehicle import VEHICLE_DIR, load_vehicle
 
 X500 = load_vehicle("x500")
 NOTHING: Any = Contacts(np.zeros(2, np.int64), np.zeros((2, 3)), np.zeros(2, np.int64))
@@ -86,3 +87,9 @@ def test_a_policy_file_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert found["summary"]["survival"] == 1.0
     assert main(["fly", "track", *words]) == 2
     assert "is a policy for the task 'hover'" in capsys.readouterr().err
+    sha256 = hashlib.sha256((VEHICLE_DIR / "crazyflie.toml").read_bytes()).hexdigest()
+    other = policy_lab.with_metadata(
+        policy, tmp_path / "other.onnx", lambda text: text.replace(sha256, "0" * 64)
+    )
+    assert main(["eval", "hover", "--policy", str(other)]) == 2
+    assert "name it with --vehicle" in capsys.readouterr().err

@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "fly": "fly a policy file in a plant; record, render",
     "eval": "score a policy file over many trials: JSON and report page",
     "report": "make the page of a flight from its record (MCAP)",
-    "calibrate": "fit a vehicle file to flight logs: values with error bars, JSON and report page",
+    "calibrate": "plan flights, and fit a vehicle file to their logs: values with error bars, JSON and report page",
     "bench": "measure the speed of simulator and training, and of peers",
     "px4-params": "write the PX4 parameters that match a vehicle file",
     "doctor": "check a vehicle with PX4, or its simulator, before flight: a fix for each line",

@@ -6,19 +6,20 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
 
-from corvids.calibration.design import TARGETS
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.plan_making import Plan, make_plan
 from corvids.deploy.setpoints import FlightLimits, to_bytes
 from corvids.errors import CorvidsError
 from corvids.quantities import nearest
 from corvids.vehicle import load_vehicle
+
+if TYPE_CHECKING:
+    from corvids.commands.plan_making import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +51,15 @@ class PlanOptions:
 def main(argv: list[str]) -> int:
     """Entry point; the exit code is 1 where a figure's target is out of reach within the limits."""
     options = parse(PlanOptions, argv, "calibrate plan")
+    limits = _limits(options)
+
+    from corvids.calibration.design import TARGETS
+    from corvids.commands.plan_making import make_plan
+
     wanted = options.want or tuple(TARGETS)
     for name in wanted:
         if name not in TARGETS:
             raise CorvidsError(f"--want {name}: is no figure of a flight{nearest(name, list(TARGETS))}")
-    limits = _limits(options)
     for path in (options.out, options.json):
         if path is not None:
             check_writable(path, ".json")

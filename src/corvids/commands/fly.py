@@ -17,7 +17,10 @@ VIDEO_HZ = 50
 
 @dataclasses.dataclass(frozen=True)
 class FlyOptions:
-    """Fly a policy file in a plant and say how it went; with --video, show it."""
+    """Fly a policy file in a plant and say how it went; with --video, show it.
+
+    `corvids fly --setpoints F` flies a file of setpoints instead; `corvids fly --setpoints F --help` lists its options.
+    """
 
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file."""

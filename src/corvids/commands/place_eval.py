@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from corvids.envs.place_flight import (
 )
 from corvids.envs.plant import Plant
 from corvids.errors import CorvidsError
-from corvids.vehicle import load_vehicle
+from corvids.vehicle import VEHICLE_DIR, load_vehicle
 
 COMMANDERS = {"hover": places_that_jump, "track": figure_eight}
 """What is commanded, by task."""
@@ -81,7 +82,7 @@ def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[Plac
     for name, value in (("trials", options.trials), ("seconds", options.seconds)):
         if not 0 < value < float("inf"):
             raise CorvidsError(f"--{name} {value}: must be a positive number")
-    believed = load_vehicle(options.vehicle or file.contract.vehicle.name)
+    believed = load_vehicle(options.vehicle or _shipped(file))
     truth = believed if options.truth is None else load_vehicle(options.truth)
     trials = draw(condition, truth, options.trials, options.seed, place_w_m=CENTRE_W_M, with_ball=False)
     # Compiling takes half a minute: it pays for all but short flights.
@@ -97,6 +98,17 @@ def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[Plac
         until=lambda _: bool(referee.done.all()),
     )  # fmt: skip
     return referee.verdict, flight
+
+
+def _shipped(file: PolicyFile) -> str:
+    """Name of the vehicle that a policy was trained for; refuses one whose file is not among those of corvids."""
+    record = file.contract.vehicle
+    path = VEHICLE_DIR / f"{record.name}.toml"
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256:
+        raise CorvidsError(
+            f"{file.path}: was trained for a vehicle file of its own, called {record.name!r}; name it with --vehicle"
+        )
+    return record.name
 
 
 def score(task: str, options: PlaceOptions, verdict: PlaceVerdict, flight: Flight) -> dict[str, Any]:
