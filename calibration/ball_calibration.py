@@ -44,7 +44,8 @@ class BallCalibration:
     restitutions: np.ndarray
     """Shape (H,): of each hit."""
     figures: dict[str, GroupEstimate]
-    """Drag and radius of the ball; the racket's restitution, inside and outside its sweet radius, and tilt."""
+    """Drag and radius of the ball; the racket's restitution, inside and outside its sweet radius, and tilt; how the
+    vertical leans in the recording's axes."""
     rings: tuple[Ring, ...]
     """The map over the racket; empty where its pose was not measured."""
     normal_b: np.ndarray | None
@@ -66,6 +67,7 @@ def calibrate_ball(vehicle: Vehicle, record: BallRecord, ball_mass_kg: float) ->
         "ball_radius_m": _radius(hits, normal, vehicle),
         **_sweet_and_rim(hits, restitutions, normal, vehicle),
         **_tilt_figures(hits, tilt),
+        **_lean_figures(flights),
     }
     aligned = figures["racket_tilt_x_rad"].identified and figures["racket_tilt_y_rad"].identified
     rings = _rings(hits, restitutions, normal) if hits.is_posed else ()
@@ -207,6 +209,17 @@ def _tilt_figures(hits: Hits, tilt: tuple[np.ndarray, np.ndarray] | None) -> dic
         good = std < 0.02
         reason = "" if good else f"{value:.2g} ± {std:.2g} rad is known to a degree at best; {_MORE_HITS}"
         found[name] = GroupEstimate(float(value), float(std), bool(good), reason)
+    return found
+
+
+def _lean_figures(flights: Flights) -> dict[str, GroupEstimate]:
+    found = {}
+    for axis, value, std in zip("xy", flights.lean_rad, flights.lean_std_rad, strict=True):
+        good = bool(std < 0.01)
+        reason = (
+            "" if good else f"{value:.2g} ± {std:.2g} rad is too uncertain; throw the ball up a dozen times"
+        )
+        found[f"frame_lean_{axis}_rad"] = GroupEstimate(float(value), float(std), good, reason)
     return found
 
 

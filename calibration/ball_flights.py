@@ -49,6 +49,10 @@ class Flights:
     """Its standard deviation."""
     noise_m: float
     """Standard deviation of a measured coordinate about its flight."""
+    lean_rad: np.ndarray
+    """Shape (2,): rotation about x and about y that brings the true vertical to the recording's z axis."""
+    lean_std_rad: np.ndarray
+    """Shape (2,): their standard deviations."""
 
 
 def fit_flights(ball_w: Channel) -> Flights:
@@ -86,6 +90,7 @@ def fit_flights(ball_w: Channel) -> Flights:
     count = len(scores)
     scatter = float((scores**2).sum()) * count / max(count - 1, 1)
     variance = max(scatter, curvature) / curvature**2 if curvature > 0.0 else np.inf
+    lean, lean_std = problem.lean(drag)
     first, last = problem.ends()
     return Flights(
         time_s=problem.times,
@@ -96,6 +101,8 @@ def fit_flights(ball_w: Channel) -> Flights:
         drag_per_m=float(drag[0]),
         drag_std=float(np.sqrt(variance)),
         noise_m=problem.noise_m,
+        lean_rad=lean,
+        lean_std_rad=lean_std,
     )
 
 
@@ -185,6 +192,7 @@ class _Problem:
             fit = np.polyfit(self.since[i, :length], ball_w.values[span], 2)
             self.state[i] = np.concatenate((fit[2], fit[1]))
         self.noise_m = 1.0
+        self._own = np.zeros((len(spans), longest * 3, 6))
         self._last: tuple[float, np.ndarray, np.ndarray] | None = None
         self.settle_noise(np.zeros(1))
 
@@ -215,6 +223,29 @@ class _Problem:
         """Their derivative, one column."""
         return self.evaluate(drag)[1].reshape(-1, 1)
 
+    def lean(self, drag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How gravity leans in the recording's axes (2,) [rad], and its standard deviations.
+
+        Where the vertical, seen from the recording, is turned by small angles (a, b) about x and y, the ball falls
+        by g·a along y and by -g·b along x besides: parabolas of which each flight's start explains its part.
+        """
+        residual, _ = self.evaluate(drag)
+        flights = len(self.state)
+        parabola = 0.5 * GRAVITY_MPS2 * self.since**2
+        columns = np.zeros((*self.measured.shape, 2))
+        columns[..., 1, 0], columns[..., 0, 1] = parabola, -parabola
+        columns = (columns * self.there[..., None] / self.noise_m).reshape(flights, -1, 2)
+        columns = columns - np.einsum(
+            "fml,flk->fmk", self._own, np.einsum("fml,fmk->flk", self._own, columns)
+        )
+        left = residual.reshape(flights, -1)
+        inverse = np.linalg.inv(np.einsum("fmk,fml->kl", columns, columns))
+        value = inverse @ np.einsum("fmk,fm->k", columns, left)
+        scores = np.einsum("fmk,fm->fk", columns, left - columns @ value)
+        scatter = scores.T @ scores * (flights / max(flights - 2, 1))
+        variance = np.diag(inverse @ scatter @ inverse) if flights > 2 else np.full(2, np.inf)
+        return value, np.sqrt(np.maximum(variance, np.diag(inverse)))
+
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """States (F, 6) at the first and the last sample of each flight."""
         last = np.array([len(times) - 1 for times in self.times])
@@ -229,6 +260,7 @@ class _Problem:
         slopes = slopes.reshape(7, flights, -1).transpose(1, 2, 0)
         own, by_drag = slopes[..., 1:], slopes[..., 0]
         q, r = np.linalg.qr(own)
+        self._own = q
         along = np.einsum("fml,fm->fl", q, error)
         self.state = self.state - np.linalg.solve(r, along[..., None])[..., 0]
         residual = error - np.einsum("fml,fl->fm", q, along)

@@ -51,19 +51,35 @@ def ball_record(table: Table) -> BallRecord:
     pose = None
     if all(name in table.columns for name in POSE):
         own = table.columns.get("vehicle_time_s")
-        pose, more = _cleaned("vehicle", table, POSE, time_us if own is None else 1e6 * own, start_us)
+        pose, more = _pose(table, time_us if own is None else 1e6 * own, start_us)
         findings += more
-    if pose is not None:
-        length = np.linalg.norm(pose.values[:, 3:], axis=-1, keepdims=True)
-        if np.abs(length - 1.0).max() > 0.05:
-            raise CorvidsError(
-                f"{table.name}: vehicle_q* has length {float(length[np.abs(length - 1.0).argmax(), 0]):.3g},"
-                " must be 1: a unit quaternion"
-            )
-        pose = dataclasses.replace(
-            pose, values=np.concatenate((pose.values[:, :3], pose.values[:, 3:] / length), axis=-1)
-        )
     return BallRecord(table.name, table.sha256, ball, pose, tuple(findings))
+
+
+def read_pose_csv(
+    path: str | os.PathLike[str], mapping: str | os.PathLike[str] | None = None
+) -> tuple[Table, Channel, tuple[Finding, ...]]:
+    """A CSV table of ``time_s``, ``vehicle_[xyz]_m``, ``vehicle_q[wxyz]``, and its poses (n, 7), by its own clock."""
+    table = read_table(path, ("time_s", *POSE), (), mapping)
+    pose, findings = _pose(table, 1e6 * table.columns["time_s"], 0)
+    if pose is None:
+        raise CorvidsError(f"{table.name}: holds no pose: no sample with finite time, place and attitude")
+    return table, pose, tuple(findings)
+
+
+def _pose(table: Table, time_us: np.ndarray, start_us: int) -> tuple[Channel | None, list[Finding]]:
+    """The vehicle's poses (n, 7), quaternions of length 1; raises where they are none."""
+    pose, findings = _cleaned("vehicle", table, POSE, time_us, start_us)
+    if pose is None:
+        return None, findings
+    length = np.linalg.norm(pose.values[:, 3:], axis=-1, keepdims=True)
+    if np.abs(length - 1.0).max() > 0.05:
+        raise CorvidsError(
+            f"{table.name}: vehicle_q* has length {float(length[np.abs(length - 1.0).argmax(), 0]):.3g},"
+            " must be 1: a unit quaternion"
+        )
+    values = np.concatenate((pose.values[:, :3], pose.values[:, 3:] / length), axis=-1)
+    return dataclasses.replace(pose, values=values), findings
 
 
 def _cleaned(

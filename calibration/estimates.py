@@ -7,6 +7,7 @@ from typing import Any
 
 from corvids.correlations import Correlations
 from corvids.quantities import Provenance, specs_of
+from corvids.team import Team
 from corvids.vehicle import Vehicle
 
 Estimates = dict[str, tuple[Any, Any]]
@@ -52,6 +53,33 @@ def updated_vehicle(
     }
     return dataclasses.replace(
         vehicle, **changed, provenance=provenance, correlations={**kept, **correlations}
+    )
+
+
+def updated_team(team: Team, estimates: Estimates, source: str) -> Team:
+    """``team`` with the estimates in it, each with its standard deviation and ``source``.
+
+    Names are those of :attr:`corvids.team.Team.provenance`. Raises :class:`~corvids.team.TeamError` where the numbers
+    contradict each other.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    provenance = dict(team.provenance)
+    for where, (value, std) in estimates.items():
+        section, _, field = where.rpartition(".")
+        sections.setdefault(section, {})[field] = value
+        provenance[where] = dataclasses.replace(provenance[where], source=source, std=std)
+    members = tuple(
+        dataclasses.replace(
+            member, rigging=dataclasses.replace(member.rigging, **sections.get(f"members[{index}]", {}))
+        )
+        for index, member in enumerate(team.members)
+    )
+    return dataclasses.replace(
+        team,
+        load=dataclasses.replace(team.load, **sections.get("load", {})),
+        cable=dataclasses.replace(team.cable, **sections.get("cable", {})),
+        members=members,
+        provenance=provenance,
     )
 
 

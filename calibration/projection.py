@@ -18,7 +18,6 @@ from corvids.calibration.covariance import autocovariance, long_run_variance
 
 ROBUST_AT = 4.0
 """Residuals beyond so many standard deviations lose weight."""
-_REWEIGHTINGS = 3
 
 
 class Comparison(NamedTuple):
@@ -36,7 +35,9 @@ class Projection:
     """Residuals, in standard deviations, of the shared unknowns (P); ``compare`` gives them in the signals' units.
 
     ``rows``: the rows of each signal; ``sigma`` (R,): standard deviations to begin with; ``local_std`` (L,): how far a
-    piece's own unknowns may be from 0; ``settling``: how often these are improved before the first residual counts.
+    piece's own unknowns may be from 0; ``settling``: how often these are improved before a residual counts, from where
+    the last accepted point predicts them. That point is the last one whose Jacobian was asked for: a trial that is
+    refused leaves nothing behind.
     """
 
     def __init__(
@@ -49,23 +50,29 @@ class Projection:
         local_std: np.ndarray,
         pieces: int,
         compare: Callable[[np.ndarray, torch.Tensor], Comparison],
-        settling: int = 1,
+        settling: int = 0,
     ) -> None:
         self.names, self.prior_mean, self.prior_std = names, prior_mean, prior_std
         self.rows, self.sigma = rows, sigma
         self._local_std = torch.as_tensor(local_std)
         self.local = torch.zeros(pieces, len(local_std), dtype=torch.float64)
         """Unknowns of each piece (N, L), at the last evaluation."""
-        self._compare, self._to_settle = compare, settling
+        self._compare, self._settling = compare, settling
+        self._accepted: tuple[torch.Tensor, torch.Tensor] | None = None
+        """Shared unknowns (P,) and the others (N, L) at the accepted point."""
+        self._local_slopes = torch.zeros(pieces, len(local_std), len(names), dtype=torch.float64)
+        self._slopes_there = self._local_slopes
         self._known: tuple[bytes, np.ndarray, np.ndarray] | None = None
 
     def evaluate(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (N, R) and slopes (N, R, P) in standard deviations, initial states eliminated."""
         key = theta.tobytes() + self.sigma.tobytes()
         if self._known is None or self._known[0] != key:
-            for _ in range(self._to_settle):
+            if self._accepted is not None:
+                step = torch.as_tensor(theta) - self._accepted[0]
+                self.local = self._accepted[1] + self._slopes_there @ step
+            for _ in range(self._settling if self._accepted is not None else self._settling + 1):
                 self._project(theta)
-            self._to_settle = 0
             self._known = (key, *self._project(theta))
         return self._known[1], self._known[2]
 
@@ -74,10 +81,10 @@ class Projection:
         return np.concatenate((self.evaluate(theta)[0].ravel(), (theta - self.prior_mean) / self.prior_std))
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """Their derivatives, shape (rows, P)."""
-        return np.concatenate(
-            (self.evaluate(theta)[1].reshape(-1, len(theta)), np.diag(1.0 / self.prior_std))
-        )
+        """Their derivatives, shape (rows, P). Asking for them accepts the point."""
+        slopes = self.evaluate(theta)[1]
+        self._accepted, self._slopes_there = (torch.tensor(theta), self.local), self._local_slopes
+        return np.concatenate((slopes.reshape(-1, len(theta)), np.diag(1.0 / self.prior_std)))
 
     def reweigh(self, residual: np.ndarray) -> None:
         """Take each signal's standard deviation from its residuals' long-run variance."""
@@ -104,16 +111,21 @@ class Projection:
         self.local = self.local - torch.linalg.solve_triangular(r, along[..., None], upper=True)[..., 0]
         residual = error - torch.einsum("nrl,nl->nr", q_top, along)
         along_slopes = torch.einsum("nrl,nrp->nlp", q_top, slopes)
+        self._local_slopes = -torch.linalg.solve_triangular(r, along_slopes, upper=True)
         return residual.numpy(), (slopes - torch.einsum("nrl,nlp->nrp", q_top, along_slopes)).numpy()
 
 
 def solve(
-    problem: Projection, progress: Callable[[str], None], start: np.ndarray | None = None
+    problem: Projection, progress: Callable[[str], None], passes: int = 3, first_evaluations: int = 4
 ) -> np.ndarray:
-    """The shared unknowns (P,) that explain the pieces best, from ``start`` (by default the prior's means) on."""
-    theta = problem.prior_mean.copy() if start is None else start
-    for round_ in range(_REWEIGHTINGS):
-        progress(f"fit, pass {round_ + 1} of {_REWEIGHTINGS}")
+    """The shared unknowns (P,) that explain the pieces best, from the prior's means on.
+
+    Each pass but the last ends with new weights. ``first_evaluations`` bounds the first, whose weights are guesses.
+    """
+    theta = problem.prior_mean.copy()
+    for index in range(passes):
+        progress(f"fit, pass {index + 1} of {passes}")
+        is_last = index == passes - 1
         theta = least_squares(
             problem.residual,
             theta,
@@ -121,10 +133,10 @@ def solve(
             loss="soft_l1",
             f_scale=ROBUST_AT,
             x_scale=problem.prior_std,
-            xtol=1e-5 if round_ == _REWEIGHTINGS - 1 else 1e-4,
+            xtol=1e-5 if is_last else 1e-4,
             ftol=1e-7,
-            max_nfev=4 if round_ == 0 else 10,
+            max_nfev=first_evaluations if index == 0 else 10,
         ).x
-        if round_ < _REWEIGHTINGS - 1:
+        if not is_last:
             problem.reweigh(problem.evaluate(theta)[0])
     return theta

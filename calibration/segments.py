@@ -101,7 +101,7 @@ def cut(record: FlightRecord, length_s: float = 1.0, lead_s: float = 0.4, tail_s
     blocked = np.concatenate([channel.gaps() for channel in needed] + [_not_flying(record), jumps])
     begin = max(channel.time_s[0] for channel in needed) + lead_s + 2 * dt_s
     end = min(channel.time_s[-1] for channel in needed) - tail_s - 2 * dt_s
-    starts = _free_starts(begin, end, steps * dt_s, lead_s, tail_s + dt_s, blocked)
+    starts = free_starts(begin, end, steps * dt_s, lead_s, tail_s + dt_s, blocked)
     if not len(starts):
         return _empty(dt_s, lead, steps)
     # On samples of the gyroscope, so that its noise stays as it is.
@@ -184,7 +184,7 @@ def _spans(time_s: np.ndarray, is_so: np.ndarray) -> list[tuple[float, float]]:
     return [(float(since[a]), float(until[b])) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _free_starts(
+def free_starts(
     begin: float, end: float, length: float, lead: float, tail: float, blocked: np.ndarray
 ) -> np.ndarray:
     """Beginnings of the pieces that fit between the blocked spans, their lead and tail included."""

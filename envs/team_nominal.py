@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.packing import leaves, map_leaves
-from corvids.controllers.spatial import Vec3
+from corvids.controllers.spatial import Scalar, Vec3
 from corvids.envs.cables import CableParams
 from corvids.envs.load import LoadParams
 from corvids.envs.nominal import vehicle_params
@@ -28,10 +28,10 @@ AIR_DENSITY_KGPM3 = 1.2
 class LumpedLoad(NamedTuple):
     """The load with half of every cable's mass at its point of attachment."""
 
-    mass_kg: float
-    center_m: Triple
+    mass_kg: Scalar
+    center_m: tuple[Scalar, Scalar, Scalar]
     """Centre of mass, from the pose point."""
-    inertia_kgm2: Triple
+    inertia_kgm2: tuple[Scalar, Scalar, Scalar]
     """About that centre, along the box's sides."""
 
 
@@ -56,11 +56,25 @@ def team_params(team: Team, dt_s: float) -> TeamParams:
 def lumped_load(team: Team) -> LumpedLoad:
     """Mass, centre and inertia of the load and the cables' lower halves."""
     load = team.load
-    bodies = [(load.mass_kg, load.center_of_mass_m)]
-    bodies += [(0.5 * cable_mass_kg(team, member), member.rigging.load_point_m) for member in team.members]
+    return lump(load.mass_kg, load.center_of_mass_m, load.inertia_kgm2, lower_halves(team))
+
+
+def lower_halves(team: Team) -> list[tuple[float, Triple]]:
+    """Half of each cable's mass [kg], and where it rides on the load, from the pose point [m]."""
+    return [(0.5 * cable_mass_kg(team, member), member.rigging.load_point_m) for member in team.members]
+
+
+def lump(
+    mass_kg: Scalar,
+    center_m: tuple[Scalar, Scalar, Scalar],
+    inertia_kgm2: tuple[Scalar, Scalar, Scalar],
+    points: list[tuple[float, Triple]],
+) -> LumpedLoad:
+    """A load, its centre from the pose point and its inertia about it, together with ``points`` of mass."""
+    bodies: list[tuple[Scalar, tuple[Scalar, Scalar, Scalar]]] = [(mass_kg, center_m), *points]
     mass = sum(m for m, _ in bodies)
     x, y, z = (sum(m * p[axis] for m, p in bodies) / mass for axis in range(3))
-    jx, jy, jz = load.inertia_kgm2
+    jx, jy, jz = inertia_kgm2
     for m, (px, py, pz) in bodies:
         dx2, dy2, dz2 = (px - x) ** 2, (py - y) ** 2, (pz - z) ** 2
         jx, jy, jz = jx + m * (dy2 + dz2), jy + m * (dz2 + dx2), jz + m * (dx2 + dy2)

@@ -24,7 +24,7 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +34,8 @@ from corvids.quantities import (
     Q,
     QuantityError,
     check_section,
+    format_section,
+    format_value,
     nearest,
     read_section,
     refuse_unknown,
@@ -169,6 +171,48 @@ def load_team(name_or_path: str | os.PathLike[str]) -> Team:
         raise TeamError(f"{path}: is not valid TOML: {' '.join(str(error).split())}") from None
 
 
+def vehicle_references(name_or_path: str | os.PathLike[str]) -> list[str]:
+    """How a team file that :func:`load_team` has read names its members' vehicles; paths are made absolute."""
+    path = Path(name_or_path)
+    if isinstance(name_or_path, str) and len(path.parts) <= 1 and path.suffix != ".toml":
+        path = TEAM_DIR / f"{name_or_path}.toml"
+    names = [entry["vehicle"] for entry in tomllib.loads(path.read_text(encoding="utf-8"))["members"]]
+    return [str((path.parent / name).absolute()) if _is_path(name) else name for name in names]
+
+
+def save_team(team: Team, vehicles: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Write a file that :func:`load_team` reads back equal, whole or not at all; ``vehicles`` as its members' files."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        text = _format(team, vehicles)
+        _parse(text, path.parent)
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except CorvidsError as error:
+        raise TeamError(f"{path}: not written: {error}") from None
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TeamError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _format(team: Team, vehicles: Sequence[str]) -> str:
+    top = {"schema": SCHEMA, "name": team.name, "description": team.description}
+    parts = ["".join(f"{key} = {format_value(value)}\n" for key, value in top.items())]
+    parts += [format_section(name, getattr(team, name), team.provenance) for name in ("load", "cable")]
+    for index, (member, vehicle) in enumerate(zip(team.members, vehicles, strict=True)):
+        section = format_section(f"members[{index}]", member.rigging, team.provenance)
+        parts.append(f"[[members]]\nvehicle = {format_value(vehicle)}\n{section.partition(chr(10))[2]}")
+    return "\n".join(parts)
+
+
+def _is_path(vehicle: str) -> bool:
+    return len(Path(vehicle).parts) > 1 or vehicle.endswith(".toml")
+
+
 def _parse(text: str, folder: Path) -> Team:
     table = tomllib.loads(text)
     refuse_unknown(table, ("schema", "name", "description", "load", "cable", "members"), "")
@@ -206,9 +250,8 @@ def _member(where: str, entry: Any, folder: Path) -> tuple[Member, dict[str, Pro
     vehicle = rest.pop("vehicle", None)
     if not isinstance(vehicle, str):
         raise TeamError(f'{where}.vehicle = {reprlib.repr(vehicle)} must be a name or a path, as "falcon"')
-    is_path = len(Path(vehicle).parts) > 1 or vehicle.endswith(".toml")
     try:
-        flown = load_vehicle(folder / vehicle if is_path else vehicle)
+        flown = load_vehicle(folder / vehicle if _is_path(vehicle) else vehicle)
     except VehicleError as error:
         raise TeamError(f"{where}.vehicle: {error}") from None
     rigging, origins = read_section(where, Rigging, rest)

@@ -2,7 +2,7 @@
 
 From the top of the repository::
 
-    python tests/calibration/recovery.py --rows flight,ball,thrust,motor,latency --count 200 --json recovery.json
+    python tests/calibration/recovery.py --rows flight,cable --count 200 --json recovery.json
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import team_lab
 import torch
 from ball_lab import Planted, juggle
 from flight_lab import fly, planted_vehicle, truths
 from table_lab import AIR, bench, motor_log, wandering
+from team_lab import falcons
 
 from corvids.calibration.ball_calibration import calibrate_ball
 from corvids.calibration.estimates import GroupEstimate
@@ -27,6 +29,8 @@ from corvids.calibration.flight_calibration import calibrate_records
 from corvids.calibration.groups import timing_std
 from corvids.calibration.latency import fit_latency
 from corvids.calibration.motor_response import fit_motor
+from corvids.calibration.team_calibration import calibrate_team
+from corvids.calibration.team_record import TeamRecord
 from corvids.calibration.thrust_bench import fit_thrust
 from corvids.vehicle import Vehicle, load_vehicle
 
@@ -178,12 +182,48 @@ def delays(count: int, seed: int) -> Tally:
     return tally
 
 
+def cables(count: int, seed: int, seconds: float = FLIGHT_S) -> Tally:
+    """One drone with a weighed load on an elastic cable."""
+    tally = Tally()
+    for truth, record in _slung(count, seed, seconds):
+        file = falcons(1)
+        weighed = dataclasses.replace(
+            file, load=dataclasses.replace(file.load, mass_kg=truth.team.load.mass_kg)
+        )
+        figures = calibrate_team(weighed, record, "cable").figures
+        tally.add("axial_stiffness_n", figures["axial_stiffness_n"], truth.team.cable.axial_stiffness_n)
+        tally.add("damping_time_s", figures["damping_time_s"], truth.team.cable.damping_time_s)
+        length_m = truth.team.members[0].rigging.cable_length_m
+        tally.add("cable_length_error_m", figures["cable_length1_m"], length_m, scale=1.0)
+    return tally
+
+
+def loads(count: int, seed: int, seconds: float = FLIGHT_S) -> Tally:
+    """One drone with a load of unknown mass, inertia and centre on an elastic cable."""
+    tally = Tally()
+    for truth, record in _slung(count, seed, seconds):
+        figures, load = calibrate_team(falcons(1), record, "load").figures, truth.team.load
+        tally.add("mass_kg", figures["mass_kg"], load.mass_kg)
+        for axis, moment, place in zip("xyz", load.inertia_kgm2, load.center_of_mass_m, strict=True):
+            tally.add(f"inertia_{axis}_kgm2", figures[f"inertia_{axis}_kgm2"], moment)
+            name = f"center_of_mass_{axis}"
+            tally.add(f"{name}_error_m", figures[f"{name}_m"], place, scale=1.0)
+    return tally
+
+
+def _slung(count: int, seed: int, seconds: float) -> list[tuple[team_lab.Planted, TeamRecord]]:
+    truths = [team_lab.planted(falcons(1), np.random.default_rng(seed + index)) for index in range(count)]
+    return list(zip(truths, team_lab.fly(truths, seconds, seed), strict=True))
+
+
 ROWS: dict[str, Callable[[int, int], Tally]] = {
     "flight": flights,
     "ball": balls,
     "thrust": benches,
     "motor": motors,
     "latency": delays,
+    "cable": cables,
+    "load": loads,
 }
 """What can be measured."""
 

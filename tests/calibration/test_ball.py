@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ball_lab import Planted, juggle
+from scipy.spatial.transform import Rotation
 
 from corvids.calibration.ball_calibration import BallCalibration, calibrate_ball
 from corvids.cli import main
@@ -81,6 +82,22 @@ def test_a_drop_on_a_racket_at_rest_gives_restitution_but_no_place():
     assert found.restitutions == pytest.approx([rebound] * len(found.restitutions), abs=0.005)
     refused = found.figures["ball_radius_m"]
     assert not refused.identified and "pose" in refused.reason
+
+
+def test_a_recording_whose_z_is_not_vertical_says_by_how_much():
+    """The world turned by 1.5° about x and -1° about y: so leans the vertical, seen from the recording."""
+    record = juggle(Planted(), 2, hits=16)
+    lean = np.radians([1.5, -1.0])
+    turn = Rotation.from_rotvec([*lean, 0.0])
+    ball = dataclasses.replace(record.ball_w, values=turn.apply(record.ball_w.values))
+    flights = calibrate_ball(
+        vehicle(Planted()), dataclasses.replace(record, ball_w=ball, pose=None), WEIGHTLESS_KG
+    ).figures
+    # Straight up stays within 1.5° of what the recording calls up, so a fall looks as it did, but for its lean.
+    for axis, truth in zip("xy", lean, strict=True):
+        figure = flights[f"frame_lean_{axis}_rad"]
+        assert figure.identified and figure.value is not None and figure.std is not None
+        assert abs(figure.value - truth) < max(4.0 * figure.std, 0.0005), (axis, figure, truth)
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from corvids.commands.files import check_writable, write_atomically
 from corvids.errors import CorvidsError
+from corvids.team import TeamError
 from corvids.vehicle import Vehicle, VehicleError, save_vehicle
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Outputs:
     """The files that the user asked for."""
 
     vehicle: Path | None
-    """The new vehicle file."""
+    """The new vehicle file, or team file."""
     json: Path | None
     """The figures."""
     page: Path | None
@@ -50,13 +51,20 @@ class Outputs:
 
     def write_vehicle(self, updated: Callable[[], Vehicle]) -> None:
         """The vehicle file, where it was asked for; to be called last, for it is what another program waits for."""
+        self._write(lambda path: save_vehicle(updated(), path), "vehicle")
+
+    def write_team(self, save: Callable[[Path], None]) -> None:
+        """The team file, where it was asked for; as :meth:`write_vehicle`."""
+        self._write(save, "team")
+
+    def _write(self, save: Callable[[Path], None], kind: str) -> None:
         if self.vehicle is None:
             return
         try:
-            save_vehicle(updated(), self.vehicle)
-        except VehicleError as error:
+            save(self.vehicle)
+        except (VehicleError, TeamError) as error:
             raise CorvidsError(
-                f"{self.vehicle}: not written, the fit contradicts the vehicle file: {error}"
+                f"{self.vehicle}: not written, the fit contradicts the {kind} file: {error}"
             ) from None
         self.written.append(self.vehicle)
 

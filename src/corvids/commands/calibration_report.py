@@ -13,7 +13,17 @@ from corvids.calibration.flight_calibration import Calibration
 from corvids.calibration.flight_fit import FlightFit
 from corvids.calibration.flight_model import CHANNELS, row_channels
 from corvids.commands.files import write_atomically
-from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of, table_html
+from corvids.commands.page import (
+    ACCENT,
+    INK,
+    SOFT,
+    canvas,
+    correlation_svg,
+    figure_html,
+    page,
+    svg_of,
+    table_html,
+)
 
 _UNITS = {"gyro": "rad/s", "accel": "m/s²", "velocity": "m/s", "attitude": "rad"}
 
@@ -43,7 +53,9 @@ def write_calibration_report(path: Path, figures: dict[str, Any], result: Calibr
                 _autocorrelation(result.fit),
                 "Autocorrelation of the residuals, which the error bars take into account.",
             ),
-            figure_html(_correlation(result.fit), "Correlation of the estimates."),
+            figure_html(
+                correlation_svg(result.fit.covariance, result.fit.names), "Correlation of the estimates."
+            ),
         ]
     title = f"calibration of {figures['vehicle']}"
     write_atomically(path, page(title, f"from {logs}", "".join(parts)))
@@ -113,16 +125,4 @@ def _autocorrelation(fit: FlightFit) -> str:
         axes.plot(lags, covariance / covariance[0], color=color, label=name)
     axes.set(xlabel="lag [s]", ylabel="autocorrelation")
     axes.legend(frameon=False)
-    return svg_of(figure)
-
-
-def _correlation(fit: FlightFit) -> str:
-    std = np.sqrt(np.diag(fit.covariance))
-    matrix = fit.covariance / np.outer(std, std)
-    figure, axes = canvas(height=6.0)
-    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1.0, vmax=1.0)
-    axes.set_xticks(range(len(std)), fit.names, rotation=90, fontsize=7)
-    axes.set_yticks(range(len(std)), fit.names, fontsize=7)
-    axes.grid(False)
-    figure.colorbar(image, ax=axes, shrink=0.7)
     return svg_of(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,3 +61,15 @@ def svg_of(figure: Any) -> str:
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     svg = text.getvalue()
     return svg[svg.index("<svg") :]
+
+
+def correlation_svg(covariance: np.ndarray, names: Sequence[str]) -> str:
+    """Correlations of estimates from their covariance (P, P)."""
+    std = np.sqrt(np.diag(covariance))
+    figure, axes = canvas(height=6.0)
+    image = axes.imshow(covariance / np.outer(std, std), cmap="RdBu_r", vmin=-1.0, vmax=1.0)
+    axes.set_xticks(range(len(std)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(std)), names, fontsize=7)
+    axes.grid(False)
+    figure.colorbar(image, ax=axes, shrink=0.7)
+    return svg_of(figure)

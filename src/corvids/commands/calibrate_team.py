@@ -1,0 +1,136 @@
+"""``corvids calibrate cable`` and ``load``: a team's recorded flight into its cables, or its load."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from corvids.cli import parse
+from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text
+from corvids.commands.files import write_atomically
+from corvids.commands.page import ACCENT, canvas, correlation_svg, figure_html, page, svg_of, table_html
+from corvids.team import load_team, save_team, vehicle_references
+
+if TYPE_CHECKING:
+    from corvids.calibration.team_calibration import TeamCalibration
+    from corvids.calibration.team_fit import TeamFit
+
+
+@dataclasses.dataclass(frozen=True)
+class TeamOptions:
+    """Fit a team's cables (length, damping, stiffness) or load (mass, inertia, centre of mass) to a recorded flight: a
+    CSV with time_s, load_x_m … load_qz, drone1_x_m … drone1_qz, drone1_motor1_1 … drone1_motor4_1, drone2_…"""
+
+    team: str
+    """The team file to begin with: its name, or a path."""
+    log: Path
+    """The recording."""
+    mapping: Path | None = None
+    """TOML file that names the recording's columns and units, where they are not those above."""
+    out: Path | None = None
+    """Where to write the new team file; the report page has the same name with .html."""
+    json: Path | None = None
+    """Where to write the figures; without --out the report page has this name with .html."""
+    force: bool = False
+    """Replace files that are there."""
+
+
+def main(argv: list[str], action: str) -> int:
+    """Entry point."""
+    options = parse(TeamOptions, argv, f"calibrate {action}")
+    outputs = Outputs.checked(options.out, options.json, options.force)
+    team = load_team(options.team)
+
+    from corvids.calibration.estimates import updated_team
+    from corvids.calibration.team_calibration import calibrate_team
+    from corvids.calibration.team_record import read_team_csv
+
+    record = read_team_csv(options.log, len(team.members), options.mapping)
+    result = calibrate_team(
+        team, record, action, lambda text: print(f"{text} …", file=sys.stderr, flush=True)
+    )
+    figures = summary(team.name, action, result)
+    for text in (*figures["log"]["findings"], *figures["notes"]):
+        print(text)
+    print_figures(figures["figures"])
+    if outputs.page is not None:
+        write_atomically(outputs.page, _page(figures, result))
+    outputs.write_json(figures)
+    if result.estimates:
+        source = source_text(action, [(record.name, record.sha256)])
+        vehicles = vehicle_references(options.team)
+        outputs.write_team(
+            lambda path: save_team(updated_team(team, result.estimates, source), vehicles, path)
+        )
+    else:
+        outputs.refuse_vehicle()
+    outputs.say()
+    return 0
+
+
+def summary(team: str, action: str, result: TeamCalibration) -> dict[str, Any]:
+    """The JSON of a team's calibration."""
+    fit, record = result.fit, result.record
+    return {
+        "team": team,
+        "what": action,
+        "log": {
+            "name": record.name,
+            "sha256": record.sha256,
+            "findings": [f"{one.signal}: {one.text}" for one in record.findings],
+        },
+        "notes": list(result.notes),
+        "figures": figures_of(result.figures),
+        "fit": None
+        if fit is None
+        else {
+            "pieces": len(fit.pieces),
+            "unknowns": {
+                name: {"value": float(value), "std": fit.std(name), "informed": fit.informed(name)}
+                for name, value in zip(fit.names, fit.values, strict=True)
+            },
+            "rms": fit.noise,
+        },
+    }
+
+
+def _page(figures: dict[str, Any], result: TeamCalibration) -> bytes:
+    rows = [
+        (name, f"{one['value']:.5g}", f"{one['std']:.2g}", "")
+        if one["identified"]
+        else (name, "–", "–", f"refused: {one['reason']}")
+        for name, one in figures["figures"].items()
+    ]
+    parts = [table_html(("figure", "value", "standard deviation", ""), rows)]
+    said = [*figures["log"]["findings"], *figures["notes"]]
+    if said:
+        parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in said)}</ul>")
+    fit = result.fit
+    if fit is not None:
+        spread = [(name, f"{value:.4g}") for name, value in fit.noise.items()]
+        parts += [
+            figure_html(_residuals(fit), "Height of the load, predicted − measured, piece by piece."),
+            table_html(("root mean square of residual [m, rad]", ""), spread),
+            figure_html(correlation_svg(fit.covariance, fit.names), "Correlation of the estimates."),
+        ]
+    title = f"{figures['what']} of the team {figures['team']}"
+    return page(title, f"from {result.record.name}", "".join(parts))
+
+
+def _residuals(fit: TeamFit) -> str:
+    from corvids.calibration.team_model import channels_of, row_slices
+
+    channels = channels_of(len(fit.unknowns.team.members))
+    rows = row_slices(fit.pieces)[channels.index("load place z")]
+    figure, axes = canvas()
+    length = fit.pieces.load_pose.shape[1]
+    for start_s, residual in zip(fit.pieces.start_s, fit.residuals[:, rows], strict=True):
+        time_s = start_s + fit.pieces.dt_s * fit.pieces.every * np.arange(length)
+        axes.plot(time_s, 1e3 * residual, color=ACCENT, linewidth=0.8)
+    axes.set(xlabel="time [s]", ylabel="height of the load [mm]")
+    return svg_of(figure)

@@ -1,0 +1,145 @@
+"""A team's flight gives back what was planted in its load and its cables, or says what it cannot tell."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from team_lab import Planted, falcons, fly, planted
+
+from corvids.calibration.team_calibration import calibrate_team
+from corvids.calibration.team_record import TeamRecord, columns_of
+from corvids.cli import main
+from corvids.team import load_team, save_team
+
+FILE = falcons(1)
+
+
+def flown(elastic: bool, seconds: float = 14.0, seed: int = 3) -> tuple[Planted, TeamRecord]:
+    truth = planted(FILE, np.random.default_rng(seed), elastic)
+    (record,) = fly([truth], seconds, seed)
+    return truth, record
+
+
+@pytest.fixture(scope="module")
+def elastic() -> tuple[Planted, TeamRecord]:
+    return flown(elastic=True)
+
+
+def test_an_elastic_cable_is_recovered(elastic: tuple[Planted, TeamRecord]):
+    """The load is weighed: the cable's fit takes its mass as the file has it."""
+    truth, record = elastic
+    weighed = dataclasses.replace(FILE, load=dataclasses.replace(FILE.load, mass_kg=truth.team.load.mass_kg))
+    figures = calibrate_team(weighed, record, "cable").figures
+    for name, value, within in (
+        ("axial_stiffness_n", truth.team.cable.axial_stiffness_n, 0.10),
+        ("damping_time_s", truth.team.cable.damping_time_s, 0.20),
+        ("cable_length1_m", truth.team.members[0].rigging.cable_length_m, 0.005),
+    ):
+        found = figures[name]
+        assert found.identified and found.value is not None and found.std is not None, (name, found)
+        assert found.value == pytest.approx(value, rel=within), (name, found, value)
+        assert abs(found.value - value) < 4.0 * found.std, (name, found, value)
+
+
+def test_a_slung_load_is_recovered(
+    elastic: tuple[Planted, TeamRecord],
+):
+    truth, record = elastic
+    found = calibrate_team(FILE, record, "load").figures
+    load = truth.team.load
+    expected = {"mass_kg": load.mass_kg}
+    expected |= dict(zip(("inertia_x_kgm2", "inertia_y_kgm2"), load.inertia_kgm2, strict=False))
+    for axis, place in zip("xyz", load.center_of_mass_m, strict=True):
+        expected[f"center_of_mass_{axis}_m"] = place
+    for name, value in expected.items():
+        figure = found[name]
+        assert figure.identified and figure.value is not None and figure.std is not None, (name, figure)
+        close = (
+            pytest.approx(value, abs=0.003) if name.startswith("center") else pytest.approx(value, rel=0.1)
+        )
+        assert figure.value == close, (name, figure, value)
+    assert found["mass_kg"].value == pytest.approx(load.mass_kg, rel=0.03)
+
+
+def test_a_cable_that_hardly_stretches_has_a_length_and_no_stiffness():
+    truth, record = flown(elastic=False)
+    figures = calibrate_team(FILE, record, "cable").figures
+    for name in ("axial_stiffness_n", "damping_time_s"):
+        assert not figures[name].identified and "stretches" in figures[name].reason, figures[name]
+    length = figures["cable_length1_m"]
+    assert length.identified
+    assert length.value == pytest.approx(truth.team.members[0].rigging.cable_length_m, abs=0.003)
+
+
+def written(path: Path, record: TeamRecord, seconds: float) -> Path:
+    """The recording as a table."""
+    channels = [record.load, record.drones[0], record.motors[0]]
+    values = np.concatenate([one.values for one in channels], -1)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns_of(1))
+        for time_s, row in zip(record.load.time_s, values, strict=True):
+            if time_s < seconds:
+                writer.writerow([time_s, *row])
+    return path
+
+
+def test_the_command_writes_a_team_file_with_error_bars(tmp_path: Path, elastic: tuple[Planted, TeamRecord]):
+    log, out, figures = tmp_path / "log.csv", tmp_path / "new.toml", tmp_path / "out.json"
+    written(log, elastic[1], 11.0)
+    words = ["calibrate", "cable", "--team", "falcon1", "--log", str(log), "--out", str(out)]
+    assert main([*words, "--json", str(figures)]) == 0
+    new = load_team(out)
+    said = json.loads(figures.read_text())
+    assert new.cable.axial_stiffness_n == said["figures"]["axial_stiffness_n"]["value"]
+    origin = new.provenance["cable.axial_stiffness_n"]
+    assert (
+        origin.std == said["figures"]["axial_stiffness_n"]["std"]
+        and said["log"]["sha256"][:12] in origin.source
+    )
+    assert new.load == FILE.load and new.members[0].vehicle == FILE.members[0].vehicle
+    assert out.with_suffix(".html").exists()
+    assert main(words) == 2  # nothing is replaced without --force
+
+
+def test_a_load_that_stands_is_refused_by_name(tmp_path: Path, elastic: tuple[Planted, TeamRecord]):
+    """Motors at rest carry nothing."""
+    record = elastic[1]
+    idle = dataclasses.replace(record.motors[0], values=np.zeros_like(record.motors[0].values))
+    found = calibrate_team(FILE, dataclasses.replace(record, motors=(idle,)), "load")
+    assert found.fit is None and not found.estimates
+    assert all("off the ground" in one.reason for one in found.figures.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: "", "is empty"),
+        (lambda text: text.replace("drone1_qw", "drone1_q0"), "has no column 'drone1_qw'"),
+        (lambda text: text.splitlines()[0] + "\n" + "0," * 18 + "0\n", "0 has 1 samples|has 1 samples"),
+    ],
+    ids=["empty", "other names", "one row"],
+)
+def test_a_bad_table_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], elastic: tuple[Planted, TeamRecord], change, says: str
+):
+    log = written(tmp_path / "log.csv", elastic[1], 1.0)
+    log.write_text(change(log.read_text()))
+    figures = tmp_path / "out.json"
+    assert main(["calibrate", "load", "--team", "falcon1", "--log", str(log), "--json", str(figures)]) == 2
+    complaint = capsys.readouterr().err.strip().splitlines()
+    assert len(complaint) == 1 and any(one in complaint[0] for one in says.split("|")), complaint
+    assert not figures.exists()
+
+
+@pytest.mark.parametrize("name", ["falcon1", "falcon3"])
+def test_a_team_file_is_read_back_as_it_was_written(tmp_path: Path, name: str):
+    team = load_team(name)
+    save_team(team, ["falcon"] * len(team.members), tmp_path / "team.toml")
+    read = load_team(tmp_path / "team.toml")
+    assert read == team and read.provenance == team.provenance
