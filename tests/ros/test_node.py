@@ -139,6 +139,22 @@ def test_a_vehicle_of_a_team_lives_in_its_namespace(tmp_path: Path):
     assert all(stamp > 0 for *_, stamp in flown["commands"]), "the node asked, not the keeper"
 
 
+def test_deactivated_in_flight_it_has_px4_hold_and_can_fly_again(tmp_path: Path):
+    flight = Flight(tmp_path)
+    with ended(*flight.processes()):
+        flight.engage()
+        flight.operator.say("deactivate")
+        assert "the autopilot holds" in flight.node.wait_for("recovering -> armed")
+        flight.node.lines.clear()
+        flight.operator.say("activate")
+        flight.node.wait_for("disconnected -> armed: the autopilot is heard")
+        flight.operator.say("engage")
+        flight.node.wait_for("engaging -> engaging: over")
+        flown = flight.px4.result()
+    assert flown["states"][-3:] == [OFFBOARD, HOLD, OFFBOARD]
+    assert flown["crashed"] == ""
+
+
 @pytest.mark.parametrize(
     ("option", "said"),
     [

@@ -107,11 +107,14 @@ class FlyingVehicle:
     def may_close(self) -> bool:
         """Ask PX4 to hold if the vehicle is flown; whether the flight may end, as somebody else flies."""
         deadline_s = time.monotonic() + CLOSE_S
+        has_said = False
         while self._thread.is_alive() and self.supervisor.state in STREAMING:
             if time.monotonic() > deadline_s:
                 return False
-            self.say(Word.STOP)
-            time.sleep(0.1)
+            if not has_said:
+                self.say(Word.STOP)
+                has_said = True
+            time.sleep(0.05)
         return True
 
     def close(self) -> None:

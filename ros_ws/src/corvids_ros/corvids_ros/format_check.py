@@ -59,8 +59,8 @@ def _ask(transport: RosTransport, deadline_s: float) -> list[str]:
                     transport.spin(0.02)
             if name not in answers:
                 said.append(
-                    f"PX4 does not say how it defines {name}: firmware before v1.16 cannot; where you know that "
-                    "px4_msgs fits it, set the parameter check_messages to false"
+                    f"PX4 does not say how it defines {name}: old firmware cannot; where you know that px4_msgs "
+                    "fits it, set the parameter check_messages to false"
                 )
                 break
             answer = answers[name]

@@ -76,12 +76,13 @@ class VehicleNode(LifecycleNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if self._flying is None:
-            return TransitionCallbackReturn.FAILURE
         try:
-            self._flying.start(self.get_namespace())
+            # A flight is flown once: after one, everything is looked at anew.
+            flying = self._flying or self._configure()
+            flying.start(self.get_namespace())
         except CorvidsError as error:
             self.get_logger().error(str(error))
+            self._close()
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
 
@@ -90,8 +91,6 @@ class VehicleNode(LifecycleNode):
             self.get_logger().error("PX4 does not hold, so the flight goes on: take over, or say land")
             return TransitionCallbackReturn.FAILURE
         self._close()
-        # A flight is flown once: an active node again is a configured one anew.
-        self.get_logger().info("the flight has ended: clean up and configure for another")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -108,7 +107,7 @@ class VehicleNode(LifecycleNode):
             self.get_logger().error("PX4 does not hold: left to the keeper")
         self._close()
 
-    def _configure(self) -> None:
+    def _configure(self) -> FlyingVehicle:
         settings = Settings({setting.name: self.get_parameter(setting.name).value for setting in SETTINGS})
         messages = Px4Messages(settings["target_system"])
         self._transport = RosTransport(
@@ -128,6 +127,7 @@ class VehicleNode(LifecycleNode):
             if complaints:
                 raise CorvidsError("; ".join(complaints))
         self._reports = Reports(self, self._flying, {"ball": ball, **({"load": load} if load else {})})
+        return self._flying
 
     def _watch_poses(
         self, link: MessageLink, settings: Settings, of: str, then: Callable[[Pose], None] | None = None
