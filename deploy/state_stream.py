@@ -147,6 +147,9 @@ class StateReceiver:
                 self.heard += 1
                 return None
             self._follow(packet)
+        elif self.config.key is None and now_s - self._accepted_s > SILENT_S:
+            # Whoever can forge a packet could otherwise lock the sender out by one sequence number far ahead.
+            self._sequence = (packet.sequence - 1) & 0xFFFFFFFF
         ahead = (packet.sequence - self._sequence) & 0xFFFFFFFF
         if not 0 < ahead < 0x80000000:
             counters.repeated += 1
