@@ -1,6 +1,6 @@
 # Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros lint types format clean
+.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros lint types format onboard clean
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -71,5 +71,12 @@ $(ROS_INSTALLED): constraints/ros.txt tests/ros/px4_layouts.py tests/ros/build_p
 		cat .venv-ros/build.txt; exit 1; }
 	@touch $@
 
+onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer has it: no torch, under 200 MB
+	$(PYTHON) -m venv --without-pip .venv-onboard
+	$(PYTHON) -m pip --python .venv-onboard/bin/python install --quiet --disable-pip-version-check --no-compile .
+	@# pymavlink brings every dialect in two versions, as large as everything else but onnxruntime; one is used.
+	find .venv-onboard -path '*/pymavlink/dialects/*' -type f ! -path '*/v20/common.py' ! -name __init__.py -delete
+	du -sm .venv-onboard
+
 clean:  ## remove the environment and what tools left behind
-	rm -rf .venv .venv-ros .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info
+	rm -rf .venv .venv-onboard .venv-ros .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info

@@ -1,4 +1,4 @@
-"""Damaged policy and vehicle files: refused in one line, or read, in no longer time than a whole one, leaving nothing."""
+"""Damaged policy and vehicle files: refused in one line, or read, no slower than a whole one, leaving nothing."""
 
 from __future__ import annotations
 

@@ -155,6 +155,17 @@ def test_with_a_key_a_recording_is_worth_nothing():
         assert network.receiver.take_in(datagram, network.now_s + index * PERIOD_S) is None
 
 
+def test_a_forged_sequence_number_locks_nobody_out():
+    """Whoever can send to the port can disturb a stream without a key, but not for good."""
+    network = Network()
+    network.run(0.5)
+    forger = StateSender(session=network.sender.session)
+    forger.sent = network.sender.sent + 1_000_000
+    assert network.receiver.take_in(forger.state(network.remote_ns(network.now_s), 0), network.now_s + 0.006)
+    network.run(1.2)
+    assert network.run(0.5) == 100
+
+
 def test_an_echo_that_was_not_asked_for_is_no_echo():
     network = Network()
     network.run(0.5)
