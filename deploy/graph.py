@@ -15,10 +15,13 @@ Array = NDArray[np.float32]
 """Rows of a tensor."""
 
 _ORT_ERRORS = (
+    ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
     ort_errors.InvalidGraph,
     ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NoSuchFile,
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
@@ -38,10 +41,12 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     try:
         if not onnx:
             raise ort_errors.InvalidProtobuf()
-        return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(
+            onnx, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )  # there is nothing to fall back to, and it would be said on standard output
     except ort_errors.InvalidProtobuf:
         raise PolicyError("is not a whole ONNX file; `corvids export` writes one") from None
-    except _ORT_ERRORS as error:
+    except (*_ORT_ERRORS, UnicodeDecodeError) as error:
         raise PolicyError(f"onnxruntime {ort.__version__} cannot load it: {_first_line(error)}") from None
 
 

@@ -25,12 +25,15 @@ from corvids.deploy.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPO
 from corvids.deploy.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account
+from corvids.deploy.state_packet import is_state_packet, sent_s
 from corvids.deploy.state_port import StatePort
 from corvids.deploy.state_stream import Clock, StateReceiver, StreamConfig
 from corvids.errors import CorvidsError
 
 PENDING_MAX = 1000
 """Datagrams kept for a runtime that is busy: about a second of them; then the oldest are dropped."""
+STALE_S = 0.05
+"""Motion capture older than this is not handed to a runtime that has not fetched it."""
 COMPONENT = 192
 """MAVLink component of the keeper (MAV_COMP_ID_ONBOARD_COMPUTER2)."""
 
@@ -107,7 +110,7 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
                     channel.accept()
                 if runtime is not None:
                     pending.append(datagram)
-            hand_over(pending, local, runtime)
+            hand_over(pending, local, runtime, now_s)
             with contextlib.suppress(BlockingIOError):
                 while True:
                     frame, runtime = local.recvfrom(BUFFER)
@@ -129,11 +132,15 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
         socket_path.unlink(missing_ok=True)
 
 
-def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None) -> None:
-    """Send what is pending to the runtime, as far as it takes it now: the system queues ten datagrams, no more."""
+def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None, now_s: float) -> None:
+    """Send what is pending to the runtime, as far as it takes it now: the system queues ten datagrams, no more.
+
+    Motion capture that has become old meanwhile is left out: a busy runtime would fly by ever older pictures.
+    """
     try:
         while pending and runtime is not None:
-            local.sendto(pending[0], runtime)
+            if not (is_state_packet(pending[0]) and sent_s(pending[0]) < now_s - STALE_S):
+                local.sendto(pending[0], runtime)
             pending.popleft()
     except BlockingIOError:
         pass

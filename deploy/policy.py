@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corvids.deploy.contract import METADATA_KEY, Contract, PolicyError, Stage
-from corvids.deploy.graph import Array, Graph, open_session
+from corvids.deploy.graph import Array, Graph, GraphFailure, open_session
 
 _PROBE_ROWS = 2
 
@@ -56,6 +56,8 @@ def read_policy_file(path: str | os.PathLike[str], task: str | None = None) -> P
             _probe(stage_graph(stage, _PROBE_ROWS), f"stage {name!r}")
     except PolicyError as error:
         raise PolicyError(f"{path}: {error}") from None
+    except (GraphFailure, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path}: is damaged: {str(error).splitlines()[0]}") from None
     return PolicyFile(path, contract, onnx)
 
 

@@ -146,6 +146,11 @@ def is_state_packet(datagram: bytes) -> bool:
     return datagram[:4] == MAGIC
 
 
+def sent_s(datagram: bytes) -> float:
+    """When a packet was sent, on its sender's clock [s]; it is whole."""
+    return 1e-9 * HEADER.unpack_from(datagram)[8]
+
+
 def _signature(signed: bytes, key: bytes) -> bytes:
     return hmac.digest(key, signed, hashlib.sha256)[:SIGNATURE_SIZE]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from corvids.cli import COMMANDS
-from corvids.commands.fly import FlyOptions
+from corvids.commands.fly import PLACE_TASKS, FlyOptions
+from corvids.commands.place_eval import COMMANDERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,6 +85,10 @@ print(*codes)
     assert done.stdout.split() == ["2"] * 5, done.stderr
     assert "torch" not in done.stderr
     assert "--arm" in done.stderr
+
+
+def test_the_tasks_that_are_flown_by_place_are_known_without_loading_their_simulator():
+    assert tuple(COMMANDERS) == PLACE_TASKS
 
 
 def test_the_unit_starts_what_exists_and_leaves_the_keeper_alone():

@@ -155,17 +155,17 @@ def test_a_busy_runtime_gets_everything_late_and_in_order(tmp_path: Path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
         local.setblocking(False)
         pending = deque(sent)
-        hand_over(pending, local, str(tmp_path / "runtime"))
+        hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
         assert pending, "it takes no more now"
         heard = []
         while pending:
             heard += runtime.wait(time.monotonic())
-            hand_over(pending, local, str(tmp_path / "runtime"))
+            hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
         heard += runtime.wait(time.monotonic())
         assert heard == sent
         runtime.close()
         pending.extend(sent)
-        hand_over(pending, local, str(tmp_path / "runtime"))
+        hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
         assert not pending, "nobody is there any more"
 
 

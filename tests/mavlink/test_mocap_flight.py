@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from standin import Standin
 
 from corvids.commands.px4_fly import Plan, fly_over
 from corvids.deploy.channels import KeeperChannel
+from corvids.deploy.link_keeper import hand_over
 from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.mocap_input import MocapInput, Score
 from corvids.deploy.mocap_relay import MocapRelay
@@ -233,3 +235,20 @@ def test_key_files(tmp_path: Path):
         path.write_text(text)
         with pytest.raises(CorvidsError, match="64 hexadecimal digits"):
             read_key(path)
+
+
+def test_a_busy_runtime_gets_no_old_pictures(tmp_path: Path):
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as keeper,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as runtime,
+    ):
+        runtime.bind(str(tmp_path / "runtime"))
+        runtime.setblocking(False)
+        sender = StateSender(session=1)
+        old, fresh = (sender.state(1, round(1e9 * sent_s)) for sent_s in (99.9, 99.99))
+        pending = deque([old, b"\xfdMAVLink", fresh])
+        hand_over(pending, keeper, str(tmp_path / "runtime"), 100.0)
+        assert not pending
+        assert [runtime.recv(2048) for _ in range(2)] == [b"\xfdMAVLink", fresh]
+        with pytest.raises(BlockingIOError):
+            runtime.recv(2048)

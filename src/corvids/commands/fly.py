@@ -6,11 +6,12 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import first_word, option_value, parse
-from corvids.commands import place_eval
 from corvids.commands.files import check_writable
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
+PLACE_TASKS = ("hover", "track")
+"""Tasks that :mod:`corvids.commands.place_eval` flies."""
 VIDEO_HZ = 50
 """Frames per second of a video: one per control tick."""
 
@@ -68,12 +69,14 @@ def main(argv: list[str]) -> int:
         from corvids.commands import fly_setpoints
 
         return fly_setpoints.main(argv)
-    task, rest = first_word(argv, "fly", "task", ("juggle", *place_eval.COMMANDERS, "carry"))
+    task, rest = first_word(argv, "fly", "task", ("juggle", *PLACE_TASKS, "carry"))
     if task == "carry":
         from corvids.commands import carry_eval  # needs torch, which a companion computer lacks
 
         return carry_eval.fly(rest)
-    if task in place_eval.COMMANDERS:
+    if task in PLACE_TASKS:
+        from corvids.commands import place_eval  # likewise
+
         return place_eval.main(rest, task, "fly")
     options = parse(FlyOptions, rest, f"fly {task}")
     if options.plant in ("px4", "px4-hil"):
