@@ -66,6 +66,7 @@ def test_a_slung_load_is_recovered(
     assert found["mass_kg"].value == pytest.approx(load.mass_kg, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_cable_that_hardly_stretches_has_a_length_and_no_stiffness():
     truth, record = flown(elastic=False)
     figures = calibrate_team(FILE, record, "cable").figures
