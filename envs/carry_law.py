@@ -16,24 +16,22 @@ from corvids.envs.features import rotation_matrix, turned
 from corvids.envs.pose_features import rotated, turn_between
 from corvids.envs.team_task import TeamInputs
 
-STIFFNESS_PS2 = 10.0
+STIFFNESS_PS2 = 4.9
 """Acceleration per distance of a member from where it wants to be."""
-DAMPING_PS = 7.0
+DAMPING_PS = 6.5
 """Acceleration per velocity error."""
-FOLLOWED = 0.5
+FOLLOWED = 0.58
 """Part of the load's velocity that a member takes for what it should have."""
-LEAD_M = 0.85
+LEAD_M = 0.78
 """How far ahead of the load its goal is taken to be, at most."""
-LEAD_RAD = 0.6
+LEAD_RAD = 0.57
 """The same for the rotation that is left."""
-SWING_S = 0.5
+SWING_S = 0.4
 """A load hangs below members whose inner loops cancel its pull, so nothing damps its swing; they do, by standing back
-by its velocity times this."""
-SWING_TURN_S = 0.3
-"""The same for its rotation."""
-FAN_M = 0.6
+by its velocity times this. Its rotation is damped by leaning cables; the same for that only made it unsteady."""
+FAN_M = 0.44
 """How far below the plane of attachment the lines of all cables meet: they lean by atan(arm / FAN_M)."""
-REMOVED = 0.7
+REMOVED = 0.55
 """How many times the running mean of the load's error is added to the goal."""
 HANG_M = 0.03
 """Distance of a member's centre of mass from where its cable leaves it."""
@@ -50,7 +48,6 @@ def carrying_accel(inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
     swing = inputs.load_vel_w - command[:, 7:10]
     off = _within(command[:, :3] - load_pos + memory[:, :3] * REMOVED, LEAD_M) - swing * SWING_S
     turn = _within(turn_between(load_quat, command[:, 3:7]) + memory[:, 3:] * REMOVED, LEAD_RAD)
-    turn = turn - (inputs.load_omega_b - command[:, 10:13]) * SWING_TURN_S
     axes = rotation_matrix(turned(load_quat, turn))
     wanted = hanging_places(load_pos + off, axes, facts)
     vel_w = command[:, 7:10] + swing * FOLLOWED
