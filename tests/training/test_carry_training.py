@@ -18,6 +18,8 @@ from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.presets import preset
+from corvids.training.runner import Runner
+from corvids.training.vec_env import RslVecEnv
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,18 @@ def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
     critic = state["critic_state_dict"]["obs_normalizer._mean"].shape[-1]
     assert critic > checkpoint.actor["obs_normalizer._mean"].shape[-1]  # it is told the truth besides
     assert torch.isfinite(checkpoint.actor["mlp.0.weight"]).all()
+
+
+def test_learning_begins_from_the_law_and_from_nothing_without_one(tmp_path: Path):
+    for guided in (True, False):
+        config = tiny()
+        env = dataclasses.replace(config.env, carry=dataclasses.replace(config.env.carry, guided=guided))
+        config = dataclasses.replace(config, env=env)
+        world = RslVecEnv(team_environment.TeamEnvironment(env, 3))
+        actor = Runner(world, config, tmp_path / str(guided), "cpu").alg.actor
+        said = actor(world.get_observations())
+        assert said.shape == (9, 5)
+        assert (said.abs().max() == 0.0) == guided
 
 
 def test_the_published_conditions_are_exact_and_pay_at_most_five_a_second():
