@@ -39,8 +39,8 @@ class _Reading:
             raise CorvidsError(
                 f"{raw.name}: has no sensor_combined with rates and specific force; log that topic"
             )
+        check_sensors(raw.name, gyro, accel)  # before frames change, so that it speaks of what was logged
         gyro, accel = (_mapped(one, one.values * FLU_FROM_FRD) for one in (gyro, accel))
-        check_sensors(raw.name, gyro, accel)
         quat_ned_frd = self._channel("quat_wb", "vehicle_attitude", "1", self._fields("q", 4))
         vel_ned = self._channel("vel_w", "vehicle_local_position", "m/s", [["vx"], ["vy"], ["vz"]])
         ground = [["landed", "ground_contact", "maybe_landed"]]
