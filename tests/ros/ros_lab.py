@@ -75,10 +75,14 @@ class Process:
                     return line
             if self.process.poll() is not None:
                 self._reader.join(1.0)
-                if not any(text in line for line in self.lines):
+                if not self.has_said(text):
                     break
             time.sleep(0.02)
         raise AssertionError(f"no {text!r} in\n" + "\n".join(self.lines))
+
+    def has_said(self, text: str) -> bool:
+        """Whether ``text`` is in any line."""
+        return any(text in line for line in self.lines)
 
     def tell(self, line: str) -> None:
         """A line on its standard input."""
@@ -127,11 +131,17 @@ class Client(Process):
         super().__init__(folder, str(Path(__file__).with_name("ros_client.py")), namespace)
         self.wait_for("ready")
 
-    def say(self, word: str) -> None:
-        """An operator's word."""
+    def say(self, word: str, answer: str = "heard") -> None:
+        """An operator's word, a transition, or a task command."""
         self.lines.clear()
         self.tell(word)
-        self.wait_for(f"{word}: heard")
+        self.wait_for(f"{word}: {answer}")
+
+    def diagnose(self) -> dict[str, Any]:
+        """What the node says of itself."""
+        self.lines.clear()
+        self.tell("diagnose")
+        return json.loads(self.wait_for('{"level"'))
 
 
 def _yaml(value: Any) -> str:

@@ -267,6 +267,16 @@ def test_a_held_link_streams_nothing_until_the_operator_engages():
     assert len(dds.runtime.published["vehicle_rates_setpoint"]) == 3
 
 
+def test_a_flood_of_messages_does_not_stop_the_ticks():
+    dds = VirtualDds(MessagePx4(20.0))
+    link = MessageLink(dds.runtime, MESSAGES)
+    dds.runtime.inbox = [
+        ("vehicle_status", SimpleNamespace(arming_state=1, nav_state=4, failsafe=False))
+    ] * 1000
+    assert sum(1 for _ in link.wait(dds.now_s)) == 100
+    assert len(dds.runtime.inbox) == 900
+
+
 def test_plain_messages_have_all_fields():
     """The stand-in's messages are what rosidl would make of the layouts."""
     message = plain_messages().VehicleOdometry()

@@ -42,15 +42,23 @@ class Flight:
         return self.operator, self.ball, self.node, self.px4
 
     def engage(self) -> None:
-        """From the ground into OFFBOARD."""
+        """Into OFFBOARD, from the ground or in the air."""
         self.node.wait_for("the autopilot is heard")
-        deadline_s = time.monotonic() + 30.0
-        while not any("the autopilot is armed" in line for line in self.node.lines):
+        deadline_s = time.monotonic() + 60.0
+        while not (
+            self.node.has_said("the autopilot is armed") or self.node.has_said("disconnected -> armed")
+        ):
             assert time.monotonic() < deadline_s, "\n".join(self.node.lines)
             self.operator.say("arm")
             time.sleep(0.3)
-        self.operator.say("engage")
-        self.node.wait_for("engaging -> engaging: over")
+        # On a machine so busy that the runtime stands still for 0.2 s, the keeper rightly lets nothing through.
+        while not self.node.has_said("engaging -> engaging: over"):
+            assert time.monotonic() < deadline_s, "\n".join(self.node.lines)
+            if not self.node.has_said("armed -> engaging") or self.node.has_said("does not go off-board"):
+                self.node.lines.clear()
+                self.operator.say("engage")
+                self.node.wait_for("armed -> engaging")
+            time.sleep(0.02)
 
 
 def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
@@ -58,7 +66,10 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
     with ended(*flight.processes()):
         flight.engage()
         flight.node.wait_for("engaging -> policy")
-        time.sleep(1.0)
+        flight.operator.say("command 0 0 1.4 0.5")
+        flight.operator.say("command 0 0 1.4", "refused")
+        flight.operator.say("command 0 0 1000 0.5", "refused")
+        said = flight.operator.diagnose()
         flight.operator.say("land")
         flight.node.wait_for("armed -> ready")
         flown = flight.px4.result()
@@ -67,6 +78,10 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
     assert flown["states"] == ["disarmed 4 3", "armed 4 3", OFFBOARD, LAND, "disarmed 4 6"]
     assert flown["setpoints"] > 100
     assert flown["resumed"] == 0
+    assert said["message"].partition(",")[0] in ("policy", "recovering")
+    assert (said["mode"], said["armed"]) == ("offboard", "True")
+    assert int(said["ball poses"]) > 50
+    assert float(said["state age [ms]"]) < 250.0
     with open(tmp_path / "flight.mcap", "rb") as file:
         decisions = [json.loads(message.data) for *_, message in make_reader(file).iter_messages("decision")]
     assert "POLICY" in {decision["after"] for decision in decisions}
@@ -148,8 +163,7 @@ def test_deactivated_in_flight_it_has_px4_hold_and_can_fly_again(tmp_path: Path)
         flight.node.lines.clear()
         flight.operator.say("activate")
         flight.node.wait_for("disconnected -> armed: the autopilot is heard")
-        flight.operator.say("engage")
-        flight.node.wait_for("engaging -> engaging: over")
+        flight.engage()
         flown = flight.px4.result()
     assert flown["states"][-3:] == [OFFBOARD, HOLD, OFFBOARD]
     assert flown["crashed"] == ""

@@ -24,6 +24,8 @@ from corvids_ros.topics import HEARD
 HOLDS = b"H"
 """First byte of what the keeper tells while PX4 is asked to hold, and afterwards: set-points do not count. Then follows
 what came with the operator's last word to engage, so that no answer of before is taken for one of after."""
+BACKLOG_MAX = 100
+"""So many messages that are there already are taken in although time is up: a flood must not stop the ticks."""
 GREET_S = 1.0
 """How often the keeper hears that the runtime lives [s], streaming or not."""
 
@@ -126,9 +128,11 @@ class MessageLink:
         if self._keeper and self.now_s - self._greeted_s > GREET_S:
             self._greeted_s = self.now_s
             self._keeper.send(PACKET)
-        while True:
+        left_over = BACKLOG_MAX
+        while left_over:
             news, left_s = self._news, until_s - self.now_s
             self.transport.spin(max(0.0, left_s))
+            left_over -= left_s <= 0.0
             if self._news != news:
                 yield
             elif left_s <= 0.0:
