@@ -21,6 +21,8 @@ import time
 from collections import deque
 from pathlib import Path
 
+from pymavlink.dialects.v20 import common
+
 from corvids.deploy.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPOINT, UdpChannel
 from corvids.deploy.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
@@ -34,6 +36,16 @@ PENDING_MAX = 1000
 """Datagrams kept for a runtime that is busy: about a second of them; then the oldest are dropped."""
 STALE_S = 0.05
 """Motion capture older than this is not handed to a runtime that has not fetched it."""
+BEHIND = 60
+"""So many datagrams are pending where the runtime is behind by more than a tenth of a second."""
+PASSING = frozenset(
+    (
+        common.MAVLINK_MSG_ID_ODOMETRY,
+        common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION,
+        common.MAVLINK_MSG_ID_ATTITUDE_TARGET,
+        common.MAVLINK_MSG_ID_HIGHRES_IMU,
+    )
+)
 COMPONENT = 192
 """MAVLink component of the keeper (MAV_COMP_ID_ONBOARD_COMPUTER2)."""
 
@@ -135,17 +147,27 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
 def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None, now_s: float) -> None:
     """Send what is pending to the runtime, as far as it takes it now: the system queues ten datagrams, no more.
 
-    Motion capture that has become old meanwhile is left out: a busy runtime would fly by ever older pictures.
+    What has become old meanwhile, and is followed by newer of its kind, is left out: a runtime that is always busy
+    would fly by ever older states.
     """
     try:
         while pending and runtime is not None:
-            if not (is_state_packet(pending[0]) and sent_s(pending[0]) < now_s - STALE_S):
+            is_behind = len(pending) > BEHIND and is_passing_state(pending[0])
+            if not (is_behind or (is_state_packet(pending[0]) and sent_s(pending[0]) < now_s - STALE_S)):
                 local.sendto(pending[0], runtime)
             pending.popleft()
     except BlockingIOError:
         pass
     except OSError:  # it is gone
         pending.clear()
+
+
+def is_passing_state(datagram: bytes) -> bool:
+    """Whether it holds one MAVLink 2 packet and nothing else, of a kind that comes many times a second."""
+    if len(datagram) < 12 or datagram[0] != 0xFD:
+        return False
+    size = datagram[1] + 12 + (13 if datagram[2] & 0x01 else 0)
+    return size == len(datagram) and int.from_bytes(datagram[7:10], "little") in PASSING
 
 
 def main(argv: list[str]) -> int:

@@ -24,7 +24,7 @@ from corvids.deploy.channels import (
     udp_address,
 )
 from corvids.deploy.keeping import Keeping
-from corvids.deploy.link_keeper import COMPONENT, Keeper, hand_over
+from corvids.deploy.link_keeper import BEHIND, COMPONENT, Keeper, hand_over
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
 
@@ -167,6 +167,25 @@ def test_a_busy_runtime_gets_everything_late_and_in_order(tmp_path: Path):
         pending.extend(sent)
         hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
         assert not pending, "nobody is there any more"
+
+
+def test_a_runtime_that_is_always_busy_gets_the_newest_states(tmp_path: Path):
+    """And every message that does not come again at once."""
+    px4 = Standin()
+    states = [px4.odometry(100.0 + 0.008 * index) for index in range(200)]
+    once = [px4.heartbeat(), px4.battery(50)]
+    runtime = KeeperChannel(tmp_path / "nobody", tmp_path / "runtime")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
+        local.setblocking(False)
+        pending = deque([*states[:100], *once, *states[100:]])
+        hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
+        heard = []
+        while pending:
+            heard += runtime.wait(time.monotonic())
+            hand_over(pending, local, str(tmp_path / "runtime"), 0.0)
+        heard += runtime.wait(time.monotonic())
+    runtime.close()
+    assert heard == [*once, *states[-BEHIND:]]
 
 
 def test_frames_that_are_none_are_counted():
