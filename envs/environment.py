@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any, Literal
 
 import torch
@@ -24,7 +25,7 @@ from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
 from corvids.envs.tile_functions import TileFunction
-from corvids.envs.wind import blow
+from corvids.envs.wind import blown
 from corvids.envs.world import AT_REST, World
 from corvids.vehicle import load_vehicle
 
@@ -109,25 +110,19 @@ class Environment:
         )
         self._pool = torch.randn(_NOISE_POOL, device=self.device, generator=self._generator)
         rows = self.simulator.rows
-        self._offsets = torch.Generator().manual_seed(seed)
-
-        def zeros(count: int) -> torch.Tensor:
-            return torch.zeros((count, rows, 1), device=self.device)
-
-        self._sensors = zeros(len(SensorParams._fields))
-        self._sensor_state = zeros(len(list(leaves(SENSORS_UNUSED))))
-        self._episode = zeros(len(self.task.EPISODE))
-        self._fresh_episode = torch.tensor(list(self.task.EPISODE), device=self.device).reshape(-1, 1, 1)
-        self._hover = torch.tensor([self.vehicle.weight_n, 0.0, 0.0, 0.0], device=self.device).reshape(
-            4, 1, 1
-        )
+        self._offsets = random.Random(seed)
         self._calm_starts, self._wild_starts = (
-            EpisodeStarts(self.task, self._draws, self.nominal, self.simulator, self.tick_s, is_wild)
+            EpisodeStarts(
+                self.task, self._draws, self.nominal, self.simulator, self.tick_s,
+                hover_n=self.vehicle.weight_n, actions=PAST_ACTIONS * ACTIONS, is_wild=is_wild,
+            )
             for is_wild in (False, True)
-        )
-        self._command = zeros(len(self.task.COMMAND) + self.task.PATH)
-        self._delay_steps, self._wind_mean, self._gust = zeros(1)[0], zeros(2), zeros(1)[0]
-        self._memory, self._actions = zeros(self.task.MEMORY), zeros(PAST_ACTIONS * ACTIONS)
+        )  # fmt: skip
+        sizes = [len(part) for part in self._calm_starts.draw(1)]
+        # One tensor, so that starts come into place by one operation.
+        self._per_world = torch.zeros((sum(sizes), rows, 1), device=self.device)
+        self._at = at = Start(*self._per_world.split(sizes))
+        self.simulator.state, self.simulator.params, self.simulator.command = at.state, at.params, at.order
         self.steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
         """Control steps since the start of each episode."""
         self.steps_max = round(config.episode_s * config.control_hz)
@@ -147,11 +142,11 @@ class Environment:
         self._count_rows = slice(
             state_names.index("impact.racket_count"), state_names.index("impact.pos_w.x")
         )
-        self._score, self._observe = (
+        self._act, self._blown, self._score, self._observe = (
             TileFunction(function)
             if on_tiles(self.device, compile_kernels)
             else compiled(function, compile_kernels)
-            for function in (self._make_score(), self._make_observe())
+            for function in (self._make_act(), self._make_blown(), self._make_score(), self._make_observe())
         )
         # Rows beyond the last world are padding: they hover, are never scored, and are never reset.
         self._reset(torch.arange(rows, device=self.device))
@@ -170,17 +165,15 @@ class Environment:
         Returns observations, rewards (worlds,), whether episodes ended (worlds,), and extras: ``time_outs`` (worlds,)
         and ``log``, means over the episodes that ended.
         """
-        simulator = self.simulator
-        # Until the ball is known, a runtime's fallback flies, and not the policy: it hovers.
-        squashed = self.action.squash(action) * self._is_known[: self.worlds]
-        thrust_n, rates = self.action.command(squashed)
-        self._actions = torch.cat((self._packed(squashed), self._actions[:-ACTIONS]))
-        command = self._packed(torch.cat((thrust_n, rates), dim=1))
+        simulator, at = self.simulator, self._at
+        padded = torch.nn.functional.pad(action, (0, 0, 0, simulator.rows - self.worlds))
+        command, actions = self._act(padded.t().unsqueeze(-1).contiguous(), self._is_known, at.actions)
+        at.actions.copy_(actions)
         self._blow()
-        simulator.step(command, self._delay_steps)
-        reward, failed, self._episode, self._command = self._score(
-            simulator.state, simulator.params, self._command, self._episode
-        )
+        simulator.step(command, at.delay_steps[0])
+        reward, failed, episode, wanted = self._score(simulator.state, at.params, at.command, at.episode)
+        at.episode.copy_(episode)
+        at.command.copy_(wanted)
         simulator.state[self._count_rows] = 0.0
         self.steps += 1
         reward, failed = reward[: self.worlds, 0], failed[: self.worlds, 0] > 0.0
@@ -203,6 +196,27 @@ class Environment:
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (worlds,)."""
         return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))
+
+    def _make_act(self):
+        law = self.action
+
+        def act(action, is_known, past):
+            # Until the ball is known, a runtime's fallback flies, and not the policy: it hovers.
+            squashed = law.squash(torch.cat(action.unbind(0), dim=-1)) * is_known
+            command = torch.cat(law.command(squashed), dim=-1)
+            columns = torch.stack([squashed[:, i : i + 1] for i in range(ACTIONS)])
+            ordered = torch.stack([command[:, i : i + 1] for i in range(4)])
+            return ordered, torch.cat((columns, past[:-ACTIONS]))
+
+        return act
+
+    def _make_blown(self):
+        tick_s = self.tick_s
+
+        def wander(wind, mean, gust_std_mps, kick):
+            return (blown(wind, mean, gust_std_mps, kick, tick_s),)
+
+        return wander
 
     def _make_score(self):
         task, nominal, tick_s = self.task, self.nominal, self.tick_s
@@ -247,27 +261,22 @@ class Environment:
 
     def _look(self) -> dict[str, torch.Tensor]:
         simulator, noise = self.simulator, self._normal(NOISE_ROWS)
-        self._sensor_state, self._is_known, self._memory, actor, critic = self._observe(
-            simulator.state, simulator.params, self._sensors, self._sensor_state, simulator.history,
-            simulator.newest, noise, self._command, self._memory, self._actions,
+        at = self._at
+        sensor_state, self._is_known, memory, actor, critic = self._observe(
+            simulator.state, at.params, at.sensors, at.sensor_state, simulator.history, simulator.newest, noise,
+            at.command, at.memory, at.actions,
         )  # fmt: skip
+        at.sensor_state.copy_(sensor_state)
+        at.memory.copy_(memory)
         return {"actor": actor[: self.worlds], "critic": critic[: self.worlds]}
 
     def _reset(self, ids: torch.Tensor) -> None:
         is_wild = self._is_wild[ids]
-        for starts, chosen in ((self._wild_starts, ids[is_wild]), (self._calm_starts, ids[~is_wild])):
-            if len(chosen):
-                self._begin(chosen, starts.take(len(chosen)))
-
-    def _begin(self, ids: torch.Tensor, start: Start) -> None:
-        """Episodes of worlds ``ids`` begin with ``start``."""
-        self.simulator.place(ids, start.state, start.params, self._hover)
-        self._sensors[:, ids], self._sensor_state[:, ids] = start.sensors, start.sensor_state
-        self._episode[:, ids], self._command[:, ids] = self._fresh_episode, start.command
-        self._delay_steps[ids], self._gust[ids] = start.delay_steps, start.gust_std_mps
-        self._wind_mean[:, ids] = start.params[self._wind_rows][:2]
-        self._memory[:, ids] = 0.0
-        self._actions[:, ids] = 0.0
+        wild, calm = ids[is_wild], ids[~is_wild]
+        ids = torch.cat((wild, calm))
+        starts = (self._wild_starts.take(len(wild)), self._calm_starts.take(len(calm)))
+        self._per_world[:, ids] = torch.cat(starts, dim=1)
+        self.simulator.forget(ids)
         real = ids[ids < self.worlds]
         self.steps[real] = 0
         self._next_command[real] = self._command_steps(len(real))
@@ -278,23 +287,24 @@ class Environment:
     def _change_commands(self) -> None:
         ids = (self.steps >= self._next_command).nonzero().squeeze(-1)
         if len(ids):
-            last = self._command[:, ids, 0]
-            self._command[:, ids, 0] = self.task.draw_command(self._draws, last, len(ids))
+            last = self._at.command[:, ids, 0]
+            self._at.command[:, ids, 0] = self.task.draw_command(self._draws, last, len(ids))
             self._next_command[ids] = self.steps[ids] + self._command_steps(len(ids))
 
     def _blow(self) -> None:
-        wind = self.simulator.params[self._wind_rows]
-        blow(wind, self._wind_mean, self._gust, self.tick_s, self._normal(3))
+        wind = self._at.params[self._wind_rows]
+        (after,) = self._blown(wind, self._at.wind_mean, self._at.gust_std_mps, self._normal(3))
+        wind.copy_(after)
 
     def _normal(self, count: int) -> torch.Tensor:
         """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""
         size = count * self.simulator.rows
-        start = int(torch.randint(_NOISE_POOL - size, (), generator=self._offsets))
+        start = self._offsets.randrange(_NOISE_POOL - size)
         return self._pool[start : start + size].reshape(count, self.simulator.rows, 1)
 
     def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
         fields = list(self.task.EPISODE._fields)
-        episode = self._episode[:, ids, 0]
+        episode = self._at.episode[:, ids, 0]
         log = {f"{name}": episode[fields.index(name)] for name in self.task.METRICS}
         log["episode_s"] = self.steps[ids] * self.tick_s
         ended = failed[ids].float()
@@ -304,11 +314,6 @@ class Environment:
             {name: ended[rows] for name, rows in (("failed", calm), ("failed_wild", ~calm)) if rows.any()}
         )
         return log
-
-    def _packed(self, per_world: torch.Tensor) -> torch.Tensor:
-        """Numbers (worlds, k) as a packed tensor."""
-        padded = torch.nn.functional.pad(per_world, (0, 0, 0, self.simulator.rows - self.worlds))
-        return padded.t().unsqueeze(-1).contiguous()
 
 
 def policy_inputs(signals: Signals, command: torch.Tensor) -> PolicyInputs:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL
-from corvids.controllers.packing import map_leaves, pack, unpack
+from corvids.controllers.packing import leaf_names, map_leaves, pack, unpack
 from corvids.envs.randomization import Draws
 from corvids.envs.sensing import SensorParams, SensorState
 from corvids.envs.simulator import Simulator
@@ -19,52 +19,58 @@ SENSORS_UNUSED = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0)
 
 
 class Start(NamedTuple):
-    """Starts of n episodes."""
+    """All that the start of an episode sets in a world; packed tensors, (·, worlds, 1)."""
 
     state: torch.Tensor
-    """Packed :class:`~corvids.envs.world.World`, (·, n, 1)."""
+    """:class:`~corvids.envs.world.World`."""
     params: torch.Tensor
-    """Packed :class:`~corvids.envs.world.WorldParams`, (·, n, 1)."""
+    """:class:`~corvids.envs.world.WorldParams`."""
+    order: torch.Tensor
+    """CTBR command in force: hovering."""
     sensors: torch.Tensor
-    """Packed :class:`~corvids.envs.sensing.SensorParams`, (·, n, 1)."""
+    """:class:`~corvids.envs.sensing.SensorParams`."""
     sensor_state: torch.Tensor
-    """Packed :class:`~corvids.envs.sensing.SensorState`, (·, n, 1)."""
+    """:class:`~corvids.envs.sensing.SensorState`."""
+    episode: torch.Tensor
+    """The task's memory of the episode."""
     command: torch.Tensor
-    """Command and path, (·, n, 1)."""
+    """The task's command and path."""
     delay_steps: torch.Tensor
-    """From the policy's decision to the autopilot's [physics steps], (n, 1)."""
+    """From the policy's decision to the autopilot's [physics steps]."""
+    wind_mean: torch.Tensor
+    """Horizontal wind [m/s]."""
     gust_std_mps: torch.Tensor
-    """Of the wind along each axis, (n, 1)."""
+    """Of the wind about it, along each axis."""
+    memory: torch.Tensor
+    """The policy's memory: nothing yet."""
+    actions: torch.Tensor
+    """Its past actions: none yet."""
 
 
 class EpisodeStarts:
-    """A stock of starts that are drawn for ``task``: calm ones, or such as the worlds have that start badly."""
+    """A stock of starts for ``task``, as the worlds have that start badly (``is_wild``) or the others."""
 
     def __init__(
-        self,
-        task: Task,
-        draws: Draws,
-        nominal: WorldParams,
-        simulator: Simulator,
-        tick_s: float,
-        is_wild: bool,
-    ) -> None:
+        self, task: Task, draws: Draws, nominal: WorldParams, simulator: Simulator, tick_s: float,
+        *, hover_n: float, actions: int, is_wild: bool,
+    ) -> None:  # fmt: skip
         self._task, self._draws, self._nominal, self._is_wild = task, draws, nominal, is_wild
-        self._dt_s, self._tick_s = simulator.dt_s, tick_s
+        self._dt_s, self._tick_s, self._hover_n, self._actions = simulator.dt_s, tick_s, hover_n, actions
+        self._wind = leaf_names(nominal).index("wind_w.x")
         self._size, self._taken = max(simulator.worlds // 2, 16), 0
-        self._stock: Start | None = None
+        self._stock: torch.Tensor | None = None
 
-    def take(self, count: int) -> Start:
-        """The next ``count`` starts."""
+    def take(self, count: int) -> torch.Tensor:
+        """The next ``count`` starts, all parts of each packed into one tensor, (·, count, 1)."""
         if count > self._size:
-            return self._draw(count)
+            return torch.cat(self.draw(count))
         if self._stock is None or self._taken + count > self._size:
-            self._stock, self._taken = self._draw(self._size), 0
+            self._stock, self._taken = torch.cat(self.draw(self._size)), 0
         first, self._taken = self._taken, self._taken + count
-        # The axis of worlds is the last but one of all parts.
-        return Start(*(part.narrow(-2, first, count) for part in self._stock))
+        return self._stock[:, first : first + count]
 
-    def _draw(self, count: int) -> Start:
+    def draw(self, count: int) -> Start:
+        """``count`` new starts."""
         draws, task = self._draws, self._task
         params = draws.params(count)
         command = task.draw_command(draws, None, count)
@@ -73,15 +79,23 @@ class EpisodeStarts:
         truth = map_leaves(lambda row: row[:, 0], unpack(params, self._nominal))
         state = pack(task.draw_start(draws, truth, command, severity))
         sensors = draws.sensors(count)
-        delay_s = draws.uniform(draws.config.command_delay_s, count, 1)
+
+        def every(*values: float) -> torch.Tensor:
+            return torch.tensor(values, device=params.device).reshape(-1, 1, 1).expand(-1, count, 1)
+
         return Start(
             state=state[..., None],
             params=params,
+            order=every(self._hover_n, 0.0, 0.0, 0.0),
             sensors=sensors,
             sensor_state=self._fresh_sensors(SensorParams(*sensors[..., 0]), count)[..., None],
+            episode=every(*task.EPISODE),
             command=command[..., None],
-            delay_steps=torch.round(delay_s / self._dt_s),
-            gust_std_mps=draws.uniform(draws.config.gust_std_mps, count, 1),
+            delay_steps=torch.round(draws.uniform(draws.config.command_delay_s, 1, count, 1) / self._dt_s),
+            wind_mean=params[self._wind : self._wind + 2],
+            gust_std_mps=draws.uniform(draws.config.gust_std_mps, 1, count, 1),
+            memory=every(*(0.0,) * task.MEMORY),
+            actions=every(*(0.0,) * self._actions),
         )
 
     def _fresh_sensors(self, sensors: SensorParams, count: int) -> torch.Tensor:

@@ -84,4 +84,34 @@ INLINE Lanes root(Lanes a) {
   return a;
 }
 #endif
+
+// A row's lanes lie side by side, but a world's numbers shall: to[lane * stride + row]. Blocks of 16 by 16 are
+// transposed in four rounds: a vector exchanges every other number (pair, four, eight) with the one as far away.
+INLINE void spread(Real* to, const int64_t stride, const Lanes* rows, const int64_t count) {
+  int64_t begin = 0;
+#if defined(__GNUC__) && !defined(__clang__)
+  for (; begin + LANES <= count; begin += LANES) {
+    Lanes block[LANES];
+    for (int64_t row = 0; row < LANES; ++row) block[row] = rows[begin + row];
+    #pragma GCC unroll 4
+    for (int64_t apart = 1; apart < LANES; apart *= 2) {
+      decltype(Lanes{} < Lanes{}) first, second;
+      for (int64_t lane = 0; lane < LANES; ++lane) {
+        first[lane] = lane & apart ? LANES + lane - apart : lane;
+        second[lane] = lane & apart ? LANES + lane : lane + apart;
+      }
+      #pragma GCC unroll 16
+      for (int64_t row = 0; row < LANES; ++row) {
+        if (row & apart) continue;
+        const Lanes low = block[row], high = block[row + apart];
+        block[row] = __builtin_shuffle(low, high, first);
+        block[row + apart] = __builtin_shuffle(low, high, second);
+      }
+    }
+    for (int64_t lane = 0; lane < LANES; ++lane) std::memcpy(to + lane * stride + begin, block + lane, sizeof(Lanes));
+  }
+#endif
+  for (int64_t lane = 0; lane < LANES; ++lane)
+    for (int64_t row = begin; row < count; ++row) to[lane * stride + row] = rows[row][lane];
+}
 """

@@ -69,8 +69,10 @@ class Simulator:
         self.command = torch.zeros((4, self.rows, 1), device=self.device, dtype=dtype)
         """CTBR command in force: thrust [N] and body rates [rad/s]."""
         slots = round(history_s / self.sample_s)
-        self.history = torch.zeros((slots, SENSED_ROWS, self.rows, 1), device=self.device, dtype=dtype)
-        """Ring of what sensors see, one slot every :attr:`sample_s` seconds; :attr:`newest` is the last written."""
+        samples = torch.zeros((self.rows, slots, SENSED_ROWS, 1), device=self.device, dtype=dtype)
+        self.history = samples.permute(1, 2, 0, 3)
+        """Ring of what sensors see, (slots, 16, rows, 1), one slot every :attr:`sample_s` seconds; :attr:`newest` is
+        the last written. In memory a sample of a world is one cache line: sensors look at few of them."""
         self.newest = torch.zeros((), device=self.device, dtype=torch.int64)
         self._head = 0
         self._indices = [
@@ -132,23 +134,18 @@ class Simulator:
 
     def _step_all(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
         """One physics step of all worlds after the other."""
+        state = self.state
         for i, index in enumerate(self._indices):
             substep = self._substep if i % self._control_every == 0 else self._coast
-            self.state = substep(
-                self.state, self.params, self.gains, self.command, command, delay_steps, index
-            )
+            state = substep(state, self.params, self.gains, self.command, command, delay_steps, index)
             if i % 2 == 1:
                 self._head = (self._head + 1) % len(self.history)
-                self.history[self._head].copy_(self.state[:SENSED_ROWS])
+                self.history[self._head].copy_(state[:SENSED_ROWS])
+        self.state.copy_(state)
 
-    def place(
-        self, ids: torch.Tensor, state: torch.Tensor, params: torch.Tensor, command: torch.Tensor
-    ) -> None:
-        """Put worlds ``ids`` (n,) into packed states, parameters and commands of shape ``(·, n, 1)``.
+    def forget(self, ids: torch.Tensor) -> None:
+        """Let the history of worlds ``ids`` (n,) begin anew: with their state, in the newest slot.
 
-        Of :attr:`history` only the newest slot is theirs: what is behind it, a sensor must not look at.
+        What is behind that slot remains, and is not theirs: sensors must not look at it.
         """
-        self.state[:, ids] = state
-        self.params[:, ids] = params
-        self.command[:, ids] = command
-        self.history[self._head, :, ids] = state[:SENSED_ROWS]
+        self.history[self._head, :, ids] = self.state[:SENSED_ROWS, ids]

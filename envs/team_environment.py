@@ -32,7 +32,7 @@ from corvids.envs.team_simulator import TeamSimulator
 from corvids.envs.team_starts import settled_inner_loop
 from corvids.envs.team_task import Actions
 from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST, TeamParams
-from corvids.envs.wind import blow
+from corvids.envs.wind import blown
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22
@@ -276,7 +276,8 @@ class TeamEnvironment:
         """One wind for the load and all drones of a world."""
         wind = self.simulator.load_params[self._load_wind]
         kick = torch.randn(wind.shape, device=wind.device, generator=self._generator)
-        blow(wind, self._wind_mean, self._gust, self.tick_s, kick)
+        wind = blown(wind, self._wind_mean, self._gust, kick, self.tick_s)
+        self.simulator.load_params[self._load_wind] = wind
         self.simulator.drone_params[self._drone_wind] = wind
 
     def _path_steps(self, count: int) -> torch.Tensor:

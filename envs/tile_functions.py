@@ -27,57 +27,26 @@ _SOURCE = (
     + """
 typedef Real Loose __attribute__((vector_size(LANES * sizeof(Real)), aligned(sizeof(Real)), may_alias));
 
-// What sensors saw ``back`` samples before the newest, between the two samples nearest to that.
+// What sensors saw ``back`` samples before the newest, between the two samples nearest to that. The ring is (worlds,
+// slots, sensed): a sample of a world is a cache line.
 struct Past {
   const Real* ring;
   Places late, early;
   Lanes share;
-  int64_t stride;
   Lanes row(int64_t index) const {
-    const Lanes newer = gather(ring + index * stride, late), older = gather(ring + index * stride, early);
+    const Lanes newer = gather(ring + index, late), older = gather(ring + index, early);
     return newer + (older - newer) * share;
   }
 };
 
-INLINE Past look_back(const Real* ring, int32_t newest, int32_t slots, int32_t sensed, int64_t worlds, Lanes back) {
+INLINE Past look_back(const Real* ring, int32_t newest, int32_t slots, int32_t sensed, Lanes back) {
   const Lanes whole = floor(back);
   const Places samples = __builtin_convertvector(whole, Places), lanes = {@INDEX@};
   // What is not within the ring (or not a number) is read at its newest slot, so that no other memory is.
   const Places late = newest - (samples >= -1 & samples < slots ? samples : Places{});
   const Places wrapped = late < 0 ? late + slots : late >= slots ? late - slots : late;
   const Places before = wrapped > 0 ? wrapped - 1 : wrapped + (slots - 1);
-  const int32_t stride = sensed * worlds;
-  return Past{ring, wrapped * stride + lanes, before * stride + lanes, back - whole, worlds};
-}
-
-// A feature's lanes lie side by side, a world's features have to: blocks of 16 by 16 are transposed by four rounds of
-// exchanging every other number (pair, four, eight) with the vector that lies as far away.
-INLINE void spread(Real* to, const Lanes* features, int64_t count) {
-  int64_t begin = 0;
-#if defined(__GNUC__) && !defined(__clang__)
-  for (; begin + LANES <= count; begin += LANES) {
-    Lanes block[LANES];
-    for (int64_t row = 0; row < LANES; ++row) block[row] = features[begin + row];
-    #pragma GCC unroll 4
-    for (int64_t apart = 1; apart < LANES; apart *= 2) {
-      Places first, second;
-      for (int64_t lane = 0; lane < LANES; ++lane) {
-        first[lane] = lane & apart ? LANES + lane - apart : lane;
-        second[lane] = lane & apart ? LANES + lane : lane + apart;
-      }
-      #pragma GCC unroll 16
-      for (int64_t row = 0; row < LANES; ++row) {
-        if (row & apart) continue;
-        const Lanes low = block[row], high = block[row + apart];
-        block[row] = __builtin_shuffle(low, high, first);
-        block[row + apart] = __builtin_shuffle(low, high, second);
-      }
-    }
-    for (int64_t lane = 0; lane < LANES; ++lane) std::memcpy(to + lane * count + begin, block + lane, sizeof(Lanes));
-  }
-#endif
-  for (int64_t lane = 0; lane < LANES; ++lane)
-    for (int64_t index = begin; index < count; ++index) to[lane * count + index] = features[index][lane];
+  return Past{ring, (lanes * slots + wrapped) * sensed, (lanes * slots + before) * sensed, back - whole};
 }
 
 extern "C" void run(Real* const* arrays, int64_t worlds, int64_t newest, int64_t slots, int64_t sensed,
@@ -85,7 +54,7 @@ extern "C" void run(Real* const* arrays, int64_t worlds, int64_t newest, int64_t
   #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t first = 0; first < worlds; first += LANES) {
     #define AT(array, row) (*(Loose*)(arrays[array] + (row) * worlds + first))
-    #define PAST(array, back) look_back(arrays[array] + first, newest, slots, sensed, worlds, back)
+    #define PAST(array, back) look_back(arrays[array] + first * slots * sensed, newest, slots, sensed, back)
 @FEATURES@
 @BODY@
 @SPREAD@
@@ -116,7 +85,7 @@ class TileFunction:
     """``function`` of packed tensors, (k, rows, 1), or single rows, (rows, 1); traced at the first call.
 
     An argument of shape (slots, sensed, rows, 1) is the simulator's history; one without axes its newest slot. What is
-    returned is packed tensors, rows, or features, (rows, k). All are float32 and contiguous.
+    returned is packed tensors, rows, or features, (rows, k). All are float32, and contiguous but for the history.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -128,7 +97,8 @@ class TileFunction:
         run = self._run or self._trace(tensors)
         for tensor, shape in zip(tensors, self._shapes, strict=True):
             fits = tensor.shape == (*shape[:-2], worlds, 1) if shape else not tensor.dim()
-            if not fits or (shape and (tensor.dtype != torch.float32 or not tensor.is_contiguous())):
+            whole = tensor.permute(2, 0, 1, 3) if tensor.dim() == 4 else tensor
+            if not fits or (shape and (tensor.dtype != torch.float32 or not whole.is_contiguous())):
                 raise CorvidsError(
                     f"tensor of {tensor.dtype}, shape {tuple(tensor.shape)}, strides {tensor.stride()}: must be"
                     f" contiguous, of torch.float32, with {worlds} worlds on the last axis but one"
@@ -162,7 +132,9 @@ class TileFunction:
             terms = result.terms.reshape(-1)
             if result.terms.ndim == 2 and len(terms) > 1:
                 features.append(f"Lanes f{number}[{len(terms)}];")
-                spreads.append(f"spread(arrays[{array}] + first * {len(terms)}, f{number}, {len(terms)});")
+                spreads.append(
+                    f"spread(arrays[{array}] + first * {len(terms)}, {len(terms)}, f{number}, {len(terms)});"
+                )
                 places += [(f"f{number}[{row}]", term) for row, term in enumerate(terms)]
             else:
                 places += [(f"AT({array}, {row})", term) for row, term in enumerate(terms)]

@@ -73,7 +73,7 @@ extern "C" void advance(Real* state, const Real* params, const Real* last, const
       else coast(at, of, steady);
       if (i % 2 == 1) {
         slot = (slot + 1) % slots;
-        store(history + slot * sensed * worlds + first, at, sensed, worlds);
+        spread(history + (first * slots + slot) * sensed, slots * sensed, at, sensed);
       }
     }
     store(state + first, at, STATES, worlds);
@@ -137,12 +137,14 @@ class Tiles:
     ) -> None:
         """Step ``state`` in place, ``substeps`` times, ``command`` taking over from ``last`` when its delay is over.
 
-        Every second step's sensed rows go into ``history`` behind slot ``newest``. All tensors are contiguous.
+        Every second step's sensed rows go into ``history`` behind slot ``newest``. All tensors are contiguous,
+        ``history`` once its axis of worlds is moved to the front.
         """
         worlds = state.shape[1]
         tensors = (state, params, last, command, delay_steps, history)
         for tensor in tensors:  # compiled code would read past the end of what does not fit
-            if tensor.shape[-2] != worlds or tensor.dtype != self._dtype or not tensor.is_contiguous():
+            whole = tensor.permute(2, 0, 1, 3) if tensor is history else tensor
+            if tensor.shape[-2] != worlds or tensor.dtype != self._dtype or not whole.is_contiguous():
                 raise CorvidsError(
                     f"tensor of {tensor.dtype}, shape {tuple(tensor.shape)}, strides {tensor.stride()}: "
                     f"must be contiguous, of {self._dtype}, with {worlds} worlds on the last axis but one"

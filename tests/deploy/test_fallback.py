@@ -124,7 +124,8 @@ def test_it_recovers_in_the_native_simulator():
         rotors=Four(*(zero + math.sqrt(1.0 / AIR.thrust_to_weight),) * 4),
     )
     hover = torch.tensor([AIR.weight_n, 0.0, 0.0, 0.0]).reshape(4, 1, 1).expand(4, simulator.rows, 1)
-    simulator.place(torch.arange(simulator.rows), pack(state)[..., None], simulator.params.clone(), hover)
+    simulator.state.copy_(pack(state)[..., None])
+    simulator.command.copy_(hover)
     fallback, no_delay = Fallback(LIMITS), torch.zeros(simulator.rows, 1)
 
     def seen() -> list[np.ndarray]:

@@ -115,7 +115,7 @@ def test_it_does_what_the_training_environment_does(monkeypatch, path, file):
             now_s = tick * env.tick_s
             readings = tap.readings(now_s, pilot.ball.stamp_s)
             measured += int(np.isfinite(readings.ball_stamp_s).sum())
-            task_command = env._command[:4, :rows, 0].t().double().numpy()
+            task_command = env._at.command[:4, :rows, 0].t().double().numpy()
             action = actor(env.observations["actor"])
             thrust_n, rates = env.action.command(env.action.squash(action))
             decision = pilot.decide(readings, now_s, task_command)

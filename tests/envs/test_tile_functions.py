@@ -54,7 +54,7 @@ def test_traced_code_computes_what_the_function_does():
 
 def test_it_looks_back_as_sensors_do_and_never_out_of_the_ring():
     random = torch.Generator().manual_seed(1)
-    history = torch.randn(SLOTS, SENSED, WORLDS, 1, generator=random)
+    history = torch.randn(WORLDS, SLOTS, SENSED, 1, generator=random).permute(1, 2, 0, 3)
     age_s = torch.rand(WORLDS, 1, generator=random) * (SLOTS - 1) * 0.004
     age_s[:3, 0] = torch.tensor([0.0, 0.012, -1e-9])
     since_s = torch.randint(0, SLOTS, (WORLDS, 1), generator=random) * 0.004
