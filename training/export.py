@@ -164,7 +164,7 @@ def _policy_graph(
             *((env.carry.accel_max_mps2, env.carry.rate_max_radps) if of_team else ()),
         ),
         latency=_latency(checkpoint, policy),
-        vehicle=_vehicle_record(name, vehicle),
+        vehicle=vehicle_record(name, vehicle),
         training=Training(
             checkpoint.iterations, checkpoint.git_revision, dataclasses.asdict(checkpoint.config)
         ),
@@ -235,11 +235,12 @@ def _latency(checkpoint: Checkpoint, policy: PolicyModule | TeamPolicyModule) ->
     )
 
 
-def _vehicle_record(name_or_path: str, vehicle: Vehicle) -> VehicleRecord:
+def vehicle_record(name_or_path: str, vehicle: Vehicle) -> VehicleRecord:
+    """The vehicle by its numbers alone: their errors and correlations stay in the file, whose hash is here."""
     shipped = VEHICLE_DIR / f"{name_or_path}.toml"
     path = shipped if shipped.is_file() else Path(name_or_path)
-    parameters = dataclasses.asdict(dataclasses.replace(vehicle, provenance={}))
-    del parameters["provenance"]
+    parameters = dataclasses.asdict(dataclasses.replace(vehicle, provenance={}, correlations={}))
+    del parameters["provenance"], parameters["correlations"]
     return VehicleRecord(vehicle.name, hashlib.sha256(path.read_bytes()).hexdigest(), parameters)
 
 

@@ -20,11 +20,11 @@ from corvids.envs.environment import EnvConfig
 from corvids.errors import CorvidsError
 from corvids.training import export as export_module
 from corvids.training.checkpoint import load_checkpoint
-from corvids.training.export import add_evaluation, export_policy
+from corvids.training.export import add_evaluation, export_policy, vehicle_record
 from corvids.training.onnx_graphs import IR_VERSION, OPSET
 from corvids.training.parity import TOLERANCE, Effort, Exported, check_parity
 from corvids.training.policy_module import PolicyModule
-from corvids.vehicle import VEHICLE_DIR, load_vehicle
+from corvids.vehicle import VEHICLE_DIR, load_vehicle, save_vehicle
 
 ENV = EnvConfig(task="juggle", vehicle="air")
 
@@ -265,3 +265,13 @@ def test_one_by_one_is_row_by_row(exported):
     together, alone = graph(given), graph.one_by_one(given)
     for name in graph.outputs:
         torch.testing.assert_close(alone[name], together[name], rtol=0, atol=1e-4)
+
+
+def test_a_calibrated_vehicle_is_recorded_by_its_numbers(tmp_path: Path):
+    """Its errors and how they go together are the vehicle file's matter, whose hash is in the record."""
+    air, path = load_vehicle("air"), tmp_path / "calibrated.toml"
+    pair = ("body.mass_kg", "rotors.thrust_coeff_ns2prad2")
+    save_vehicle(dataclasses.replace(air, correlations={pair: 0.5}), path)
+    record = vehicle_record(str(path), load_vehicle(path))
+    assert record.name == "air" and record.parameters["body"]["mass_kg"] == air.body.mass_kg
+    assert "correlations" not in record.parameters and "provenance" not in record.parameters
