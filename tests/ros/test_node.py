@@ -42,22 +42,20 @@ class Flight:
         return self.operator, self.ball, self.node, self.px4
 
     def engage(self) -> None:
-        """Into OFFBOARD, from the ground or in the air."""
-        self.node.wait_for("the autopilot is heard")
+        """Into OFFBOARD, from the ground or in the air.
+
+        On a machine so busy that the runtime stands still for 0.2 s, the keeper rightly lets nothing through, and PX4
+        may land and disarm: then once more.
+        """
         deadline_s = time.monotonic() + 60.0
-        while not (
-            self.node.has_said("the autopilot is armed") or self.node.has_said("disconnected -> armed")
-        ):
-            assert time.monotonic() < deadline_s, "\n".join(self.node.lines)
-            self.operator.say("arm")
-            time.sleep(0.3)
-        # On a machine so busy that the runtime stands still for 0.2 s, the keeper rightly lets nothing through.
+        words = {"ready": "arm", "armed": "engage"}
         while not self.node.has_said("engaging -> engaging: over"):
             assert time.monotonic() < deadline_s, "\n".join(self.node.lines)
-            if not self.node.has_said("armed -> engaging") or self.node.has_said("does not go off-board"):
-                self.node.lines.clear()
-                self.operator.say("engage")
-                self.node.wait_for("armed -> engaging")
+            changes = [line.partition(" -> ")[2] for line in self.node.lines if " -> " in line]
+            word = words.get(changes[-1].partition(":")[0]) if changes else None
+            if word:
+                self.operator.say(word)
+                time.sleep(0.5)
             time.sleep(0.02)
 
 
@@ -150,8 +148,8 @@ def test_a_vehicle_of_a_team_lives_in_its_namespace(tmp_path: Path):
         flight.engage()
         assert flight.node.end() == 0, "Ctrl-C in flight: PX4 is asked to hold first"
         flown = flight.px4.result()
-    assert flown["states"][-1] == HOLD
-    assert all(stamp > 0 for *_, stamp in flown["commands"]), "the node asked, not the keeper"
+    assert flown["states"][-2:] == [OFFBOARD, HOLD]
+    assert flown["crashed"] == ""
 
 
 def test_deactivated_in_flight_it_has_px4_hold_and_can_fly_again(tmp_path: Path):

@@ -21,6 +21,7 @@ import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
@@ -35,7 +36,7 @@ from corvids_ros.message_link import MessageLink
 from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.reports import Reports
-from corvids_ros.ros_transport import RosTransport, make_executor
+from corvids_ros.ros_transport import RosTransport
 from corvids_ros.settings import SETTINGS, Setting, Settings, problem
 
 POSE_TYPES = {"PoseStamped": PoseStamped, "Odometry": Odometry}
@@ -215,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
     node = VehicleNode()
     # The flight's thread and this one share an interpreter: whoever waits for it must not wait long.
     sys.setswitchinterval(SWITCH_S)
-    executor = make_executor(rclpy.get_default_context())
+    executor = SingleThreadedExecutor()  # the one that bears entities coming and going in its own callbacks
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value and not _start(node):
