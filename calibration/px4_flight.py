@@ -72,8 +72,10 @@ class _Reading:
         topic = self.raw.topics.get("sensor_combined")
         if topic is None:
             raise CorvidsError(f"{self.raw.name}: has no topic sensor_combined; log it (SDLOG_PROFILE)")
-        first = topic["timestamp"][:5].astype(np.float64)
-        return int(first[np.abs(first - np.median(first)) <= MAX_JUMP_US].min())
+        first = np.sort(np.nan_to_num(topic["timestamp"][:5].astype(np.float64), posinf=0.0, neginf=0.0))
+        # One of them, unlike a median, which may lie between two that are far apart.
+        middle = first[len(first) // 2]
+        return int(min(first[np.abs(first - middle) <= MAX_JUMP_US].min(), 2.0**61))
 
     @staticmethod
     def _fields(name: str, count: int) -> list[list[str]]:

@@ -72,6 +72,16 @@ def test_the_answer_in_a_simulated_log_is_not_read(tmp_path: Path):
     assert set(raw.parameters) == {"THR_MDL_FAC"}
 
 
+def test_two_time_stamps_far_apart_are_no_crash(tmp_path: Path):
+    """Found by the fuzzer: the median of an even number of time stamps may be near none of them."""
+    topics = flight_topics()
+    fields, arrays = topics["sensor_combined"]
+    few = {name: array[:2] for name, array in arrays.items()}
+    topics["sensor_combined"] = (fields, few | {"timestamp": np.array([1_000_000, 10**12])})
+    with pytest.raises(CorvidsError, match="samples of the gyroscope"):
+        read(tmp_path, ulog(topics))
+
+
 def test_repairs_are_made_and_reported():
     time = np.array([0, 10, 20, 20, 30, 40, 10**12, 50, 60, 70, 80, 200], dtype=np.uint64) * 1000
     values = np.arange(12.0)[:, None].copy()
