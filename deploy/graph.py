@@ -109,7 +109,7 @@ class Graph:
         """Compute :attr:`outputs`; states stay as they are. Raises :class:`GraphFailure`."""
         try:
             self._session.run_with_iobinding(self._binding)
-        except _ORT_ERRORS as error:
+        except (*_ORT_ERRORS, RuntimeError) as error:  # a node that fails raises the latter
             raise GraphFailure(_first_line(error)) from None
 
 
