@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from corvids.controllers.ball_filter import BallEstimate, BallFilterConfig, ball_filter
+from corvids.controllers.ball_filter import UNKNOWN_BALL, BallEstimate, BallFilterConfig, ball_filter
 from corvids.controllers.spatial import Quat, Scalar, Vec3, where
 from corvids.envs.tile_functions import TracedHistory
 
@@ -163,7 +163,10 @@ def sense(
         is_there = sample_age <= since_start
         taken = (behind >= 0.0) & (next(white) > params.drop_quantile) & is_there
         reported = sample_age + params.clock_error_s
-        updated = ball_filter(estimate, measured, estimate_age - reported, filter_config)
+        # As the runtime's tracker has it, no time has passed before the first measurement.
+        is_first = estimate.pos_var >= UNKNOWN_BALL.pos_var
+        elapsed = torch.where(is_first, 0.0, estimate_age - reported)
+        updated = ball_filter(estimate, measured, elapsed, filter_config)
         estimate = _choose(taken, updated, estimate)
         estimate_age = torch.where(taken, reported, estimate_age)
     return (

@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             iterations=210,
         ),
-        "full": dataclasses.replace(_JUGGLE, iterations=3400),
+        "full": dataclasses.replace(_JUGGLE, iterations=3000),
     },
     "hover": {
         "quick": TrainConfig(env=EnvConfig(task="hover", vehicle="x500", episode_s=10.0), iterations=200),

@@ -53,16 +53,15 @@ class Tap:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.balls: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.taken: list[torch.Tensor] = []
-        self.start_age_s: torch.Tensor | None = None
+        self.estimate_age_s = torch.zeros(0)
         self.signals: Any = None
         sense, ball_filter, choose = environment.sense, sensing.ball_filter, sensing._choose
 
         def tap_sense(history, newest, sample_s, tick_s, params, state, *rest):
-            if self.start_age_s is None:
-                self.start_age_s = state.estimate_age_s + tick_s
             self.balls.clear()
             self.taken.clear()
             after, self.signals = sense(history, newest, sample_s, tick_s, params, state, *rest)
+            self.estimate_age_s = after.estimate_age_s
             return after, self.signals
 
         def tap_filter(estimate, measured, elapsed_s, config):
@@ -77,19 +76,20 @@ class Tap:
         monkeypatch.setattr(sensing, "ball_filter", tap_filter)
         monkeypatch.setattr(sensing, "_choose", tap_choose)
 
-    def readings(self, now_s: float, last_stamp_s: np.ndarray) -> Said:
+    def readings(self, now_s: float, rows: int) -> Said:
         """The last tick's signals as a plant would hand them over, the newest measurement first."""
-        rows, signals = len(last_stamp_s), self.signals
+        signals = self.signals
 
         def columns(part) -> np.ndarray:
             return torch.cat(tuple(part), dim=1)[:rows].double().numpy()
 
-        stamps, positions, stamp_s = [], [], last_stamp_s
-        for (measured, elapsed_s), taken in zip(self.balls, self.taken, strict=True):
+        stamps, positions = [], []
+        stamp_s = now_s - self.estimate_age_s[:rows, 0].double().numpy()
+        for (measured, elapsed_s), taken in zip(reversed(self.balls), reversed(self.taken), strict=True):
             took = taken[:rows, 0].numpy()
-            stamps.insert(0, np.where(took, stamp_s + elapsed_s[:rows, 0].numpy(), np.nan))
-            positions.insert(0, measured[:rows].double().numpy())
-            stamp_s = np.where(took, stamps[0], stamp_s)
+            stamps.append(np.where(took, stamp_s, np.nan))
+            positions.append(measured[:rows].double().numpy())
+            stamp_s = np.where(took, stamp_s - elapsed_s[:rows, 0].numpy(), stamp_s)
         return Said(
             now_s - signals.vehicle_age_s[:rows, 0].double().numpy(),
             columns(signals.pos_w), columns(signals.vel_w), columns(signals.quat_wb), columns(signals.omega_b),
@@ -104,35 +104,33 @@ def test_it_does_what_the_training_environment_does(monkeypatch, path, file):
     env = Environment(config, rows, seed=3, compile_kernels=False)
     actor = Actor(load_checkpoint(path.parent / "run"), Juggle.MIRRORS)
     pilot = Pilot(file, rows)
-    assert pilot.ball is not None and tap.start_age_s is not None
-    # Training starts with the ball unknown, not unseen.
-    pilot.ball.stamp_s[:] = -tap.start_age_s[:rows, 0].double().numpy()
-    pilot.ball.pos_w[:], pilot.ball.vel_w[:] = (0.0, 0.0, 1.0), 0.0
     going, compared, measured = np.ones(rows, bool), 0, 0
     limits = file.contract.limits
     with torch.inference_mode():
         for tick in range(40):
             now_s = tick * env.tick_s
-            readings = tap.readings(now_s, pilot.ball.stamp_s)
+            readings = tap.readings(now_s, rows)
             measured += int(np.isfinite(readings.ball_stamp_s).sum())
             task_command = env._at.command[:4, :rows, 0].t().double().numpy()
             action = actor(env.observations["actor"])
             thrust_n, rates = env.action.command(env.action.squash(action))
             decision = pilot.decide(readings, now_s, task_command)
-            assert decision.by_policy[going].all()
+            flies = env.flies.numpy()
+            np.testing.assert_array_equal(decision.by_policy[going], flies[going])
+            both = going & flies
             np.testing.assert_allclose(
-                decision.thrust_n[going],
-                thrust_n[:, 0].numpy()[going],
+                decision.thrust_n[both],
+                thrust_n[:, 0].numpy()[both],
                 rtol=0,
                 atol=1e-4 * limits.thrust_n[1],
             )
             np.testing.assert_allclose(
-                decision.rate_b_radps[going],
-                rates.numpy()[going],
+                decision.rate_b_radps[both],
+                rates.numpy()[both],
                 rtol=0,
                 atol=1e-4 * max(limits.rate_max_radps),
             )
-            compared += int(going.sum())
+            compared += int(both.sum())
             _, _, done, _ = env.step(action)
             going &= ~done.numpy()
     assert compared > 20 * rows, "episodes were too short to say anything"
@@ -240,7 +238,7 @@ def test_a_policy_that_fails_is_replaced_at_once(monkeypatch, file):
     def fail(inputs):
         raise GraphFailure("out of memory")
 
-    monkeypatch.setattr(pilot.policy, "step", fail)
+    monkeypatch.setattr(pilot.policy, "advance", fail)
     decision = pilot.decide(said(0.06), 0.06, COMMAND)
     assert not decision.by_policy[0]
     np.testing.assert_allclose(decision.thrust_n, file.contract.limits.hover_thrust_n, rtol=0.05)

@@ -127,7 +127,8 @@ class Recorder:
         self.settle(estimate)
         self.measured.append(torch.stack(tuple(measured))[..., 0])
         self._offered = (estimate.rejected, measured.z, elapsed_s)
-        return estimate._replace(pos_w=measured, rejected=estimate.rejected + 1.0)
+        known = torch.ones_like(estimate.pos_var)
+        return estimate._replace(pos_w=measured, pos_var=known, rejected=estimate.rejected + 1.0)
 
     def settle(self, estimate: BallEstimate) -> None:
         """File the last offer for the worlds whose count it has raised."""
@@ -215,6 +216,7 @@ def test_the_times_that_the_filter_is_told_add_up_over_lost_messages(
             )
     for taken, stamps in zip(recorder.taken, expected, strict=True):
         assert [stamp for stamp, _ in taken] == pytest.approx(stamps, abs=1e-9)
+        assert taken[0][1] == 0.0  # before the first measurement no time has passed
         steps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
         assert [elapsed_s for _, elapsed_s in taken[1:]] == pytest.approx(steps, abs=1e-9)
         assert max(steps) > 4 * TICK_S  # the gap is in it

@@ -99,7 +99,9 @@ def test_parity_of_a_longer_check(run, exported):
     checkpoint, air = load_checkpoint(run), load_vehicle("air")
     effort = Effort(states=1000, sequences=8, length=60)
     graphs = exported.path.read_bytes(), exported.contract.stages[BALL_FILTER].onnx
-    parity = check_parity(checkpoint.config.env, PolicyModule.of(checkpoint, air), *graphs, effort, seed=9)
+    policy = PolicyModule.of(checkpoint, air)
+    assert isinstance(policy, PolicyModule)
+    parity = check_parity(checkpoint.config.env, policy, *graphs, effort, seed=9)
     assert 0.0 < max(parity) <= TOLERANCE
 
 
@@ -121,6 +123,7 @@ def test_a_file_that_differs_is_found(run, exported, tmp_path):
 
     checkpoint = load_checkpoint(run)
     policy = PolicyModule.of(checkpoint, load_vehicle("air"))
+    assert isinstance(policy, PolicyModule)
     other = policy_lab.changed_policy(exported.path, tmp_path / "other.onnx", nudge).read_bytes()
     with pytest.raises(CorvidsError, match=r"parity: torch and onnxruntime .* differ by .* of full scale in"):
         check_parity(checkpoint.config.env, policy, other, None, BRIEF)

@@ -195,6 +195,7 @@ def test_a_network_that_has_diverged_is_named_as_the_action():
 
 def test_a_sensor_that_gives_no_number_is_named_as_the_observation():
     env = make_env()
+    assert isinstance(env.env, Environment)
     env.env._at.sensors[0, 3] = math.nan  # a delay
     with pytest.raises(CorvidsError, match="training stopped: observation 'actor' is not finite in world 3"):
         env.step(torch.zeros(8, 4))
