@@ -33,11 +33,11 @@ def test_no_action_is_hovering(name: str):
 
 
 def test_thrust_is_linear_on_each_side_of_hovering():
-    """air: weight 1.0975 kg · 9.80665 m/s² = 10.7628 N, limit 30 N. Half-way up 20.3814 N, half-way down 5.3814 N."""
+    """air: weight 1.0975 kg · 9.80665 m/s² = 10.7628 N, limit 36 N. Half-way up 23.3814 N, half-way down 5.3814 N."""
     act = CtbrAction(VEHICLES["air"])
     squashed = torch.tensor([[0.5, 0.0, 0.0, 0.0], [-0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
     thrust_n, _ = act.command(squashed)
-    assert thrust_n[:, 0].tolist() == pytest.approx([20.3814, 5.3814], abs=1e-4)
+    assert thrust_n[:, 0].tolist() == pytest.approx([23.3814, 5.3814], abs=1e-4)
 
 
 def test_rates_are_fine_about_the_middle_and_everything_at_the_ends():

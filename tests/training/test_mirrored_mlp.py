@@ -107,7 +107,7 @@ _SIGNALS: tuple[tuple[Signs, ...], ...] = (
     VECTOR, VECTOR, QUATERNION, SPIN, (SAME,), VECTOR, VECTOR, (SAME,),
 )  # fmt: skip
 """Of :class:`PolicyInputs`, in order, but for the command."""
-_MEMORY = {"juggle": (SAME, *VECTOR, *VECTOR, *(SAME,) * 4), "hover": VECTOR, "track": VECTOR}
+_MEMORY = {"juggle": (SAME, *VECTOR), "hover": VECTOR, "track": VECTOR}
 _COMMAND = {"juggle": (*VECTOR, SAME), "hover": VECTOR, "track": (*VECTOR, *VECTOR)}
 
 

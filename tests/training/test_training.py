@@ -88,7 +88,7 @@ def test_on_a_terminal_the_bar_moves_and_shows_how_it_goes(tmp_path: Path):
     """rsl_rl prints pages between; they must neither show nor swallow the bar."""
     code = UNCOMPILED + (
         "import sys\nfrom pathlib import Path\nfrom runs import tiny\nfrom corvids.commands.train import train\n"
-        "train(tiny(iterations=4), Path(sys.argv[1]))\n"
+        "train(tiny(iterations=40), Path(sys.argv[1]))\n"
     )
     main, terminal = pty.openpty()
     environment = program_environment(TERM="xterm", COLUMNS="160")
@@ -104,12 +104,12 @@ def test_on_a_terminal_the_bar_moves_and_shows_how_it_goes(tmp_path: Path):
     os.close(main)
     text = shown.decode()
     assert process.wait() == 0, text
-    assert "4/4" in text
+    assert "40/40" in text
     assert "failed" in text
     assert "samples/s" in text
     assert "Learning iteration" not in text
     # Drawn anew while it trains, not only when it starts and ends.
-    assert any(f"{done}/4" in text for done in (1, 2, 3))
+    assert any(f"{done}/40" in text for done in range(1, 40))
 
 
 def test_git_is_not_needed(monkeypatch: pytest.MonkeyPatch):
