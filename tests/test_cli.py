@@ -169,7 +169,7 @@ def test_train_says_which_word_is_wrong(run: Run, argv: list[str], said: str):
     [
         ("worlds", "0"),
         ("worlds", "-5"),
-        ("iterations", "0"),
+        ("iterations", "-1"),
         ("save-every", "0"),
         ("ppo.learning-rate", "nan"),
         ("ppo.discount", "1.5"),

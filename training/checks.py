@@ -19,7 +19,7 @@ from corvids.training.config import TrainConfig
 
 _MANY = 1e9
 BOUNDS: dict[str, tuple[float, float]] = {
-    "worlds": (1, 131_072), "iterations": (1, _MANY), "save_every": (1, _MANY), "seed": (0, 2**31),
+    "worlds": (1, 131_072), "iterations": (0, _MANY), "save_every": (1, _MANY), "seed": (0, 2**31),
     "network.actor": (1, 8192), "network.critic": (1, 8192),
     "network.noise_std": (1e-3, 1.0), "network.noise_std_min": (1e-3, 1.0),
     "ppo.steps": (1, 10_000), "ppo.epochs": (1, 1000), "ppo.minibatches": (1, 10_000),

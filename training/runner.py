@@ -51,6 +51,9 @@ class Runner(OnPolicyRunner):
         """Learn from where the runner stands up to the configured number of iterations."""
         remaining = self.train_config.iterations - self.current_learning_iteration
         if remaining <= 0:
+            if self.train_config.iterations == 0:  # what is there before learning, such as a law
+                self.current_learning_iteration = -1
+                self.save("")
             return
         # What rsl_rl prints goes nowhere; the bar keeps the console that it was given before.
         with (

@@ -66,6 +66,15 @@ def test_learning_begins_from_the_law_and_from_nothing_without_one(tmp_path: Pat
         assert (said.abs().max() == 0.0) == guided
 
 
+def test_a_run_of_no_batches_holds_the_law_alone(tmp_path: Path):
+    train(dataclasses.replace(tiny(), iterations=0), tmp_path)
+    checkpoint = load_checkpoint(tmp_path)
+    assert checkpoint.iterations == 0
+    last = max(int(name.split(".")[1]) for name in checkpoint.actor if name.startswith("mlp."))
+    assert checkpoint.actor[f"mlp.{last}.weight"].abs().max() == 0.0
+    assert checkpoint.actor["mlp.0.weight"].abs().max() > 0.0
+
+
 def test_the_published_conditions_are_exact_and_pay_at_most_five_a_second():
     config = dataclasses.replace(tiny("zeng"), iterations=1)
     check_config(config)
