@@ -244,6 +244,20 @@ def test_a_policy_that_fails_is_replaced_at_once(monkeypatch, file):
     np.testing.assert_allclose(decision.thrust_n, file.contract.limits.hover_thrust_n, rtol=0.05)
 
 
+def test_a_node_that_fails_inside_onnx_runtime_is_a_policy_that_fails(monkeypatch, file):
+    """It says so with a plain RuntimeError, which is none of its own exceptions."""
+
+    class Broken:
+        def run_with_iobinding(self, binding):
+            raise RuntimeError("Non-zero status code returned while running Reshape node")
+
+    pilot = Pilot(file)
+    monkeypatch.setattr(pilot.policy._graph, "_session", Broken())
+    decision = pilot.decide(said(0.0), 0.0, COMMAND)
+    assert not decision.by_policy[0]
+    np.testing.assert_allclose(decision.thrust_n, file.contract.limits.hover_thrust_n, rtol=0.05)
+
+
 def test_task_commands_are_checked(file):
     pilot = Pilot(file, rows=2)
     with pytest.raises(
