@@ -255,20 +255,22 @@ class Environment:
             told = (params[row] * (1.0 / scale) for row, scale in privileged.items())
             critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), *told), dim=-1)
             kept = torch.stack([memory[:, i : i + 1] for i in range(task.MEMORY)])
-            return pack(new_state), is_known, kept, actor, critic
+            return pack(new_state), is_known, kept, critic
 
         return observe
 
     def _look(self) -> dict[str, torch.Tensor]:
         simulator, noise = self.simulator, self._normal(NOISE_ROWS)
         at = self._at
-        sensor_state, self._is_known, memory, actor, critic = self._observe(
+        sensor_state, self._is_known, memory, critic = self._observe(
             simulator.state, at.params, at.sensors, at.sensor_state, simulator.history, simulator.newest, noise,
             at.command, at.memory, at.actions,
         )  # fmt: skip
         at.sensor_state.copy_(sensor_state)
         at.memory.copy_(memory)
-        return {"actor": actor[: self.worlds], "critic": critic[: self.worlds]}
+        critic = critic[: self.worlds]
+        # What the policy sees is written once: it is what the critic's begins with.
+        return {"actor": critic[:, : len(self.task.MIRRORS)], "critic": critic}
 
     def _reset(self, ids: torch.Tensor) -> None:
         is_wild = self._is_wild[ids]
