@@ -81,10 +81,12 @@ class Past:
         newest: torch.Tensor,
         sample_s: float,
         age_s: torch.Tensor,
-        since_s: torch.Tensor,
+        since_s: torch.Tensor | None = None,
     ) -> None:
         """Of before the history's beginning, ``since_s`` ago, it is what was seen then."""
-        back = torch.minimum(age_s * (1.0 / sample_s), torch.floor(since_s * (1.0 / sample_s) + 0.5))
+        back = age_s * (1.0 / sample_s)
+        if since_s is not None:
+            back = torch.minimum(back, torch.floor(since_s * (1.0 / sample_s) + 0.5))
         is_traced = isinstance(history, TracedHistory)  # then compiled code looks back by itself
         self._row = history.past(back) if is_traced else _seen(history, newest, back)
 

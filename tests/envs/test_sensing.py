@@ -64,7 +64,11 @@ class Bench:
     """Sensors of many worlds looking at one truth, read at every control tick."""
 
     def __init__(
-        self, truth: Truth, params: SensorParams, since_s: float = -10.0, hand_vel_w: torch.Tensor | None = None
+        self,
+        truth: Truth,
+        params: SensorParams,
+        since_s: float = -10.0,
+        hand_vel_w: torch.Tensor | None = None,
     ) -> None:
         """The episode begins at ``since_s``; a hand with ``hand_vel_w`` (3, worlds, 1) held the ball before."""
         self.truth, self.params = truth, params
@@ -197,11 +201,12 @@ def test_before_its_release_the_ball_is_seen_in_the_hand_that_throws_it(monkeypa
     recorder = Recorder(monkeypatch)
     hand = moving(1.0) - moving(0.0)
     bench = Bench(lambda time_s: moving(max(time_s, 0.0)), sensors(), since_s=0.0, hand_vel_w=hand[13:])
-    for _ in range(8):
-        now_s, _ = bench.look()
+    ticks = 8
+    for _ in range(ticks):
+        bench.look()
         recorder.settle(bench.state.estimate)
     for taken, queue in zip(recorder.taken, bench.ball, strict=True):
-        stamps = queue.arrived(now_s)
+        stamps = queue.arrived((ticks - 1) * TICK_S)
         assert stamps[0] < 0.0
         assert [stamp for stamp, _ in taken] == pytest.approx(stamps, abs=1e-9)
 
@@ -221,7 +226,9 @@ def test_the_times_that_the_filter_is_told_add_up_over_lost_messages(
         recorder.settle(bench.state.estimate)
         for stamps, queue in zip(expected, bench.ball, strict=True):
             stamps += (
-                [] if is_lost else [s for s in queue.arrived(now_s) if tick == 0 or s + queue.delay_s > now_s - TICK_S]
+                []
+                if is_lost
+                else [s for s in queue.arrived(now_s) if tick == 0 or s + queue.delay_s > now_s - TICK_S]
             )
     for taken, stamps in zip(recorder.taken, expected, strict=True):
         assert [stamp for stamp, _ in taken] == pytest.approx(stamps, abs=1e-9)

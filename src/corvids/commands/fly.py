@@ -28,7 +28,7 @@ class FlyOptions:
     plant: str = "mujoco"
     """Engine: native or mujoco; or PX4 behind --link: px4 (vehicle, or its own simulator), px4-hil (in our MuJoCo)."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws."""
+    """Row of the table of conditions: nominal, noisy, ball5g, throws, throws-unseen."""
     seconds: float = 30.0
     """How long to fly."""
     seed: int = 0

@@ -42,7 +42,7 @@ class PlaceOptions:
     plant: str = "mujoco"
     """Engine: native or mujoco."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws (there is no ball, whatever it says of one)."""
+    """Row of the table of conditions, such as nominal or noisy (there is no ball, whatever it says of one)."""
     trials: int = 10
     """Independent trials, flown together."""
     seconds: float = 30.0

@@ -32,7 +32,7 @@ class TrialsConfig:
     plant: str = "mujoco"
     """Engine: native or mujoco."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws."""
+    """Row of the table of conditions: nominal, noisy, ball5g, throws, throws-unseen."""
     trials: int = 10
     """Independent trials, flown together."""
     seconds: float = 1000.0
