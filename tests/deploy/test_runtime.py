@@ -101,7 +101,13 @@ def test_what_a_decision_takes_is_told_on_the_plants_clock(takes_s: float):
         return decide(*arguments)
 
     pilot.decide = decide_slowly
-    fly(pilot, plant, lambda _: np.zeros(1), seconds=0.1, guard=lambda now, task, made, took: told.append(took))
+    fly(
+        pilot,
+        plant,
+        lambda _: np.zeros(1),
+        seconds=0.1,
+        guard=lambda now, task, made, took: told.append(took),
+    )
     np.testing.assert_allclose(told, takes_s, atol=1e-12)
     assert plant.sent == [], "the guard forbade it"
 
