@@ -63,7 +63,7 @@ def steer(
     toward = steady / steady.norm()
     # The shortest rotation from body z to `toward`, as twice the vector part of its quaternion.
     half_cos = torch.sqrt(larger(0.5 + 0.5 * toward.z, LEAST_HALF_COSINE**2))
-    heading = _wrapped(quat_wb.yaw() - heading_rad)
+    heading = _heading_error(quat_wb, heading_rad)
     rates = Vec3(
         -toward.y / half_cos * gains.tilt_ps,
         toward.x / half_cos * gains.tilt_ps,
@@ -85,6 +85,9 @@ def follow_position(
     return accel_w if accel_ref_w is None else accel_w + accel_ref_w
 
 
-def _wrapped(angle_rad: Scalar) -> Scalar:
-    """The same angle within ±π."""
+def _heading_error(quat_wb: Quat, heading_rad: Scalar) -> Scalar:
+    """Heading less the wanted one [rad], within ±π; towards 0, which is what teams fly, it needs no trigonometry."""
+    if isinstance(heading_rad, float) and heading_rad == 0.0:
+        return quat_wb.yaw()
+    angle_rad = quat_wb.yaw() - heading_rad
     return torch.atan2(torch.sin(angle_rad), torch.cos(angle_rad))

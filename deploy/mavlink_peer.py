@@ -255,6 +255,10 @@ class Peer:
             common.MAVLink_param_set_message(self.config.target_system, 1, name.encode("ascii"), sent, kind)
         )
 
+    def save(self) -> bytes:
+        """The request to write all parameters to storage."""
+        return self._command(common.MAV_CMD_PREFLIGHT_STORAGE, 1.0)
+
     def ask_version(self) -> bytes:
         """The request for AUTOPILOT_VERSION."""
         return self._command(common.MAV_CMD_REQUEST_MESSAGE, common.MAVLINK_MSG_ID_AUTOPILOT_VERSION)

@@ -19,9 +19,10 @@ from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.envs.cables import SWEEPS
-from corvids.envs.compiling import compiled, padded
+from corvids.envs.compiling import compiled, on_tiles, padded
 from corvids.envs.inner_loop import ACCBR, INNER_AT_REST, InnerLoop, compensation_gains, run_inner_loop
 from corvids.envs.team_nominal import team_params
+from corvids.envs.team_tiles import TeamTiles
 from corvids.envs.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
@@ -111,6 +112,15 @@ class TeamSimulator:
         self._indices = [
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
+        self._tiles: TeamTiles | None = None
+        if dtype is torch.float32 and on_tiles(self.device, compile_kernels):
+            self._tiles = TeamTiles(
+                self._templates, self._gains_tree, self._inner_tree, self.drones, self.dt_s,
+                commands=self.commands, with_inner_loop=with_inner_loop, sweeps=sweeps,
+            )  # fmt: skip
+            both = torch.cat((self._gains, self._inner_gains))
+            self._tile_gains = both[:, :, 0].t().contiguous()
+            return
         self._fly = compiled(self._make_fly(), compile_kernels)
         self._haul = compiled(self._make_haul(sweeps), compile_kernels)
         self._settle = compiled(self._make_settle(), compile_kernels)
@@ -135,6 +145,22 @@ class TeamSimulator:
 
     def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
         """One control step: ``command`` (·, drones, rows) comes into force ``delay_steps`` (drones, rows) late."""
+        if self._tiles is None:
+            self._step_all(command, delay_steps)
+        else:
+            tensors = (
+                self.motion, self.drive, self.inner, self.load, self.drone_params, self.load_params, self.command,
+                command.contiguous(), delay_steps.contiguous(),
+            )  # fmt: skip
+            self._tiles.advance(tensors, self._tile_gains, self.substeps)
+        self.command.copy_(command)
+        self._head = (self._head + 1) % len(self.history)
+        self.history[self._head, :, : self.drones].copy_(self.motion[:SENSED_ROWS])
+        self.history[self._head, :, self.drones :].copy_(self.load[:SENSED_ROWS])
+        self.newest.fill_(self._head)
+
+    def _step_all(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
+        """One physics step of all worlds after the other."""
         for index in self._indices:
             free, self.drive, self.inner = self._fly(
                 self.motion,
@@ -150,11 +176,6 @@ class TeamSimulator:
             )
             self.load, pulls = self._haul(self.motion, free, self.load, self.drone_params, self.load_params)
             self.motion = self._settle(self.motion, free, pulls, self.drone_params)
-        self.command.copy_(command)
-        self._head = (self._head + 1) % len(self.history)
-        self.history[self._head, :, : self.drones].copy_(self.motion[:SENSED_ROWS])
-        self.history[self._head, :, self.drones :].copy_(self.load[:SENSED_ROWS])
-        self.newest.fill_(self._head)
 
     def place(
         self,

@@ -135,10 +135,13 @@ class Term:
 
     FUNCTIONS: ClassVar[dict[Any, str]] = {
         torch.abs: "abs",
+        torch.atan2: "atan2",
         torch.relu: "relu",
         torch.sqrt: "sqrt",
         torch.rsqrt: "rsqrt",
         torch.where: "where",
+        torch.sin: "sin",
+        torch.cos: "cos",
     }
     """Torch's functions that terms know, besides ``zeros_like``."""
 

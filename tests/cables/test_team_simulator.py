@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 import torch
 from cable_lab import DT_S, rows
@@ -12,11 +10,14 @@ from corvids.controllers.packing import leaves, map_leaves, pack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.envs.inner_loop import INNER_AT_REST
+from corvids.envs.native_code import find_compiler
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.envs.team_starts import settled_inner_loop
 from corvids.envs.team_world import control, fly_team
 from corvids.errors import CorvidsError
 from corvids.team import load_team
+
+needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
 
 
 def flying(name: str, **options) -> TeamSimulator:
@@ -102,17 +103,34 @@ def test_inner_loops_hold_what_thrust_alone_would_drop():
     assert heavy.tolist() == pytest.approx([1.4354 * 9.80665] * 4, rel=0.1)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler"
-)
-def test_the_compiled_simulator_flies_as_the_uncompiled_one():
+@needs_compiler
+@pytest.mark.parametrize(("team", "with_inner_loop"), [("falcon1", False), ("falcon4", True)])
+def test_the_compiled_simulator_errs_no_more_than_tensors_do(team: str, with_inner_loop: bool):
     states = []
-    for compile_kernels in (False, True):
-        simulator = flying("falcon3", with_inner_loop=True, compile_kernels=compile_kernels)
+    for compile_kernels, dtype in ((False, torch.float64), (False, torch.float32), (True, torch.float32)):
+        simulator = flying(
+            team, with_inner_loop=with_inner_loop, compile_kernels=compile_kernels, dtype=dtype
+        )
         command, delay = orders(simulator)
+        wanted = torch.cat((command[1:], command[1:3])) if with_inner_loop else command
         for _ in range(10):
-            simulator.step(torch.cat((command[1:], command[1:2])), delay)
-        states.append((simulator.motion[..., :4], simulator.load[..., :4], simulator.inner[..., :4]))
-    for plain, fused in zip(*states, strict=True):
-        torch.testing.assert_close(fused, plain, rtol=2e-3, atol=2e-3)
+            simulator.step(wanted, delay)
+        parts = (simulator.motion, simulator.drive, simulator.load, simulator.inner)
+        states.append([part[..., :4].double() for part in parts])
+    exact, plain, tiled = states
+    moved = exact[0][:3] - flying(team, dtype=torch.float64, compile_kernels=False).motion[:3, :, :4]
+    assert moved.abs().max() > 1e-3
+    for true, one, other in zip(exact, plain, tiled, strict=True):
+        assert (other - true).abs().mean() <= 2.0 * (one - true).abs().mean()
+
+
+@needs_compiler
+def test_tensors_that_compiled_code_would_misread_are_refused():
+    simulator = flying("falcon3", compile_kernels=True)
+    command, delay = orders(simulator)
+    with pytest.raises(CorvidsError, match=r"must be contiguous, of torch\.float32, with \d+ worlds"):
+        simulator.step(command.double(), delay)
+    with pytest.raises(CorvidsError, match=r"must be contiguous, of torch\.float32, with \d+ worlds"):
+        simulator.step(command[..., :8], delay)
+    with pytest.raises(CorvidsError, match=r"tensor of torch\.float32, shape \(2, 3, \d+\)"):
+        simulator.step(command[:2], delay)

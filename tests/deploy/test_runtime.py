@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -86,6 +87,29 @@ def test_a_flight_ends_when_it_is_told_to():
     )
     assert flight.ticks == len(seen) == 6
     assert flight.compute_max_s >= flight.compute_median_s >= 0.0
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.03])
+def test_what_a_decision_takes_is_told_on_the_plants_clock(takes_s: float):
+    """A machine may be as slow as it likes where time is simulated; where it passes, the guard must know."""
+    plant, pilot, told = Clock(0.0), echo(), []
+    decide = pilot.decide
+
+    def decide_slowly(*arguments: Any) -> Decision:
+        time.sleep(0.002)
+        plant.now_s += takes_s
+        return decide(*arguments)
+
+    pilot.decide = decide_slowly
+    fly(
+        pilot,
+        plant,
+        lambda _: np.zeros(1),
+        seconds=0.1,
+        guard=lambda now, task, made, took: told.append(took),
+    )
+    np.testing.assert_allclose(told, takes_s, atol=1e-12)
+    assert plant.sent == [], "the guard forbade it"
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])

@@ -15,6 +15,7 @@ from pymavlink.dialects.v20 import common
 OFFBOARD, AUTO, POSCTL = 6, 4, 3
 LOITER, LAND = 3, 6
 LOSS_S = 0.2
+"""PX4's COM_OF_LOSS_T [s]; see :attr:`Standin.loss_s`."""
 
 
 def custom_mode(main: int, sub: int = 0) -> int:
@@ -51,6 +52,10 @@ class Standin:
                 mav.signing.secret_key, mav.signing.sign_outgoing = key, True
         self.heard: list[Any] = []
         """Messages that it was sent."""
+        self.clock_offsets_us: list[float] = []
+        """Its clock less ours, as it makes out from each answer to :meth:`ask_time`."""
+        self.loss_s = LOSS_S
+        """A stream that has stopped for so long is lost [s]."""
         self.resumed = 0
         """How often a stream that had been lost took the vehicle back into OFFBOARD."""
         self._streamed_s = -math.inf
@@ -106,6 +111,10 @@ class Standin:
         cells = [4000] * 4 + [65535] * 6
         return self.pack(common.MAVLink_battery_status_message(0, 0, 3, 2000, cells, -1, -1, -1, share))
 
+    def ask_time(self, now_s: float) -> bytes:
+        """Its question for our time."""
+        return self.pack(common.MAVLink_timesync_message(0, 1000 * self.time_us(now_s)))
+
     def take_in(self, datagram: bytes, now_s: float) -> list[bytes]:
         """What it was sent; its answers."""
         answers = []
@@ -116,6 +125,10 @@ class Standin:
             if kind == "TIMESYNC" and message.tc1 == 0:
                 answers.append(
                     self.pack(common.MAVLink_timesync_message(1000 * self.time_us(now_s), message.ts1))
+                )
+            elif kind == "TIMESYNC":
+                self.clock_offsets_us.append(
+                    (message.ts1 // 1000 + self.time_us(now_s)) / 2 - message.tc1 // 1000
                 )
             elif kind == "SET_ATTITUDE_TARGET":
                 self._streamed_s = now_s
@@ -141,13 +154,13 @@ class Standin:
             self.armed = bool(message.param1)
         elif message.command == common.MAV_CMD_DO_SET_MODE:
             main, sub = int(message.param2), int(message.param3)
-            if main != OFFBOARD or now_s - self._streamed_s < LOSS_S:
+            if main != OFFBOARD or now_s - self._streamed_s < self.loss_s:
                 self.main, self.sub, self._lost_offboard = main, sub, False
         return self.pack(common.MAVLink_command_ack_message(message.command, 0))
 
     def watch(self, now_s: float) -> None:
         """Notice that the stream was lost."""
-        if self.main == OFFBOARD and now_s - self._streamed_s > LOSS_S:
+        if self.main == OFFBOARD and now_s - self._streamed_s > self.loss_s:
             self.main, self.sub, self._lost_offboard = AUTO, LAND, True
             self.status = common.MAV_STATE_CRITICAL
 

@@ -1,8 +1,9 @@
 """A flight controller on DDS that knows nothing of ROS: Cyclone DDS, types from the layouts, a rigid body that flies.
 
 Commands come as lines on standard input, each a key and a value: ``mute 1`` (it says nothing any more), ``mode 3``
-(another main mode, as a pilot chooses it), ``begin 0`` (to count anew), ``end 0``. At the end it writes one line of
-JSON: how it flew, what it heard, and how soon after each odometry the first set-point came.
+(another main mode, as a pilot chooses it), ``begin 0`` (to count anew), ``end 0``. It writes a line whenever it is
+armed, disarmed, or changes its mode. At the end it writes one of JSON: how it flew, what it heard, and how soon after
+each odometry the first set-point came.
 """
 
 # ROS and DDS are not where types are checked.
@@ -31,6 +32,7 @@ from cyclonedds.util import duration
 from flying import STEP_S
 from message_px4 import TOPICS, MessagePx4
 from px4_layouts import LAYOUTS, Layout
+from standin import LOSS_S
 
 BASIC = {"bool": bool, "char": types.uint8, "float32": types.float32, "float64": types.float64} | {
     f"{sign}int{bits}": getattr(types, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -104,6 +106,7 @@ class Controller:
         self.wire = Wire(options.namespace, rename)
         # The clock of what is stamped is the system's, as PX4 that is synchronised with its agent stamps.
         self.px4 = MessagePx4(options.full_thrust, boot_s=time.monotonic() - time.time())
+        self.px4.loss_s = options.loss
         self.layouts = {
             name: tuple(reversed(layout)) if name in options.other_format else layout
             for name, layout in LAYOUTS.items()
@@ -111,6 +114,8 @@ class Controller:
         self.is_mute = self.is_over = False
         self.states: list[str] = []
         """Armed and mode, whenever they changed."""
+        self.commands_before_pilot = 0
+        """Commands that it had heard when a pilot chose a mode."""
         self.sent = self.answered = 0
         self.round_trips_s: list[float] = []
         self._sent_s: float | None = None
@@ -157,6 +162,7 @@ class Controller:
         state = f"{'armed' if self.px4.armed else 'disarmed'} {self.px4.main} {self.px4.sub}"
         if not self.states or self.states[-1] != state:
             self.states.append(state)
+            print(f"state {state}", flush=True)
 
     def _obey(self) -> None:
         while select.select([sys.stdin], [], [], 0.0)[0]:
@@ -169,6 +175,7 @@ class Controller:
                 self.is_mute = bool(int(value))
             elif key == "mode":
                 self.px4.main, self.px4.sub = int(value), 0
+                self.commands_before_pilot = len(self.px4.commands_heard)
             elif key == "begin":
                 self.sent, self.answered, self.round_trips_s = 0, 0, []
             elif key == "end":
@@ -186,6 +193,7 @@ class Controller:
             "commands": [
                 [m.command, m.param1, m.param2, m.param3, m.timestamp] for m in self.px4.commands_heard
             ],
+            "commands_before_pilot": self.commands_before_pilot,
             "resumed": self.px4.resumed,
             "sent": self.sent,
             "answered": self.answered,
@@ -198,7 +206,12 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--namespace", default="")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument(
+        "--seconds", type=float, default=900.0, help="end after so long, whoever may have died"
+    )
+    parser.add_argument(
+        "--loss", type=float, default=LOSS_S, help="a stream that stops for so long is lost [s]"
+    )
     parser.add_argument("--full-thrust", type=float, default=20.0, help="full thrust over mass [m/s²]")
     parser.add_argument("--every", type=int, default=1, help="an odometry every so many steps of 4 ms")
     parser.add_argument("--jitter", type=float, default=0.0, help="of its steps, as a share of 4 ms")

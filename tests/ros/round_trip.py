@@ -56,7 +56,7 @@ def measure(folder: Path, seconds: float, full_thrust_mps2: float, jitter: float
     operator = Client(folder)
     with ended(operator, ball, node, px4):
         node.wait_for("the autopilot is heard")
-        while not node.has_said("the autopilot is armed"):
+        while not any("the autopilot is armed" in line for line in node.lines):
             operator.say("arm")
             time.sleep(0.3)
         operator.say("engage")

@@ -23,7 +23,7 @@ from corvids_ros.poses import PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
 from corvids_ros.px4_reader import MessageReader
 from corvids_ros.settings import SETTINGS, Settings
-from corvids_ros.topics import Topics, missing
+from corvids_ros.topics import Topics, are_all_known, missing
 
 DEFAULTS = {setting.name: setting.default for setting in SETTINGS}
 
@@ -192,6 +192,10 @@ def test_topics_of_another_version_are_named():
     assert "topics.vehicle_status" in said
     (said,) = missing(wanted, {"/rosout"})
     assert "uXRCE-DDS agent" in said
+    assert are_all_known(wanted, {"/fmu/out/vehicle_status_v4", "/fmu/out/vehicle_odometry"}), (
+        "no use to wait"
+    )
+    assert not are_all_known(wanted, {"/fmu/out/vehicle_status_v4", "/rosout"})
 
 
 def test_a_question_of_format_carries_the_topic():

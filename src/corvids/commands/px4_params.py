@@ -12,7 +12,7 @@ from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
 from corvids.deploy.channels import Channel, UdpChannel
 from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.px4_parameters import load_parameters
+from corvids.deploy.px4_parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
 
@@ -56,13 +56,13 @@ def main(argv: list[str]) -> int:
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
     if options.link:
         with contextlib.closing(UdpChannel(options.link)) as channel:
-            load_into(channel, parameters)
-        print(f"loaded: {len(parameters)} parameters; start PX4 anew, for some act from then on")
+            load_into(channel, parameters, save=True)
+        print(f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on")
     return 0
 
 
-def load_into(channel: Channel, parameters: Mapping[str, int | float]) -> None:
-    """Load ``parameters`` into the PX4 behind ``channel``, or say which it did not take."""
+def load_into(channel: Channel, parameters: Mapping[str, int | float], *, save: bool = False) -> None:
+    """Load ``parameters`` into the PX4 behind ``channel``, and ``save`` them; or say which it did not take."""
     peer = Peer()
     missing = load_parameters(channel, peer, parameters, LOADING_S)
     if not peer.counters.received:
@@ -71,6 +71,8 @@ def load_into(channel: Channel, parameters: Mapping[str, int | float]) -> None:
         )
     if missing:
         raise CorvidsError(f"PX4 did not take {', '.join(missing)}: is its version 1.17?")
+    if save and not save_parameters(channel, peer, LOADING_S):
+        raise CorvidsError("PX4 took all parameters but does not save them: is it disarmed?")
 
 
 def parameters_of(

@@ -8,7 +8,7 @@ from typing import Any
 from corvids_ros.message_formats import PROTOCOL, format_hash, mismatch
 from corvids_ros.px4_messages import text_of
 from corvids_ros.ros_transport import COMMANDS, FROM_PX4, RosTransport
-from corvids_ros.topics import HEARD, TYPES, missing
+from corvids_ros.topics import HEARD, TYPES, are_all_known, missing
 
 ASKED = (
     *HEARD,
@@ -30,7 +30,7 @@ def check_formats(transport: RosTransport, patience_s: float) -> list[str]:
     while True:
         published = {name for name, _ in node.get_topic_names_and_types() if node.count_publishers(name)}
         said = missing(wanted, published)
-        if not said or time.monotonic() > deadline_s:
+        if not said or are_all_known(wanted, published) or time.monotonic() > deadline_s:
             break
         transport.spin(0.1)
     return said or _ask(transport, deadline_s)

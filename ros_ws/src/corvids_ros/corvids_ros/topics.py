@@ -49,6 +49,11 @@ def unversioned(topic: str) -> str:
     return re.sub(r"_v\d+$", "", topic)
 
 
+def are_all_known(wanted: dict[str, str], published: set[str]) -> bool:
+    """Whether each topic is published under that name or another version's, so that waiting will change nothing."""
+    return {unversioned(topic) for topic in wanted.values()} <= {unversioned(topic) for topic in published}
+
+
 def missing(wanted: dict[str, str], published: set[str]) -> list[str]:
     """What to say about topics (parameter: full name) that nobody publishes, of all that are ``published``."""
     known = {unversioned(topic) for topic in published}
