@@ -40,7 +40,7 @@ class PlaceOptions:
     policy: Path
     """The policy file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac."""
     condition: str = "noisy"
     """Row of the table of conditions, such as nominal or noisy (there is no ball, whatever it says of one)."""
     trials: int = 10
