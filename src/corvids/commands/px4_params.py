@@ -30,8 +30,8 @@ class Px4ParamsOptions:
     """Vehicle, name or file."""
     out: Path = Path("vehicle.params")
     """Where to write them."""
-    ev_delay_ms: float = 20.0
-    """Delay of motion capture against the IMU: EKF2_EV_DELAY."""
+    ev_delay_ms: float = 0.0
+    """How much older than stamped motion capture is [ms]: EKF2_EV_DELAY. PX4 compares clocks with the link's keeper."""
     loss_action: int = 4
     """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
     sih: bool = False
@@ -75,9 +75,7 @@ def load_into(channel: Channel, parameters: Mapping[str, int | float], *, save: 
         raise CorvidsError("PX4 took all parameters but does not save them: is it disarmed?")
 
 
-def parameters_of(
-    vehicle: Vehicle, ev_delay_ms: float = 20.0, loss_action: int = 4
-) -> dict[str, int | float]:
+def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int = 4) -> dict[str, int | float]:
     """PX4's parameters by name; whole numbers are PX4's INT32."""
     if not 0.0 <= ev_delay_ms <= 300.0:
         raise CorvidsError(f"--ev-delay-ms {ev_delay_ms}: must be 0 to 300")
