@@ -32,7 +32,7 @@ from corvids.vehicle import load_vehicle
 
 PAST_ACTIONS = 3
 """Actions that a policy remembers."""
-_NOISE_POOL = 1 << 22
+_NOISE_POOL = 1 << 20
 _PRIVILEGED = (
     "vehicle.mass_kg", "vehicle.thrust_max_n.r1", "vehicle.rise_fraction", "racket.normal_b.x", "racket.normal_b.y",
     "racket.restitution", "ball.mass_kg", "ball.radius_m", "ball.drag_per_m", "wind_w.x", "wind_w.y",
@@ -121,6 +121,7 @@ class Environment:
             for is_wild in (False, True)
         )  # fmt: skip
         sizes = [len(part) for part in self._calm_starts.draw(1)]
+        self._given = torch.zeros((ACTIONS, rows, 1), device=self.device)
         # One tensor, so that starts come into place by one operation.
         self._per_world = torch.zeros((sum(sizes), rows, 1), device=self.device)
         self._at = at = Start(*self._per_world.split(sizes))
@@ -185,8 +186,8 @@ class Environment:
     def order(self, action: torch.Tensor) -> torch.Tensor:
         """The command (4, rows, 1) that raw actions (worlds, 4) mean, on the way to the vehicles; the wind moves on."""
         at = self._at
-        padded = torch.nn.functional.pad(action, (0, 0, 0, self.simulator.rows - self.worlds))
-        command, actions = self._act(padded.t().unsqueeze(-1).contiguous(), self._is_known, at.actions)
+        self._given[:, : self.worlds, 0].copy_(action.t())
+        command, actions = self._act(self._given, self._is_known, at.actions)
         at.actions.copy_(actions)
         self._blow()
         return command
@@ -300,10 +301,9 @@ class Environment:
 
     def _reset(self, ids: torch.Tensor) -> None:
         is_wild = self._is_wild[ids]
-        wild, calm = ids[is_wild], ids[~is_wild]
-        ids = torch.cat((wild, calm))
-        starts = (self._wild_starts.take(len(wild)), self._calm_starts.take(len(calm)))
-        self._per_world[:, ids] = torch.cat(starts, dim=1)
+        for some, starts in ((ids[is_wild], self._wild_starts), (ids[~is_wild], self._calm_starts)):
+            if len(some):
+                self._per_world[:, some] = starts.take(len(some))
         self.simulator.forget(ids)
         real = ids[ids < self.worlds]
         self.steps[real] = 0
