@@ -18,8 +18,9 @@ POLICY = str(ROOT / "pretrained/juggle.onnx")
     [
         ("eval", "juggle", "--policy", POLICY, "--plant", "isaac", "--json", "figures.json"),
         ("fly", "juggle", "--policy", POLICY, "--plant", "isaac", "--seconds", "1"),
+        ("train", "hover", "--sim", "isaac", "--run", "run"),
     ],
-    ids=["eval", "fly"],
+    ids=["eval", "fly", "train"],
 )
 def test_one_line_says_how_to_install_it(
     argv: tuple[str, ...],
@@ -37,4 +38,14 @@ def test_one_line_says_how_to_install_it(
     assert cli.main(list(argv)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "make setup-isaac" in line and "corvids[isaac]" in line and "Python 3.12" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_team_is_not_simulated_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "carry", "--sim", "isaac"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "corvids: --sim isaac: task 'carry' is a team's; there are: juggle, hover, track"
     assert list(tmp_path.iterdir()) == []

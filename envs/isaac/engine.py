@@ -38,9 +38,7 @@ class IsaacEngine(NativeEngine):
         *,
         compile_kernels: bool = True,
         with_ball: bool = True,
-        solver: str = "semi-implicit",
     ) -> None:
-        self._solver = solver
         super().__init__(vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball)
 
     def _make_ticks(self, vehicle: Vehicle, with_ball: bool, compile_kernels: bool) -> None:
@@ -48,7 +46,7 @@ class IsaacEngine(NativeEngine):
         inertias = inertias_of(nominal)
         gains_tree = gains_of(vehicle, TICK_S, dtype=self._dtype)
         every_gains = pack(map_leaves(lambda gain: gain.reshape(1, 1).expand(self._rows, 1), gains_tree))
-        self._simulation, scene = open_scene(nominal, self.worlds, TICK_S, with_ball, self._solver)
+        self._simulation, scene = open_scene(nominal, self.worlds, TICK_S, with_ball)
         self._scene, self._bodies = scene, SceneBodies(scene, self._rows)
 
         def fly(state, params, gains, command):

@@ -17,8 +17,7 @@ from isaaclab.scene import InteractiveScene, InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg, SimulationContext
 from isaaclab.sim.schemas import MassCfg, UsdPhysicsRigidBodyCfg
 from isaaclab.sim.spawners.shapes import spawn_cuboid, spawn_sphere
-from isaaclab_newton.physics import FeatherstoneSolverCfg, MJWarpSolverCfg, NewtonCfg
-from isaaclab_newton.physics.newton_manager_cfg import NewtonSolverCfg
+from isaaclab_newton.physics import NewtonCfg
 from pxr import Gf, UsdPhysics
 
 from corvids.controllers.spatial import Vec3
@@ -26,14 +25,7 @@ from corvids.envs.isaac.solver import SemiImplicitSolverCfg
 from corvids.envs.isaac.substep import Inertias
 from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.world import WorldParams
-from corvids.errors import CorvidsError
 
-SOLVERS: dict[str, Callable[[], NewtonSolverCfg]] = {
-    "semi-implicit": SemiImplicitSolverCfg,
-    "featherstone": lambda: FeatherstoneSolverCfg(angular_damping=0.0),
-    "mjwarp": MJWarpSolverCfg,
-}
-"""Newton's solvers that integrate free bodies exactly as far as their scheme does."""
 ROWS = 13
 """Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""
 _START_HEIGHT_M = 1.0
@@ -44,13 +36,14 @@ def inertias_of(params: WorldParams) -> Inertias:
     return Inertias(params.vehicle.mass_kg, Vec3(*params.vehicle.inertia_kgm2), params.ball.mass_kg)
 
 
-def simulation_cfg(dt_s: float, device: str = "cpu", solver: str = "semi-implicit") -> SimulationCfg:
-    """Physics steps of ``dt_s`` by one of :data:`SOLVERS`."""
-    if solver not in SOLVERS:
-        raise CorvidsError(f"unknown solver {solver!r} of Isaac Lab; there are: {', '.join(SOLVERS)}")
+def simulation_cfg(dt_s: float, device: str = "cpu") -> SimulationCfg:
+    """Physics steps of ``dt_s``."""
     return SimulationCfg(
-        device=device, dt=dt_s, gravity=(0.0, 0.0, -GRAVITY_MPS2), physics=NewtonCfg(solver_cfg=SOLVERS[solver]())
-    )  # fmt: skip
+        device=device,
+        dt=dt_s,
+        gravity=(0.0, 0.0, -GRAVITY_MPS2),
+        physics=NewtonCfg(solver_cfg=SemiImplicitSolverCfg()),
+    )
 
 
 def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveSceneCfg:
@@ -80,18 +73,13 @@ def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveS
 
 
 def open_scene(
-    params: WorldParams,
-    worlds: int,
-    dt_s: float,
-    with_ball: bool,
-    solver: str = "semi-implicit",
-    device: str = "cpu",
+    params: WorldParams, worlds: int, dt_s: float, with_ball: bool, device: str = "cpu"
 ) -> tuple[SimulationContext, InteractiveScene]:
     """A running simulation of :func:`scene_cfg`; ends the one before, of which a process has one at most."""
     SimulationContext.clear_instance()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        simulation = SimulationContext(simulation_cfg(dt_s, device, solver))
+        simulation = SimulationContext(simulation_cfg(dt_s, device))
         scene = InteractiveScene(scene_cfg(params, worlds, with_ball))
         simulation.reset()
     return simulation, scene

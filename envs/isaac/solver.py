@@ -26,7 +26,7 @@ class NewtonSemiImplicitManager(NewtonManager):
     def _build_solver(cls, model: newton.Model, solver_cfg: SemiImplicitSolverCfg) -> None:
         NewtonManager._solver = cls._create_solver(model, solver_cfg)
         NewtonManager._use_single_state = False
-        NewtonManager._needs_collision_pipeline = solver_cfg.collide
+        NewtonManager._needs_collision_pipeline = False  # impacts are ours
         NewtonManager._supports_rigid_body_force_input = True
 
     @classmethod
@@ -46,5 +46,3 @@ class SemiImplicitSolverCfg(NewtonSolverCfg):
     """Share of the angular velocity that is lost per second."""
     enable_tri_contact: bool = False
     """Contact between deformable triangles."""
-    collide: bool = False
-    """Whether Newton looks for contacts between shapes."""
