@@ -145,11 +145,15 @@ class Environment:
         self._count_rows = slice(
             state_names.index("impact.racket_count"), state_names.index("impact.pos_w.x")
         )
+        # Each with the results that replace arguments.
         self._act, self._blown, self._score, self._observe = (
-            TileFunction(function)
-            if on_tiles(self.device, compile_kernels)
-            else compiled(function, compile_kernels)
-            for function in (self._make_act(), self._make_blown(), self._make_score(), self._make_observe())
+            self._kernel(function, into, compile_kernels)
+            for function, into in (
+                (self._make_act(), {1: 2}),
+                (self._make_blown(), {0: 0}),
+                (self._make_score(), {2: 3, 3: 2}),
+                (self._make_observe(), {0: 3, 2: 8}),
+            )
         )
         # Rows beyond the last world are padding: they hover, are never scored, and are never reset.
         self._reset(torch.arange(rows, device=self.device))
@@ -187,17 +191,14 @@ class Environment:
         """The command (4, rows, 1) that raw actions (worlds, 4) mean, on the way to the vehicles; the wind moves on."""
         at = self._at
         self._given[:, : self.worlds, 0].copy_(action.t())
-        command, actions = self._act(self._given, self._is_known, at.actions)
-        at.actions.copy_(actions)
+        command, _ = self._act(self._given, self._is_known, at.actions)
         self._blow()
         return command
 
     def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Rewards of the control step that the simulator made, who failed in it and whose time is over, (worlds,)."""
         simulator, at = self.simulator, self._at
-        reward, failed, episode, wanted = self._score(simulator.state, at.params, at.command, at.episode)
-        at.episode.copy_(episode)
-        at.command.copy_(wanted)
+        reward, failed, _, _ = self._score(simulator.state, at.params, at.command, at.episode)
         simulator.state[self._count_rows] = 0.0
         self.steps += 1
         reward, failed = reward[: self.worlds, 0], failed[: self.worlds, 0] > 0.0
@@ -223,6 +224,22 @@ class Environment:
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (worlds,)."""
         return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))
+
+    def _kernel(
+        self, function: Callable[..., Any], into: dict[int, int], compile_kernels: bool
+    ) -> Callable[..., tuple[torch.Tensor, ...]]:
+        """``function``, compiled; the results that ``into`` names are written over the arguments that it names."""
+        if on_tiles(self.device, compile_kernels):
+            return TileFunction(function, into)
+        compute = compiled(function, compile_kernels)
+
+        def written(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            results = compute(*tensors)
+            for number, argument in into.items():
+                tensors[argument].copy_(results[number])
+            return results
+
+        return written
 
     def _make_act(self):
         law = self.action
@@ -289,12 +306,10 @@ class Environment:
     def _look(self) -> dict[str, torch.Tensor]:
         simulator, noise = self.simulator, self._normal(NOISE_ROWS)
         at = self._at
-        sensor_state, self._is_known, memory, critic = self._observe(
+        _, self._is_known, _, critic = self._observe(
             simulator.state, at.params, at.sensors, at.sensor_state, simulator.history, simulator.newest, noise,
             at.command, at.memory, at.actions,
         )  # fmt: skip
-        at.sensor_state.copy_(sensor_state)
-        at.memory.copy_(memory)
         critic = critic[: self.worlds]
         # What the policy sees is written once: it is what the critic's begins with.
         return {"actor": critic[:, : len(self.task.MIRRORS)], "critic": critic}
@@ -321,8 +336,7 @@ class Environment:
 
     def _blow(self) -> None:
         wind = self._at.params[self._wind_rows]
-        (after,) = self._blown(wind, self._at.wind_mean, self._at.gust_std_mps, self._normal(3))
-        wind.copy_(after)
+        self._blown(wind, self._at.wind_mean, self._at.gust_std_mps, self._normal(3))
 
     def _normal(self, count: int) -> torch.Tensor:
         """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""

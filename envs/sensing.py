@@ -139,6 +139,15 @@ def sense(
     age = aged(state.vehicle_age_s, tick_s, params.vehicle_delay_s, params.vehicle_period_s)[0]
     since_start = state.since_start_s + tick_s
     past = Past(history, newest, sample_s, age, since_start)
+    ball_age, looks = state.ball_age_s, []
+    if with_ball:
+        ball_age, arrived = aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
+        # All places to be looked at, before the first is: time for the memory to bring them.
+        for slot in range(BALL_SLOTS):
+            # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
+            behind = arrived - 1.0 - slot
+            sample_age = ball_age + torch.relu(behind) * params.ball_period_s
+            looks.append((behind, sample_age, Past(history, newest, sample_s, sample_age, since_start)))
     tilt = Vec3(*(params.attitude_std_rad * next(white) for _ in range(3)))
     quat = Quat(*(past.row(6 + i) for i in range(4))).normalized().turned(tilt)
     vehicle = (
@@ -154,13 +163,9 @@ def sense(
             *vehicle, nothing, nothing, torch.zeros_like(age)
         )
 
-    ball_age, arrived = aged(state.ball_age_s, tick_s, params.ball_delay_s, params.ball_period_s)
     estimate, estimate_age = state.estimate, state.estimate_age_s + tick_s
-    for slot in range(BALL_SLOTS):
-        # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
-        behind = arrived - 1.0 - slot
-        sample_age = ball_age + torch.relu(behind) * params.ball_period_s
-        seen = Past(history, newest, sample_s, sample_age, since_start).vec3(13)
+    for behind, sample_age, look in looks:
+        seen = look.vec3(13)
         held = state.hand_vel_w * torch.relu(sample_age - since_start)
         measured = shake(seen - held, params.ball_std_m)
         taken = (behind >= 0.0) & (next(white) > params.drop_quantile)

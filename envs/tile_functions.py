@@ -8,7 +8,8 @@ along the features of one world after the other, took five times as long).
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -46,7 +47,12 @@ INLINE Past look_back(const Real* ring, int32_t newest, int32_t slots, int32_t s
   const Places late = newest - (samples >= -1 & samples < slots ? samples : Places{});
   const Places wrapped = late < 0 ? late + slots : late >= slots ? late - slots : late;
   const Places before = wrapped > 0 ? wrapped - 1 : wrapped + (slots - 1);
-  return Past{ring, (lanes * slots + wrapped) * sensed, (lanes * slots + before) * sensed, back - whole};
+  const Places newer = (lanes * slots + wrapped) * sensed, older = (lanes * slots + before) * sensed;
+  for (int lane = 0; lane < LANES; ++lane) {  // each is a cache line of its own, far away
+    __builtin_prefetch(ring + newer[lane]);
+    __builtin_prefetch(ring + older[lane]);
+  }
+  return Past{ring, newer, older, back - whole};
 }
 
 extern "C" void run(Real* const* arrays, int64_t worlds, int64_t newest, int64_t slots, int64_t sensed,
@@ -86,10 +92,11 @@ class TileFunction:
 
     An argument of shape (slots, sensed, rows, 1) is the simulator's history; one without axes its newest slot. What is
     returned is packed tensors, rows, or features, (rows, k). All are float32, and contiguous but for the history.
+    ``into`` says which results replace which arguments: they are written where those were, and returned as those.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], into: Mapping[int, int] = MappingProxyType({})) -> None:
+        self._function, self._into = function, into
         self._run: Callable[..., None] | None = None
 
     def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -104,8 +111,10 @@ class TileFunction:
                     f" contiguous, of torch.float32, with {worlds} worlds on the last axis but one"
                 )
         results = tuple(
-            torch.empty((worlds, shape[1]) if len(shape) == 2 else (shape[0], worlds, 1))
-            for shape in self._results
+            tensors[self._into[number]]
+            if number in self._into
+            else torch.empty((worlds, shape[1]) if len(shape) == 2 else (shape[0], worlds, 1))
+            for number, shape in enumerate(self._results)
         )
         newest, slots, sensed = 0, 1, 1
         for tensor in tensors:
@@ -125,6 +134,12 @@ class TileFunction:
         self._shapes = [tuple(tensor.shape) for tensor in tensors]
         results = self._function(*(_traced(program, array, one) for array, one in enumerate(tensors)))
         self._results = [result.shape for result in results]
+        for number, array in self._into.items():
+            if self._results[number][0] != self._shapes[array][0] or len(self._shapes[array]) != 3:
+                raise CorvidsError(
+                    f"result {number} of shape {tuple(self._results[number])} cannot replace argument {array}"
+                    f" of shape {self._shapes[array]}"
+                )
         places: list[tuple[str, Any]] = []
         features, spreads = [], []
         for number, result in enumerate(results):

@@ -52,6 +52,21 @@ def test_traced_code_computes_what_the_function_does():
     torch.testing.assert_close(computed, expected, rtol=2e-6, atol=2e-6)
 
 
+def shifted(first: torch.Tensor, second: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Each result needs an argument that the other replaces."""
+    return torch.cat((second[1:], first[:1])), first * 2.0 + second
+
+
+def test_a_result_replaces_the_argument_that_it_is_computed_from():
+    first, second = given()[0], given()[0] + 1.0
+    expected = shifted(first.clone(), second.clone())
+    computed = TileFunction(shifted, {0: 1, 1: 0})(first, second)
+    assert (computed[0] is second, computed[1] is first) == (True, True)
+    torch.testing.assert_close((second, first), expected)
+    with pytest.raises(CorvidsError, match="cannot replace argument 1"):
+        TileFunction(mixed, {1: 1})(*given())
+
+
 def test_it_looks_back_as_sensors_do_and_never_out_of_the_ring():
     random = torch.Generator().manual_seed(1)
     history = torch.randn(WORLDS, SLOTS, SENSED, 1, generator=random).permute(1, 2, 0, 3)
