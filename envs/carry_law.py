@@ -141,7 +141,7 @@ def hanging(place: torch.Tensor, axes: torch.Tensor, facts: torch.Tensor, accel_
         point + along * stretch,
         arm * (1.0 + stretch),
         (FAN_M - height) * stretch / felt_mps2 * level,
-        along * (weight_n / (along * up).sum(-1, keepdim=True).clamp(min=0.1)),
+        along * (weight_n / FAN_M),
     )
 
 
