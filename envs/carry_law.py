@@ -162,7 +162,7 @@ def load_share(facts: torch.Tensor, aside: torch.Tensor) -> torch.Tensor:
     x, y, to_x, to_y = *off.split(1, dim=-1), *to.split(1, dim=-1)
     part = (x * yy - y * xy) * to_x + (y * xx - x * xy) * to_y
     # One point, or points in a line, share evenly.
-    return (1.0 + part / (xx * yy - xy * xy).clamp(min=1e-6)).clamp(min=0.0) / facts[:, 9:10]
+    return (1.0 + part / (xx * yy - xy * xy).clamp(min=1e-6)).clamp(min=0.0) / facts[:, 9:10].clamp(min=1.0)
 
 
 def _within(vector: torch.Tensor, most: float) -> torch.Tensor:
