@@ -1,15 +1,22 @@
 # Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros lint types format onboard clean
+.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 endif
-ifndef ROS_PYTHON
-ROS_PYTHON := $(shell for python in python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python3.12; do \
+ifndef PYTHON_312
+PYTHON_312 := $(shell for python in python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python3.12; do \
 	$$python -c 'import ensurepip' 2>/dev/null && { echo $$python; break; }; done)
 endif
+# Neither ROS 2 Jazzy's wheels nor Isaac Lab are for another.
+ROS_PYTHON ?= $(PYTHON_312)
+ISAAC_PYTHON ?= $(PYTHON_312)
+ISAAC_BIN := .venv-isaac/bin
+ISAAC_INSTALLED := .venv-isaac/installed
+# Kernels that Warp has compiled are kept with the environment.
+ISAAC_RUN := WARP_CACHE_PATH=.venv-isaac/warp OMP_NUM_THREADS=1
 ROS_BIN := .venv-ros/bin
 ROS_INSTALLED := .venv-ros/installed
 BIN := .venv/bin
@@ -37,6 +44,11 @@ bench-ros: $(ROS_INSTALLED)  ## round trip of the ROS 2 node at 250 Hz
 	PYTHONPATH=src $(ROS_BIN)/python tests/ros/round_trip.py
 
 setup-ros: $(ROS_INSTALLED)  ## only that environment, in .venv-ros
+
+test-isaac: $(ISAAC_INSTALLED)  ## Isaac Lab as an engine, in an environment of its own: Python 3.12
+	$(ISAAC_RUN) $(ISAAC_BIN)/python -m pytest -m 'isaac and not slow' tests/isaac $(PYTEST_ARGS)
+
+setup-isaac: $(ISAAC_INSTALLED)  ## only that environment, in .venv-isaac: its bin/corvids has --plant isaac and --sim isaac
 
 lint: $(INSTALLED)  ## ruff
 	$(BIN)/ruff check
@@ -71,6 +83,16 @@ $(ROS_INSTALLED): constraints/ros.txt tests/ros/px4_layouts.py tests/ros/build_p
 		cat .venv-ros/build.txt; exit 1; }
 	@touch $@
 
+$(ISAAC_INSTALLED): constraints/isaac.txt
+	@test -n "$(ISAAC_PYTHON)" || { echo "Python 3.12 with venv not found: Isaac Lab is for it; install it or name it with" \
+		"make ISAAC_PYTHON=..." >&2; exit 1; }
+	test -x $(ISAAC_BIN)/python || $(ISAAC_PYTHON) -m venv .venv-isaac
+	@{ $(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/isaac.txt torch && \
+		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/isaac.txt && \
+		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; } || { \
+		echo "Isaac Lab (constraints/isaac.txt) cannot be installed from pip's index" >&2; exit 1; }
+	@touch $@
+
 onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer has it: no torch, under 200 MB
 	$(PYTHON) -m venv --without-pip .venv-onboard
 	$(PYTHON) -m pip --python .venv-onboard/bin/python install --quiet --disable-pip-version-check --no-compile .
@@ -79,4 +101,4 @@ onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer h
 	du -sm .venv-onboard
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf .venv .venv-onboard .venv-ros .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info
+	rm -rf .venv .venv-onboard .venv-ros .venv-isaac .pytest_cache .ruff_cache .hypothesis build src/corvids.egg-info

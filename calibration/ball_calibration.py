@@ -7,12 +7,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from corvids.calibration.ball_flights import Flights, fit_flights
 from corvids.calibration.ball_hits import Hits, find_hits
 from corvids.calibration.ball_record import BallRecord
 from corvids.calibration.estimates import Estimates, GroupEstimate
+from corvids.calibration.robust import fit_observations, robust_mean
 from corvids.vehicle import Vehicle
 
 LEAST_HITS = 6
@@ -57,7 +57,7 @@ def calibrate_ball(vehicle: Vehicle, record: BallRecord, ball_mass_kg: float) ->
     flights = fit_flights(record.ball_w)
     hits = find_hits(flights, record.pose, vehicle)
     normal = np.array([0.0, 0.0, 1.0]) if vehicle.racket is None else np.array(vehicle.racket.normal_b)
-    tilt = _tilt(hits, normal)
+    tilt = tilt_of(hits, normal)
     if tilt is not None:
         normal = normal + tilt[0] @ _across(normal)
         normal = normal / np.linalg.norm(normal)
@@ -101,17 +101,19 @@ def _radius(hits: Hits, normal: np.ndarray, vehicle: Vehicle) -> GroupEstimate:
     if len(hits) < LEAST_HITS:
         return GroupEstimate(None, None, False, f"{len(hits)} hits on the racket; {_MORE_HITS}")
     height, _ = _offsets(hits, normal)
-    value, std = _robust_mean(height)
-    origin = vehicle.provenance.get("racket.position_b_m")
-    placed = (
-        0.0 if origin is None or origin.std is None else float(np.abs(np.array(origin.std) * normal).max())
-    )
-    std = math.hypot(std, placed)
+    value, std = robust_mean(height, np.full(len(height), 1e12))
+    std = math.hypot(std, float(_placed(vehicle) @ np.abs(normal)))
     if not value > 0.0 or not std < 0.25 * value:
         return GroupEstimate(
             value, std, False, f"{value:.3g} ± {std:.2g} m: the racket's place is not known well enough"
         )
     return GroupEstimate(value, std, True)
+
+
+def _placed(vehicle: Vehicle) -> np.ndarray:
+    """Shape (3,): how well the vehicle file knows where the racket is [m], body."""
+    origin = vehicle.provenance.get("racket.position_b_m")
+    return np.zeros(3) if origin is None or origin.std is None else np.broadcast_to(origin.std, 3)
 
 
 def _restitutions(hits: Hits, normal: np.ndarray, vehicle: Vehicle, ball_mass_kg: float) -> np.ndarray:
@@ -134,21 +136,30 @@ def _sweet_and_rim(
 ) -> dict[str, GroupEstimate]:
     _, aside = _offsets(hits, normal)
     sweet = math.inf if vehicle.racket is None or not hits.is_posed else vehicle.racket.sweet_radius_m
+    # Hits so near to the sweet spot's edge may be on its other side.
+    margin = max(0.5 * RING_M, 2.0 * float(_placed(vehicle)[:2].max()))
     found = {}
     for name, chosen, where in (
-        ("racket_restitution", aside < sweet - 0.5 * RING_M, "inside"),
-        ("racket_restitution_rim", aside > sweet + 0.5 * RING_M, "outside"),
+        ("racket_restitution", aside < sweet - margin, "inside"),
+        ("racket_restitution_rim", aside > sweet + margin, "outside"),
     ):
         values = restitutions[chosen]
         if len(values) < LEAST_HITS:
             place = f"{len(values)} hits {where} the sweet radius"
             found[name] = GroupEstimate(None, None, False, f"{place} of {sweet:g} m; {_MORE_HITS}")
             continue
-        value, std = _robust_mean(values)
+        value, std = robust_mean(values, _weights(hits, normal)[chosen])
         good = 0.0 < value <= 1.0 and std < 0.1 * value
         reason = "" if good else f"{value:.3g} ± {std:.2g} is no restitution known to 10 %; {_MORE_HITS}"
         found[name] = GroupEstimate(value, std, good, reason)
     return found
+
+
+def _weights(hits: Hits, normal: np.ndarray) -> np.ndarray:
+    """Shape (H,): inverse variance of each restitution by the noise of the velocities that it is a quotient of."""
+    closing, change = hits.before_b_mps @ normal, hits.change_b_mps @ normal
+    slopes = np.concatenate((-(change / closing**2)[:, None] * normal, (1.0 / closing)[:, None] * normal), -1)
+    return 1.0 / np.maximum(np.einsum("np,npq,nq->n", slopes, hits.covariance, slopes), 1e-12)
 
 
 def _rings(hits: Hits, restitutions: np.ndarray, normal: np.ndarray) -> tuple[Ring, ...]:
@@ -156,10 +167,10 @@ def _rings(hits: Hits, restitutions: np.ndarray, normal: np.ndarray) -> tuple[Ri
     rings = []
     for index in range(int(aside.max() / RING_M) + 1 if len(hits) else 0):
         inner, outer = index * RING_M, (index + 1) * RING_M
-        values = restitutions[(aside >= inner) & (aside < outer)]
-        if len(values) >= 2:
-            mean, std = _robust_mean(values)
-            rings.append(Ring(inner, outer, len(values), mean, std))
+        chosen = (aside >= inner) & (aside < outer)
+        if chosen.sum() >= 2:
+            mean, std = robust_mean(restitutions[chosen], _weights(hits, normal)[chosen])
+            rings.append(Ring(inner, outer, int(chosen.sum()), mean, std))
     return tuple(rings)
 
 
@@ -170,7 +181,7 @@ def _across(normal: np.ndarray) -> np.ndarray:
     return np.stack((x, np.cross(normal, x)))
 
 
-def _tilt(hits: Hits, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def tilt_of(hits: Hits, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Tilt (2,) of the true normal from ``normal`` along the racket's axes, and its standard deviations; or None.
 
     The push is along the true normal; friction adds a push against the slip, in proportion to it, which is fitted too.
@@ -178,21 +189,21 @@ def _tilt(hits: Hits, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray] | Non
     if len(hits) < LEAST_HITS or not hits.is_posed:
         return None
     axes = _across(normal)
-    push = hits.change_b_mps @ normal
-    pushed = hits.change_b_mps @ axes.T / push[:, None]
-    slip, closing = hits.before_b_mps @ axes.T / push[:, None], hits.before_b_mps @ normal / push
+    push, pushed = hits.change_b_mps @ normal, hits.change_b_mps @ axes.T
+    closing, slip = hits.before_b_mps @ normal, hits.before_b_mps @ axes.T
 
+    # The slip is measured, too, so it errs: each hit counts by the variance of its whole residual, in which the grip
+    # itself is a factor. Were slips taken for exact, the grip would come out too small, and the tilt would make it up.
     def residual(unknown: np.ndarray) -> np.ndarray:
         tilt, grip = unknown[:2], unknown[2]
-        return (pushed - tilt + grip * (slip - closing[:, None] * tilt)).ravel()
+        left = pushed - push[:, None] * tilt + grip * (slip - closing[:, None] * tilt)
+        pull = axes - tilt[:, None] * normal
+        slopes = np.concatenate((grip * pull, pull), -1)
+        factor = np.linalg.cholesky(slopes @ hits.covariance @ slopes.T)
+        return np.linalg.solve(factor, left[..., None])[..., 0]
 
-    scale = max(1.4826 * float(np.median(np.abs(residual(np.zeros(3))))), 1e-6)
-    solution = least_squares(residual, np.zeros(3), loss="soft_l1", f_scale=2.0 * scale)
-    left = residual(solution.x)
-    jacobian = solution.jac
-    variance = float((1.4826 * np.median(np.abs(left))) ** 2) * len(left) / max(len(left) - 3, 1)
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
-    return solution.x[:2], np.sqrt(np.diag(covariance)[:2])
+    value, covariance = fit_observations(residual, np.zeros(3))
+    return value[:2], np.sqrt(np.diag(covariance)[:2])
 
 
 def _tilt_figures(hits: Hits, tilt: tuple[np.ndarray, np.ndarray] | None) -> dict[str, GroupEstimate]:
@@ -221,15 +232,6 @@ def _lean_figures(flights: Flights) -> dict[str, GroupEstimate]:
         )
         found[f"frame_lean_{axis}_rad"] = GroupEstimate(float(value), float(std), good, reason)
     return found
-
-
-def _robust_mean(values: np.ndarray) -> tuple[float, float]:
-    """Mean of the values within four robust deviations of the median, and its standard deviation."""
-    middle = np.median(values)
-    spread = max(1.4826 * float(np.median(np.abs(values - middle))), 1e-12)
-    kept = values[np.abs(values - middle) < 4.0 * spread]
-    std = float(kept.std(ddof=1)) if len(kept) > 1 else spread
-    return float(kept.mean()), std / math.sqrt(len(kept))
 
 
 def racket_estimates(vehicle: Vehicle, found: BallCalibration, what: Sequence[str]) -> Estimates:

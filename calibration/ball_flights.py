@@ -49,6 +49,8 @@ class Flights:
     """Its standard deviation."""
     noise_m: float
     """Standard deviation of a measured coordinate about its flight."""
+    velocity_std_mps: np.ndarray
+    """Shape (F,): standard deviation of each flight's velocity, along each axis."""
     lean_rad: np.ndarray
     """Shape (2,): rotation about x and about y that brings the true vertical to the recording's z axis."""
     lean_std_rad: np.ndarray
@@ -101,6 +103,8 @@ def fit_flights(ball_w: Channel) -> Flights:
         drag_per_m=float(drag[0]),
         drag_std=float(np.sqrt(variance)),
         noise_m=problem.noise_m,
+        # Drag and gravity are common to all flights, so each is a straight line but for them.
+        velocity_std_mps=np.array([problem.noise_m / (np.std(t) * np.sqrt(len(t))) for t in problem.times]),
         lean_rad=lean,
         lean_std_rad=lean_std,
     )

@@ -13,10 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from corvids.calibration.covariance import sandwich
 from corvids.calibration.flight_model import CHANNELS, Comparison, compare, row_channels
 from corvids.calibration.parameters import Airframe, FlightParameters
-from corvids.calibration.projection import Projection, solve
+from corvids.calibration.projection import Fit, Projection, solve
 from corvids.calibration.segments import Segments
 
 PRIOR_STD: dict[str, float] = {
@@ -48,40 +47,15 @@ LOCAL_STD = np.array([1.0] * 3 + [1.0] * 3 + [0.1] * 3)
 
 
 @dataclasses.dataclass(frozen=True)
-class FlightFit:
-    """What a fit found. Unknowns are ordered as ``names``."""
+class FlightFit(Fit):
+    """What a fit of flights found: unknowns of the vehicle, then the sensors' biases."""
 
-    names: tuple[str, ...]
-    """The unknowns: of the vehicle, then the sensors' biases."""
-    values: np.ndarray
-    """Shape (P,)."""
-    covariance: np.ndarray
-    """Shape (P, P)."""
-    prior_std: np.ndarray
-    """Shape (P,): how well each was known before."""
     start: FlightParameters
     """The vehicle file's numbers."""
-    noise: dict[str, float]
-    """Standard deviation of each compared signal's residuals, at the fit."""
     noise_before: dict[str, float]
-    """The same with the vehicle file as it was, initial states fitted."""
-    residuals: np.ndarray
-    """Shape (N, R): measured from predicted, in units of the signals."""
+    """The residuals' standard deviations with the vehicle file as it was, initial states fitted."""
     segments: Segments
     """The pieces of flight."""
-
-    def value(self, name: str) -> float:
-        """The estimate of an unknown."""
-        return float(self.values[self.names.index(name)])
-
-    def std(self, name: str) -> float:
-        """Its standard deviation."""
-        index = self.names.index(name)
-        return float(np.sqrt(self.covariance[index, index]))
-
-    def informed(self, name: str) -> bool:
-        """Whether the log, rather than the prior, determines it."""
-        return self.std(name) < 0.5 * float(self.prior_std[self.names.index(name)])
 
 
 def fit_flight(
@@ -89,18 +63,12 @@ def fit_flight(
 ) -> FlightFit:
     """Fit the vehicle's unknowns to pieces of flight (at least one). ``progress`` is told how far it is."""
     problem = _problem(airframe, segments)
-    noise_before = _spread(problem, problem.evaluate(problem.prior_mean)[0])
+    noise_before = problem.spread(problem.evaluate(problem.prior_mean)[0], CHANNELS)
     theta = solve(problem, progress)
-    residual, slopes = problem.evaluate(theta)
     return FlightFit(
-        names=problem.names,
-        values=theta,
-        covariance=sandwich(residual, slopes, problem.rows, problem.prior_std),
-        prior_std=problem.prior_std,
+        **problem.found(theta, CHANNELS),
         start=airframe.start(),
-        noise=_spread(problem, residual),
         noise_before=noise_before,
-        residuals=residual * problem.sigma,
         segments=segments,
     )
 
@@ -131,8 +99,3 @@ def _problem(airframe: Airframe, segments: Segments) -> Projection:
 
     mean = np.array([getattr(start, name) for name in free] + [0.0] * len(BIASES))
     return Projection(free + BIASES, mean, prior_std, rows, sigma, LOCAL_STD, len(segments), biased)
-
-
-def _spread(problem: Projection, residual: np.ndarray) -> dict[str, float]:
-    """Root mean square of each signal's residuals, in its unit."""
-    return dict(zip(CHANNELS, problem.spread(residual), strict=True))

@@ -7,17 +7,51 @@ by the low-frequency end of their residuals' spectrum, because errors of estimat
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import least_squares
 
-from corvids.calibration.covariance import autocovariance, long_run_variance
+from corvids.calibration.covariance import autocovariance, long_run_variance, sandwich
 
+MOST_PASSES = 10
+"""After so many a fit ends in any case."""
 ROBUST_AT = 4.0
 """Residuals beyond so many standard deviations lose weight."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What a fit found. Unknowns are ordered as ``names``."""
+
+    names: tuple[str, ...]
+    """Unknowns that all pieces share."""
+    values: np.ndarray
+    """Shape (P,)."""
+    covariance: np.ndarray
+    """Shape (P, P)."""
+    prior_std: np.ndarray
+    """Shape (P,): how well each was known before."""
+    noise: dict[str, float]
+    """Standard deviation of each compared signal's residuals, at the fit."""
+    residuals: np.ndarray
+    """Shape (N, R): prediction minus measurement, in units of the signals."""
+
+    def value(self, name: str) -> float:
+        """The estimate of an unknown."""
+        return float(self.values[self.names.index(name)])
+
+    def std(self, name: str) -> float:
+        """Its standard deviation."""
+        index = self.names.index(name)
+        return float(np.sqrt(self.covariance[index, index]))
+
+    def informed(self, name: str) -> bool:
+        """Whether the recording, rather than the prior, determines it."""
+        return self.std(name) < 0.5 * float(self.prior_std[self.names.index(name)])
 
 
 class Comparison(NamedTuple):
@@ -93,10 +127,25 @@ class Projection:
             covariance = autocovariance(residual[:, rows])
             self.sigma[rows] = np.sqrt(max(long_run_variance(covariance), covariance[0], 1e-16))
 
-    def spread(self, residual: np.ndarray) -> list[float]:
-        """Root mean square of each signal's residuals, in its unit."""
+    def spread(self, residual: np.ndarray, channels: tuple[str, ...]) -> dict[str, float]:
+        """Root mean square of each signal's residuals, in its unit, by the signals' names."""
         scaled = residual * self.sigma
-        return [float(np.sqrt(np.mean(scaled[:, rows] ** 2))) for rows in self.rows]
+        return {
+            name: float(np.sqrt(np.mean(scaled[:, rows] ** 2)))
+            for name, rows in zip(channels, self.rows, strict=True)
+        }
+
+    def found(self, theta: np.ndarray, channels: tuple[str, ...]) -> dict[str, Any]:
+        """The fields of a :class:`Fit` whose unknowns are ``theta`` (P,)."""
+        residual, slopes = self.evaluate(theta)
+        return {
+            "names": self.names,
+            "values": theta,
+            "covariance": sandwich(residual, slopes, self.rows, self.prior_std),
+            "prior_std": self.prior_std,
+            "noise": self.spread(residual, channels),
+            "residuals": residual * self.sigma,
+        }
 
     def _project(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = self._compare(theta, self.local)
@@ -116,17 +165,22 @@ class Projection:
 
 
 def solve(
-    problem: Projection, progress: Callable[[str], None], passes: int = 3, first_evaluations: int = 4
+    problem: Projection,
+    progress: Callable[[str], None],
+    start: np.ndarray | None = None,
+    passes: int = 3,
+    first_evaluations: int = 4,
 ) -> np.ndarray:
-    """The shared unknowns (P,) that explain the pieces best, from the prior's means on.
+    """The shared unknowns (P,) that explain the pieces best, from ``start``, or the prior's means, on.
 
     Each pass but the last ends with new weights. ``first_evaluations`` bounds the first, whose weights are guesses.
+    There are more passes than ``passes``, at most ``MOST_PASSES``, where the last of these has not come to rest.
     """
-    theta = problem.prior_mean.copy()
-    for index in range(passes):
-        progress(f"fit, pass {index + 1} of {passes}")
-        is_last = index == passes - 1
-        theta = least_squares(
+    theta = problem.prior_mean.copy() if start is None else start
+    for index in range(max(passes, MOST_PASSES)):
+        progress(f"fit, pass {index + 1} of {max(passes, index + 1)}")
+        is_last = index >= passes - 1
+        found = least_squares(
             problem.residual,
             theta,
             jac=problem.jacobian,  # pyright: ignore[reportArgumentType]
@@ -136,7 +190,9 @@ def solve(
             xtol=1e-5 if is_last else 1e-4,
             ftol=1e-7,
             max_nfev=first_evaluations if index == 0 else 10,
-        ).x
-        if not is_last:
-            problem.reweigh(problem.evaluate(theta)[0])
+        )
+        theta = found.x
+        if is_last and found.status > 0:
+            break
+        problem.reweigh(problem.evaluate(theta)[0])
     return theta

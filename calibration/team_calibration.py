@@ -16,9 +16,9 @@ from corvids.team import Team
 
 WHAT = ("cable", "load")
 """What can be asked for: the cables, of a weighed load; or the load."""
-MIN_PIECES = 8
+MIN_PIECES = 16
 """Pieces of flight below which nothing is fitted."""
-MAX_PIECES = 90
+MAX_PIECES = 180
 """Of a longer flight so many pieces are used, evenly spread."""
 LARGEST = {"log_stiffness": 0.25, "log_damping": 0.5, "log_mass": 0.1, "log_inertia": 0.3}
 """Largest relative standard deviation that counts as identified."""

@@ -1,7 +1,7 @@
 """Output-error fit of a load and its cables to a team's flight: simulate from motor commands, compare, adjust.
 
-The stiffness may be orders of magnitude off the team file's, so a fit begins at the problem of several, each with the
-cables' lengths that the recording shows at it.
+The stiffness may be orders of magnitude off the team file's, so a fit begins with short pieces, whose oscillations have
+no time to part from the recorded ones, and with the cables' lengths that the recording shows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from corvids.calibration.covariance import sandwich
-from corvids.calibration.projection import Projection, solve
+from corvids.calibration.projection import Fit, Projection, solve
 from corvids.calibration.team_model import channels_of, compare_team, locals_of, row_slices
 from corvids.calibration.team_parameters import TeamUnknowns
 from corvids.calibration.team_pieces import TeamPieces
@@ -21,41 +20,21 @@ from corvids.team import Team
 
 START_STRETCH_M = 0.03
 """A fit begins with cables that the load stretches by so much: soft ones forgive a start that is off."""
+SHORT = 0.6
+"""A fit begins with this part of every piece."""
+HOOK_STD_M = 0.002
+"""How well a cable's place on the load is known, where the team file does not say."""
 FIRST_NOISE = {"place": 0.02, "attitude": 0.05}
 """Standard deviations to begin with [m, rad]: far too large, so that the first pass is nearly linear."""
 
 
 @dataclasses.dataclass(frozen=True)
-class TeamFit:
-    """What a fit found. Unknowns are ordered as ``names``."""
+class TeamFit(Fit):
+    """What a fit of a team's flight found."""
 
-    names: tuple[str, ...]
-    values: np.ndarray
-    """Shape (P,)."""
-    covariance: np.ndarray
-    """Shape (P, P)."""
-    prior_std: np.ndarray
-    """Shape (P,): how well each was known before."""
     unknowns: TeamUnknowns
-    """What they mean."""
-    noise: dict[str, float]
-    """Standard deviation of each compared signal's residuals, at the fit."""
-    residuals: np.ndarray
-    """Shape (N, R)."""
+    """What its unknowns mean."""
     pieces: TeamPieces
-
-    def value(self, name: str) -> float:
-        """The estimate of an unknown."""
-        return float(self.values[self.names.index(name)])
-
-    def std(self, name: str) -> float:
-        """Its standard deviation."""
-        index = self.names.index(name)
-        return float(np.sqrt(self.covariance[index, index]))
-
-    def informed(self, name: str) -> bool:
-        """Whether the recording, rather than the prior, determines it."""
-        return self.std(name) < 0.5 * float(self.prior_std[self.names.index(name)])
 
 
 def prior_std(team: Team, mass_known: bool) -> dict[str, float]:
@@ -80,6 +59,10 @@ def prior_std(team: Team, mass_known: bool) -> dict[str, float]:
         found[f"log_thrust{index}"] = (
             0.05 if std is None else max(std / member.vehicle.rotors.thrust_coeff_ns2prad2, 0.02)
         )
+        hook = team.provenance.get(f"members[{index - 1}].load_point_m")
+        spread_m = np.broadcast_to(HOOK_STD_M if hook is None or hook.std is None else hook.std, 3)
+        for axis, one in zip("xyz", spread_m, strict=True):
+            found[f"hook_{axis}{index}_m"] = max(float(one), 1e-5)
         found[f"tilt_x{index}_rad"] = found[f"tilt_y{index}_rad"] = 0.05
     return found
 
@@ -90,28 +73,20 @@ def fit_team(
     """Fit load and cables to pieces of flight (at least one). ``progress`` is told how far it is."""
     unknowns = TeamUnknowns(team)
     stds = prior_std(team, mass_known)
-    problem = _problem(unknowns, pieces, stds, START_STRETCH_M)
-    theta = solve(problem, progress, passes=5, first_evaluations=12)
-    residual, slopes = problem.evaluate(theta)
-    return TeamFit(
-        names=problem.names,
-        values=theta,
-        covariance=sandwich(residual, slopes, problem.rows, problem.prior_std),
-        prior_std=problem.prior_std,
-        unknowns=unknowns,
-        noise=dict(zip(channels_of(len(team.members)), problem.spread(residual), strict=True)),
-        residuals=residual * problem.sigma,
-        pieces=pieces,
-    )
+    # How far two oscillations of different stiffness part grows with time: short pieces lead to it, long ones tell it.
+    short = pieces.first(round(SHORT * (pieces.load_pose.shape[1] - 1)))
+    begun = solve(_problem(unknowns, short, stds), progress, first_evaluations=12)
+    problem = _problem(unknowns, pieces, stds)
+    theta = solve(problem, progress, begun, first_evaluations=12)
+    found = problem.found(theta, channels_of(len(team.members)))
+    return TeamFit(**found, unknowns=unknowns, pieces=pieces)
 
 
-def _problem(
-    unknowns: TeamUnknowns, pieces: TeamPieces, stds: dict[str, float], stretch_m: float
-) -> Projection:
+def _problem(unknowns: TeamUnknowns, pieces: TeamPieces, stds: dict[str, float]) -> Projection:
     names, mean = unknowns.names, unknowns.start()
-    mean[names.index("log_stiffness")] = unknowns.log_stiffness_of(stretch_m)
+    mean[names.index("log_stiffness")] = unknowns.log_stiffness_of(START_STRETCH_M)
     for index, length_m in enumerate(measured_lengths_m(unknowns.team, pieces), 1):
-        mean[names.index(f"length{index}_m")] = length_m - stretch_m
+        mean[names.index(f"length{index}_m")] = length_m - START_STRETCH_M
     channels, rows = channels_of(len(unknowns.team.members)), row_slices(pieces)
     sigma = np.empty(rows[-1].stop)
     for channel, span in zip(channels, rows, strict=True):

@@ -110,6 +110,10 @@ def _predict(
     """Prediction minus measurement (S, N, R)."""
     count = len(team.drones)
     state = _start(unknowns, pieces, team, corrections)
+    # Thrust is taken as late as the first sibling has it; the others differ from that by so little that a line will do.
+    limit_s = (pieces.spare - 2) * pieces.dt_s
+    base_s = min(max(float(team.delay_s.flatten()[0]), -limit_s), limit_s)
+    team = team._replace(delay_s=team.delay_s - base_s)
     given = []
     for index in range(count):
         quat = torch.as_tensor(pieces.quat_wb[index])
@@ -117,7 +121,7 @@ def _predict(
         turn = now.conjugate().multiply(later)
         sign = torch.where(turn.w < 0.0, -2.0, 2.0) / pieces.dt_s
         rates = [turn.x * sign, turn.y * sign, turn.z * sign]
-        thrust = torch.as_tensor(pieces.thrust_n[index])
+        thrust = late(torch.as_tensor(pieces.thrust_n[index]), pieces.spare, base_s / pieces.dt_s)
         given += [*now, *rates, thrust, torch.gradient(thrust, spacing=pieces.dt_s, dim=1)[0]]
     inputs = torch.stack(given).permute(2, 0, 1)
     roll = _rollout(count, pieces.dt_s, pieces.every)
@@ -132,6 +136,19 @@ def _predict(
     places = torch.as_tensor(pieces.drone_pos).permute(1, 0, 3, 2).flatten(1, 2)
     errors = torch.cat((told[:, :, :3] - measured[:, :3], attitude, told[:, :, 7:] - places), 2)
     return errors.flatten(2)
+
+
+def late(thrust_n: torch.Tensor, spare: int, delay: float) -> torch.Tensor:
+    """Thrust (N, steps) of a piece's steps ``delay`` steps late, by lines between those known.
+
+    ``thrust_n`` has ``spare`` more before and after.
+    """
+    steps = thrust_n.shape[1] - 2 * spare
+    whole, part = divmod(spare - delay, 1.0)
+    first = int(whole)
+    return (1.0 - part) * thrust_n[:, first : first + steps] + part * thrust_n[
+        :, first + 1 : first + 1 + steps
+    ]
 
 
 def _start(

@@ -21,12 +21,14 @@ from corvids.envs.vehicle_dynamics import step_rotors
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
-LENGTH_S = 1.0
-"""Of a piece."""
+LENGTH_S = 0.5
+"""Of a piece. What a fit does not know (gusts) adds up over a piece, so that pieces of 1 s tell less."""
 PHYSICS_DT_S = 0.0021
 """The simulator's step is the sampling interval, or the part of it that is no longer than this."""
 LEAD_S = 0.3
 """So long before each piece the rotors' past counts."""
+SPARE_S = 0.03
+"""Thrust is known for so long before and after each piece, for it may come late, or early."""
 MARGIN_S = 0.06
 """Attitudes and starts are smoothed over this to each side."""
 LIFTED = 0.4
@@ -54,7 +56,9 @@ class TeamPieces:
     quat_wb: np.ndarray
     """Shape (D, N, T · every + 1, 4): smoothed attitudes at each physics step."""
     thrust_n: np.ndarray
-    """Shape (D, N, T · every): collective thrust of each physics step, by the vehicle files."""
+    """Shape (D, N, T · every + 2 · spare): collective thrust of each physics step, by the vehicle files."""
+    spare: int
+    """Physics steps before and after each piece of which the thrust is known."""
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -68,6 +72,17 @@ class TeamPieces:
         }
         return dataclasses.replace(self, **first, **second)
 
+    def first(self, samples: int) -> TeamPieces:
+        """The beginning of every piece, ``samples`` intervals long."""
+        steps = samples * self.every
+        return dataclasses.replace(
+            self,
+            load_pose=self.load_pose[:, : samples + 1],
+            drone_pos=self.drone_pos[:, :, : samples + 1],
+            quat_wb=self.quat_wb[:, :, : steps + 1],
+            thrust_n=self.thrust_n[:, :, : steps + 2 * self.spare],
+        )
+
 
 def cut_team(record: TeamRecord, team: Team) -> TeamPieces:
     """The stretches in which the load hangs, in pieces; perhaps none."""
@@ -76,7 +91,7 @@ def cut_team(record: TeamRecord, team: Team) -> TeamPieces:
     dt_s, count = interval_s / every, round(LENGTH_S / interval_s)
     channels = [record.load, *record.drones, *record.motors]
     margin = max(3, round(MARGIN_S / interval_s))
-    lead_s, tail_s = max(LEAD_S, (margin + 1) * interval_s), (margin + 1) * interval_s
+    lead_s, tail_s = (max(one, (margin + 1) * interval_s) for one in (LEAD_S + SPARE_S, SPARE_S))
     blocked = np.concatenate([one.gaps() for one in channels])
     begin = max(one.time_s[0] for one in channels) + lead_s
     end = min(one.time_s[-1] for one in channels) - tail_s
@@ -85,11 +100,11 @@ def cut_team(record: TeamRecord, team: Team) -> TeamPieces:
     load = _poses(record.load, at)
     inside = slice(margin, margin + count + 1)
     drones = [_poses(one, at) for one in record.drones]
-    steps = np.arange(count * every + 1) / every
+    steps, spare = np.arange(count * every + 1) / every, round(SPARE_S / dt_s)
     quats = np.stack([_between(_smooth(one[..., 3:], margin)[:, inside], steps) for one in drones])
     thrust = np.stack(
         [
-            _thrust(member.vehicle, motors, starts, dt_s, count * every)
+            _thrust(member.vehicle, motors, starts - spare * dt_s, dt_s, count * every + 2 * spare)
             for member, motors in zip(team.members, record.motors, strict=True)
         ]
     )
@@ -103,6 +118,7 @@ def cut_team(record: TeamRecord, team: Team) -> TeamPieces:
         drone_start=np.stack([_rise(one[..., :3], margin, interval_s) for one in drones]),
         quat_wb=quats / np.linalg.norm(quats, axis=-1, keepdims=True),
         thrust_n=thrust,
+        spare=spare,
     )
     own_n = sum(member.vehicle.weight_n for member in team.members)
     flown = thrust.mean(axis=-1).sum(axis=0) > own_n + LIFTED * team.load.mass_kg * GRAVITY_MPS2

@@ -3,7 +3,8 @@
 It passes packets both ways, and acts on late set-points as :mod:`corvids.deploy.keeping` has it. Should this process
 die too, PX4's own COM_OF_LOSS_T acts.
 
-With motion capture it also hands the vehicle's pose on to PX4, which could neither hold nor land without.
+It answers when PX4 asks for the time, and with motion capture it also hands the vehicle's pose on to PX4, which could
+neither hold nor land without.
 
 Run as ``python -m corvids.deploy.link_keeper udp:14540 SOCKET``.
 """
@@ -26,10 +27,10 @@ from pymavlink.dialects.v20 import common
 from corvids.deploy.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPOINT, UdpChannel
 from corvids.deploy.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account
+from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account, mocap_config
 from corvids.deploy.state_packet import is_state_packet, sent_s
 from corvids.deploy.state_port import StatePort
-from corvids.deploy.state_stream import Clock, StateReceiver, StreamConfig
+from corvids.deploy.state_stream import StateReceiver
 from corvids.errors import CorvidsError
 
 PENDING_MAX = 1000
@@ -79,6 +80,9 @@ class Keeper:
         """To be called every few milliseconds; what to send to the autopilot now."""
         level, request = self.stream.watch(now_s, self.peer.reader.autopilot)
         out = []
+        told = self.peer.tell_time(now_s)
+        if told is not None:
+            out.append(told)
         if level is not None:
             out.append(self.peer.level(level.thrust, level.yaw_ned_rad, now_s))
         if request is not None:
@@ -185,13 +189,14 @@ def main(argv: list[str]) -> int:
     try:
         key, mocap = _key("CORVIDS_MAVLINK_KEY"), None
         if options.mocap:
-            stream = StreamConfig(
+            mocap = mocap_config(
+                options.mocap,
+                options.vehicle,
                 _key("CORVIDS_MOCAP_KEY"),
-                Clock.SHARED if options.ptp else Clock.ECHO,
-                time.time() - time.monotonic(),
-                1e-3 * options.least_ms,
+                is_ptp=options.ptp,
+                least_ms=options.least_ms,
+                ahead_s=time.time() - time.monotonic(),
             )
-            mocap = MocapConfig(options.mocap, options.vehicle, stream)
         run(options.link, options.socket, PeerConfig(options.system, COMPONENT, key, link_id=2), mocap)
     except (CorvidsError, ValueError) as error:
         print(f"corvids: {error}", file=sys.stderr)

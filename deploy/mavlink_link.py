@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
 from corvids.deploy.checks import Autopilot
@@ -12,15 +11,8 @@ from corvids.deploy.keeping import Level
 from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.px4_state import VehicleState
 from corvids.deploy.state_packet import is_state_packet
+from corvids.deploy.state_stream import StateSink
 from corvids.deploy.supervisor import Request
-
-
-class StateSink(Protocol):
-    """Who takes in what the keeper hands on of motion capture."""
-
-    def take_in(self, datagram: bytes, now_s: float) -> None:
-        """A packet of a state stream, received at ``now_s`` [s]."""
-        ...
 
 
 class MavlinkLink:

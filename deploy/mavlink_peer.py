@@ -97,6 +97,8 @@ class Peer:
             )
             signing.allow_unsigned_callback = None
             signing.timestamp = max(0, int(1e5 * (unix_s - _SIGNATURES_BEGAN_S)))
+        self._asked_ns: int | None = None
+        """PX4's clock when it last asked for ours, until it is answered."""
         self._sequence: dict[int, int] = {}
         self._due_s: dict[str, float] = dict.fromkeys(
             ("heartbeat", "timesync", "streams", "origin"), float("-inf")
@@ -117,6 +119,8 @@ class Peer:
                 self.messages[message.get_type()] = message
                 self.arrivals[message.get_type()] = self.arrivals.get(message.get_type(), 0) + 1
                 self.reader.take_in(message, now_s)
+                if message.get_type() == "TIMESYNC" and message.tc1 == 0:
+                    self._asked_ns = message.ts1
                 if message.get_type() == "PARAM_VALUE" and len(self.parameters) < PARAMETERS_MAX:
                     self.parameters[message.param_id] = _parameter_value(message)
 
@@ -205,6 +209,16 @@ class Peer:
                 )
             )
 
+    def tell_time(self, now_s: float) -> bytes | None:
+        """The answer to PX4's newest question for our time, ``now_s`` [s]; None where all are answered.
+
+        PX4 takes the mean of its times of asking and hearing for ours, so one side alone must answer, and at once.
+        """
+        asked_ns, self._asked_ns = self._asked_ns, None
+        if asked_ns is None:
+            return None
+        return self._pack(common.MAVLink_timesync_message(int(1e9 * now_s), asked_ns))
+
     @property
     def is_lost(self) -> bool:
         """Whether PX4 has a place in its own world, but none on the globe."""
@@ -254,6 +268,10 @@ class Peer:
         return self._pack(
             common.MAVLink_param_set_message(self.config.target_system, 1, name.encode("ascii"), sent, kind)
         )
+
+    def save(self) -> bytes:
+        """The request to write all parameters to storage."""
+        return self._command(common.MAV_CMD_PREFLIGHT_STORAGE, 1.0)
 
     def ask_version(self) -> bytes:
         """The request for AUTOPILOT_VERSION."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from corvids.deploy.mavlink_peer import Peer
+from corvids.deploy.envelope import Triple
+from corvids.deploy.px4_frames import Quaternion
 from corvids.deploy.state_packet import BodyPose
 from corvids.deploy.state_stream import Clock, Frame, StateReceiver, StateSender, StreamConfig
 
@@ -33,11 +34,29 @@ class MocapConfig:
     stream: StreamConfig = dataclasses.field(default_factory=StreamConfig)
 
 
+def mocap_config(
+    where: str, vehicle: int, key: bytes | None, *, is_ptp: bool, least_ms: float, ahead_s: float
+) -> MocapConfig:
+    """Where and how to receive: ``is_ptp``, stamps are on the system's clock, which is ``ahead_s`` ahead of ours."""
+    clock = Clock.SHARED if is_ptp else Clock.ECHO
+    return MocapConfig(where, vehicle, StreamConfig(key, clock, ahead_s, 1e-3 * least_ms))
+
+
+class PoseMaker(Protocol):
+    """Makes what PX4 takes poses in from: a MAVLink packet, or a message."""
+
+    def odometry(
+        self, stamp_s: float, pos_w_m: Triple, quat_wb: Quaternion, pos_std_m: float, angle_std_rad: float, /
+    ) -> Any:
+        """The pose seen at ``stamp_s`` on our clock [s], with standard deviations; None if it cannot be told now."""
+        ...
+
+
 class Relayed(NamedTuple):
     """What becomes of a frame."""
 
-    to_px4: bytes | None
-    """MAVLink."""
+    to_px4: Any
+    """What the maker has made of it; None where there is nothing for PX4."""
     to_runtime: bytes
     """State stream."""
 
@@ -45,11 +64,11 @@ class Relayed(NamedTuple):
 class MocapRelay:
     """Turns frames into what PX4 and the runtime take in."""
 
-    def __init__(self, vehicle: int, peer: Peer) -> None:
+    def __init__(self, vehicle: int, maker: PoseMaker) -> None:
         """``vehicle``: number of its rigid body."""
         self.seen = 0
         """Frames in which the vehicle was seen."""
-        self._vehicle, self._peer = vehicle, peer
+        self._vehicle, self._maker = vehicle, maker
         self._sender = StateSender()
         self._told_s = -math.inf
 
@@ -61,7 +80,7 @@ class MocapRelay:
             self.seen += 1
             if frame.stamp_s - self._told_s >= 0.99 * EVERY_S:
                 self._told_s = frame.stamp_s
-                to_px4 = self._peer.odometry(
+                to_px4 = self._maker.odometry(
                     frame.stamp_s,
                     pose.pos_w_m,
                     pose.quat_wb,
@@ -87,5 +106,5 @@ def account(receiver: StateReceiver, seen: int) -> str:
     return (
         f"motion capture: {fates}; {timing.rate_hz:.0f} Hz, {latency_ms:.1f} ms old at arrival (median; "
         f"99 %: {1e3 * timing.latency_s(99.0):.1f} ms), jitter {1e3 * timing.jitter_s:.2f} ms; "
-        f"vehicle seen in {100.0 * seen / counters.accepted:.0f} %; EKF2_EV_DELAY should be {latency_ms:.0f}"
+        f"vehicle seen in {100.0 * seen / counters.accepted:.0f} %"
     )

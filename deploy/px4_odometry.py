@@ -18,8 +18,8 @@ def odometry_message(
 ) -> common.MAVLink_message:
     """The pose at ``time_us``, world ENU and body FLU, with standard deviations of a coordinate and of an angle.
 
-    PX4 takes the time for its own where it has compared clocks with us, and the time of arrival otherwise; its
-    EKF2_EV_DELAY is then the latency. Velocities are left to its estimator.
+    PX4 takes the time for its own once it has compared clocks with us often enough, which takes it 50 s, and the time
+    of arrival until then. Velocities are left to its estimator.
     """
     unknown = (math.nan, math.nan, math.nan)
     # Upper triangle of a 6 × 6 matrix, row by row: x, y, z, roll, pitch, yaw.

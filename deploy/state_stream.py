@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from corvids.deploy.arrival_clock import ArrivalClock
 from corvids.deploy.clock_offset import ClockOffset
@@ -46,6 +46,14 @@ class Clock(enum.Enum):
     """One of its own, compared by pings; by arrivals as long as it answers none."""
     SHARED = "shared"
     """One that is the same here: both machines' clocks are kept together by PTP, or both ends are on one machine."""
+
+
+class StateSink(Protocol):
+    """Who takes in what the keeper hands on of motion capture."""
+
+    def take_in(self, datagram: bytes, now_s: float) -> None:
+        """A packet of a state stream, received at ``now_s`` [s]."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -103,11 +103,20 @@ class _Contact(NamedTuple):
 
 def step_flight(ball: Ball, wind_w: Vec3, params: BallParams, dt_s: float) -> Ball:
     """Advance the ball by one step of free flight: gravity, quadratic drag, Magnus force (midpoint rule)."""
-    half = 0.5 * dt_s
-    vel_half = ball.vel_w + _flight_accel(ball.vel_w - wind_w, ball.spin_w, params) * half
-    accel = _flight_accel(vel_half - wind_w, ball.spin_w, params)
-    pos = ball.pos_w + ball.vel_w * dt_s + accel * (half * dt_s)
-    vel = ball.vel_w + accel * dt_s
+    accel = mean_ball_accel(ball, wind_w, params, dt_s)
+    pos = ball.pos_w + ball.vel_w * dt_s + accel * (0.5 * dt_s * dt_s)
+    return bounced(Ball(pos, ball.vel_w + accel * dt_s, ball.spin_w), params)
+
+
+def mean_ball_accel(ball: Ball, wind_w: Vec3, params: BallParams, dt_s: float) -> Vec3:
+    """Acceleration of a flying ball at the middle of a step [m/s²], with gravity."""
+    vel_half = ball.vel_w + _flight_accel(ball.vel_w - wind_w, ball.spin_w, params) * (0.5 * dt_s)
+    return _flight_accel(vel_half - wind_w, ball.spin_w, params)
+
+
+def bounced(ball: Ball, params: BallParams) -> Ball:
+    """The ball, thrown back where it has sunk into the ground."""
+    pos, vel = ball.pos_w, ball.vel_w
     sunk = params.radius_m - pos.z
     grounded = (sunk > 0.0) & (vel.z < 0.0)
     # The speed when it touched the ground, so that energy is not gained and a resting ball rests.

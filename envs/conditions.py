@@ -57,6 +57,9 @@ class Condition:
     """Radius of the disc over the racket from which the ball's place is drawn."""
     release_speed_mps: float = 0.0
     """Radius of the disc from which the ball's horizontal velocity is drawn."""
+    is_seen_held: bool = True
+    """Whether sensors see the ball in the thrower's hand, which carries it as fast as it then flies; else from its
+    release on only, and late by its delay."""
 
 
 _NOISY = Condition(
@@ -88,6 +91,13 @@ CONDITIONS: Mapping[str, Condition] = MappingProxyType(
         "throws": dataclasses.replace(
             _NOISY, release_height_m=(0.5, 1.2), release_aside_m=0.4, release_speed_mps=1.0
         ),
+        "throws-unseen": dataclasses.replace(
+            _NOISY,
+            release_height_m=(0.5, 1.2),
+            release_aside_m=0.4,
+            release_speed_mps=1.0,
+            is_seen_held=False,
+        ),
     }
 )
 """Every condition by name."""
@@ -111,6 +121,8 @@ class Trials(NamedTuple):
     params: WorldParams
     """Leaves (trials,)."""
     sensors: Sensors
+    is_seen_held: bool = True
+    """See :attr:`Condition.is_seen_held`."""
 
 
 def condition_named(name: str) -> Condition:
@@ -150,7 +162,7 @@ def draw(
         start = start._replace(
             ball_pos_w=np.tile((*FAR_W_M, ball.radius_m), (trials, 1)), ball_vel_w=np.zeros((trials, 3))
         )
-    return Trials(start, spread(params, trials), _sensors(condition, of))
+    return Trials(start, spread(params, trials), _sensors(condition, of), condition.is_seen_held)
 
 
 class _Draw:

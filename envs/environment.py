@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -31,7 +32,7 @@ from corvids.vehicle import load_vehicle
 
 PAST_ACTIONS = 3
 """Actions that a policy remembers."""
-_NOISE_POOL = 1 << 22
+_NOISE_POOL = 1 << 20
 _PRIVILEGED = (
     "vehicle.mass_kg", "vehicle.thrust_max_n.r1", "vehicle.rise_fraction", "racket.normal_b.x", "racket.normal_b.y",
     "racket.restitution", "ball.mass_kg", "ball.radius_m", "ball.drag_per_m", "wind_w.x", "wind_w.y",
@@ -91,6 +92,7 @@ class Environment:
         device: torch.device | str = "cpu",
         seed: int = 0,
         compile_kernels: bool = True,
+        make_simulator: Callable[..., Simulator] = Simulator,
     ) -> None:
         self.config, self.worlds, self.device = config, worlds, torch.device(device)
         self.vehicle = load_vehicle(config.vehicle)
@@ -99,7 +101,7 @@ class Environment:
         self.tick_s = 1.0 / config.control_hz
         self.nominal = world_params(self.vehicle, config.ball, 1.0 / config.physics_hz, self.task.WITH_BALL)
         gains = gains_of(self.vehicle, 1.0 / config.rate_loop_hz)
-        self.simulator = Simulator(
+        self.simulator = make_simulator(
             self.nominal, gains, worlds, physics_hz=config.physics_hz, rate_loop_hz=config.rate_loop_hz,
             control_hz=config.control_hz, with_ball=self.task.WITH_BALL, device=self.device,
             compile_kernels=compile_kernels,
@@ -119,6 +121,7 @@ class Environment:
             for is_wild in (False, True)
         )  # fmt: skip
         sizes = [len(part) for part in self._calm_starts.draw(1)]
+        self._given = torch.zeros((ACTIONS, rows, 1), device=self.device)
         # One tensor, so that starts come into place by one operation.
         self._per_world = torch.zeros((sum(sizes), rows, 1), device=self.device)
         self._at = at = Start(*self._per_world.split(sizes))
@@ -165,28 +168,52 @@ class Environment:
         Returns observations, rewards (worlds,), whether episodes ended (worlds,), and extras: ``time_outs`` (worlds,)
         and ``log``, means over the episodes that ended.
         """
-        simulator, at = self.simulator, self._at
-        padded = torch.nn.functional.pad(action, (0, 0, 0, simulator.rows - self.worlds))
-        command, actions = self._act(padded.t().unsqueeze(-1).contiguous(), self._is_known, at.actions)
+        self.simulator.step(self.order(action), self.delay_steps)
+        reward, failed, timed_out = self.judge()
+        done = failed | timed_out
+        extras: dict[str, Any] = {"time_outs": timed_out.float()}
+        ids = done.nonzero().squeeze(-1)
+        if len(ids):
+            extras["log"] = self.restart(ids, failed)
+        self.look()
+        return self.observations, reward, done, extras
+
+    @property
+    def delay_steps(self) -> torch.Tensor:
+        """How many physics steps late a command comes into force, (rows, 1)."""
+        return self._at.delay_steps[0]
+
+    def order(self, action: torch.Tensor) -> torch.Tensor:
+        """The command (4, rows, 1) that raw actions (worlds, 4) mean, on the way to the vehicles; the wind moves on."""
+        at = self._at
+        self._given[:, : self.worlds, 0].copy_(action.t())
+        command, actions = self._act(self._given, self._is_known, at.actions)
         at.actions.copy_(actions)
         self._blow()
-        simulator.step(command, at.delay_steps[0])
+        return command
+
+    def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rewards of the control step that the simulator made, who failed in it and whose time is over, (worlds,)."""
+        simulator, at = self.simulator, self._at
         reward, failed, episode, wanted = self._score(simulator.state, at.params, at.command, at.episode)
         at.episode.copy_(episode)
         at.command.copy_(wanted)
         simulator.state[self._count_rows] = 0.0
         self.steps += 1
         reward, failed = reward[: self.worlds, 0], failed[: self.worlds, 0] > 0.0
-        timed_out = (self.steps >= self._limit_steps) & ~failed
-        done = failed | timed_out
-        extras: dict[str, Any] = {"time_outs": timed_out.float()}
-        ids = done.nonzero().squeeze(-1)
-        if len(ids):
-            extras["log"] = self._metrics(ids, failed)
-            self._reset(ids)
+        return reward, failed, (self.steps >= self._limit_steps) & ~failed
+
+    def restart(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Begin episodes anew in worlds ``ids`` (n,); the figures of those that ended, ``failed`` (worlds,) or not."""
+        log = self._metrics(ids, failed)
+        self._reset(ids)
+        return log
+
+    def look(self) -> dict[str, torch.Tensor]:
+        """Change commands whose time has come, and observe."""
         self._change_commands()
         self.observations = self._look()
-        return self.observations, reward, done, extras
+        return self.observations
 
     @property
     def flies(self) -> torch.Tensor:
@@ -255,27 +282,28 @@ class Environment:
             told = (params[row] * (1.0 / scale) for row, scale in privileged.items())
             critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), *told), dim=-1)
             kept = torch.stack([memory[:, i : i + 1] for i in range(task.MEMORY)])
-            return pack(new_state), is_known, kept, actor, critic
+            return pack(new_state), is_known, kept, critic
 
         return observe
 
     def _look(self) -> dict[str, torch.Tensor]:
         simulator, noise = self.simulator, self._normal(NOISE_ROWS)
         at = self._at
-        sensor_state, self._is_known, memory, actor, critic = self._observe(
+        sensor_state, self._is_known, memory, critic = self._observe(
             simulator.state, at.params, at.sensors, at.sensor_state, simulator.history, simulator.newest, noise,
             at.command, at.memory, at.actions,
         )  # fmt: skip
         at.sensor_state.copy_(sensor_state)
         at.memory.copy_(memory)
-        return {"actor": actor[: self.worlds], "critic": critic[: self.worlds]}
+        critic = critic[: self.worlds]
+        # What the policy sees is written once: it is what the critic's begins with.
+        return {"actor": critic[:, : len(self.task.MIRRORS)], "critic": critic}
 
     def _reset(self, ids: torch.Tensor) -> None:
         is_wild = self._is_wild[ids]
-        wild, calm = ids[is_wild], ids[~is_wild]
-        ids = torch.cat((wild, calm))
-        starts = (self._wild_starts.take(len(wild)), self._calm_starts.take(len(calm)))
-        self._per_world[:, ids] = torch.cat(starts, dim=1)
+        for some, starts in ((ids[is_wild], self._wild_starts), (ids[~is_wild], self._calm_starts)):
+            if len(some):
+                self._per_world[:, some] = starts.take(len(some))
         self.simulator.forget(ids)
         real = ids[ids < self.worlds]
         self.steps[real] = 0
@@ -354,6 +382,8 @@ def _truth(world: World, inputs: PolicyInputs) -> torch.Tensor:
 
 
 _TRUTH_MIRRORS = (*VECTOR, *VECTOR, *SPIN, *QUATERNION, *VECTOR, *VECTOR, SAME, *SPIN)
+TRUTHS = len(_TRUTH_MIRRORS) + len(_PRIVILEGED_MIRRORS)
+"""Numbers that the critic is told besides what the actor sees."""
 
 
 def _combined(rotors: Four) -> tuple[Scalar, ...]:

@@ -8,13 +8,14 @@ import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL
 from corvids.controllers.packing import leaf_names, map_leaves, pack, unpack
+from corvids.controllers.spatial import Vec3
 from corvids.envs.randomization import Draws
 from corvids.envs.sensing import SensorParams, SensorState
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import Task
 from corvids.envs.world import WorldParams
 
-SENSORS_UNUSED = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0)
+SENSORS_UNUSED = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0, Vec3(0.0, 0.0, 0.0))
 """Template of the sensors' memory."""
 
 
@@ -77,7 +78,8 @@ class EpisodeStarts:
         # Two thirds of the bad starts are as bad as they come, so that the worst are not the rarest.
         severity = draws.uniform((0.0, 3.0), count).clamp(max=1.0) * float(self._is_wild)
         truth = map_leaves(lambda row: row[:, 0], unpack(params, self._nominal))
-        state = pack(task.draw_start(draws, truth, command, severity))
+        world = task.draw_start(draws, truth, command, severity)
+        state = pack(world)
         sensors = draws.sensors(count)
 
         def every(*values: float) -> torch.Tensor:
@@ -88,7 +90,7 @@ class EpisodeStarts:
             params=params,
             order=every(self._hover_n, 0.0, 0.0, 0.0),
             sensors=sensors,
-            sensor_state=self._fresh_sensors(SensorParams(*sensors[..., 0]), count)[..., None],
+            sensor_state=self._fresh_sensors(SensorParams(*sensors[..., 0]), world.ball.vel_w)[..., None],
             episode=every(*task.EPISODE),
             command=command[..., None],
             delay_steps=torch.round(draws.uniform(draws.config.command_delay_s, 1, count, 1) / self._dt_s),
@@ -98,16 +100,16 @@ class EpisodeStarts:
             actions=every(*(0.0,) * self._actions),
         )
 
-    def _fresh_sensors(self, sensors: SensorParams, count: int) -> torch.Tensor:
-        """Sensor memory a tick before an episode's first look: phases drawn, the ball not yet seen."""
-        phase = self._draws.uniform((0.0, 1.0), 2, count)
-        ones = torch.ones(count, device=phase.device)
+    def _fresh_sensors(self, sensors: SensorParams, hand_vel_w: Vec3) -> torch.Tensor:
+        """Sensor memory a tick before an episode's first look, which finds one measurement of the ball: the newest."""
+        ones = torch.ones_like(sensors.vehicle_delay_s)
+        phase = self._draws.uniform((0.0, 1.0), 2, len(ones))
         template = map_leaves(lambda leaf: ones * leaf, SENSORS_UNUSED)
         vehicle_age = sensors.vehicle_delay_s + phase[0] * sensors.vehicle_period_s - self._tick_s
-        ball_age = sensors.ball_delay_s + phase[1] * sensors.ball_period_s - self._tick_s
+        ball_age = sensors.ball_delay_s + (1.0 + phase[1]) * sensors.ball_period_s - self._tick_s
         return pack(
             template._replace(
                 vehicle_age_s=vehicle_age, ball_age_s=ball_age, estimate_age_s=ball_age,
-                since_start_s=-self._tick_s * ones,
+                since_start_s=-self._tick_s * ones, hand_vel_w=hand_vel_w,
             )
         )  # fmt: skip

@@ -31,7 +31,7 @@ TRACKER_POS_STD_M, TRACKER_ANGLE_STD_RAD = 0.002, math.radians(0.3)
 TRACKER_STEPS = 2
 """It sees the vehicle at every second step: 125 Hz."""
 TRACKER_DELAY_S = 0.02
-"""How old a pose is when it reaches the autopilot [s]: what ``corvids px4-params`` tells PX4 unless told otherwise."""
+"""How old a pose is when it reaches the autopilot [s], which stamps what its simulator sends by its arrival."""
 
 
 class Felt(NamedTuple):

@@ -116,9 +116,13 @@ class Queue:
         self._fetched_s = np.maximum(self._fetched_s, np.max(np.where(new, self._stamp_s, -np.inf), axis=1))
         return np.where(missing, np.nan, stamps), np.where(missing[:, :, None], np.nan, values)
 
+    def begin_before(self, samples: NDArray[np.int64]) -> None:
+        """Let the first sample of each world be taken that many (worlds,) periods earlier."""
+        self._due_s -= self._signal.period_s * samples
+
     def backfill(self, values: Array) -> None:
         """Fill the queue with samples ``values`` (depth, worlds, width) taken before time 0, oldest first."""
-        self._due_s -= self._signal.period_s * len(values)
+        self.begin_before(np.full(len(self._due_s), len(values)))
         for sample in values:
             self.put(np.arange(len(self._due_s)), sample)
 
@@ -167,11 +171,23 @@ class VehicleSensor:
 
 
 class BallSensor:
-    """Position of the ball's centre, as motion capture or a camera gives it, from its release on."""
+    """Position of the ball's centre, as motion capture or a camera gives it.
 
-    def __init__(self, sensors: Sensors, rng: np.random.Generator) -> None:
+    Until time 0, when it is let go, a hand carries it as fast as it then flies, and it is seen (``is_seen_held``): by
+    then the newest measurement that can have arrived has. Else it is seen from its release on.
+    """
+
+    def __init__(self, sensors: Sensors, start: State, rng: np.random.Generator, is_seen_held: bool) -> None:
         self._sensors, self._rng = sensors, rng
         self.queue = Queue(sensors.ball, 3, rng)
+        if is_seen_held:
+            ball = sensors.ball
+            earlier = np.floor((ball.phase_s + ball.delay_s) / ball.period_s).astype(np.int64) + 1
+            self.queue.begin_before(earlier)
+            while len(worlds := np.flatnonzero(earlier > 0)):
+                ago = start.ball_vel_w[worlds] * self.queue.stamps(worlds)[:, None]
+                self.queue.put(worlds, self._measured(worlds, start.ball_pos_w[worlds] + ago))
+                earlier -= 1
 
     def observe(self, before: State, after: State, start_s: float, end_s: float) -> None:
         """Take the samples that fall into the tick from ``start_s`` to ``end_s``."""
@@ -179,8 +195,11 @@ class BallSensor:
         if len(worlds):
             share = ((self.queue.stamps(worlds) - start_s) / (end_s - start_s))[:, None]
             old, new = before.ball_pos_w[worlds], after.ball_pos_w[worlds]
-            white = self._rng.standard_normal((len(worlds), 3)) * self._sensors.ball_std_m[worlds, None]
-            self.queue.put(worlds, old + (new - old) * share + self._sensors.ball_bias_w_m[worlds] + white)
+            self.queue.put(worlds, self._measured(worlds, old + (new - old) * share))
+
+    def _measured(self, worlds: NDArray[np.int64], truth: Array) -> Array:
+        white = self._rng.standard_normal((len(worlds), 3)) * self._sensors.ball_std_m[worlds, None]
+        return truth + self._sensors.ball_bias_w_m[worlds] + white
 
 
 def _vehicle_rows(state: Sequence[Array], worlds: NDArray[np.int64] | slice = slice(None)) -> Array:

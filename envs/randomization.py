@@ -171,9 +171,8 @@ class Draws:
         if "racket.normal_b.x" in self._names:
             tilt = self.uniform(config.racket_tilt_rad, 2, count, 1)
             normal = self._rows("racket.normal_b.x", 3)
-            drawn[normal] = torch.nn.functional.normalize(
-                drawn[normal] + torch.cat((tilt, torch.zeros_like(tilt[:1]))), dim=0
-            )
+            tilted = drawn[normal] + torch.cat((tilt, torch.zeros_like(tilt[:1])))
+            drawn[normal] = tilted / tilted.square().sum(0, keepdim=True).sqrt()
         drawn[self._rows("wind_w.x", 2)] = self.uniform(config.wind_mps, 2, count, 1)
         return drawn
 

@@ -54,7 +54,9 @@ class SensorState(NamedTuple):
     """Reported age of the ball estimate."""
     estimate: BallEstimate
     since_start_s: Scalar
-    """Time since the episode began: before, the vehicle stood as it did then, and no ball was there to be seen."""
+    """Time since the episode began. Before, the vehicle stood as it did then, and a hand carried the ball evenly."""
+    hand_vel_w: Vec3
+    """Velocity of that hand: the one with which the ball was let go."""
 
 
 class Signals(NamedTuple):
@@ -158,10 +160,10 @@ def sense(
         # Newest last: slot k is the sample (arrived - 1 - k) periods before the newest one.
         behind = arrived - 1.0 - slot
         sample_age = ball_age + torch.relu(behind) * params.ball_period_s
-        seen = Past(history, newest, sample_s, sample_age).vec3(13)
-        measured = shake(seen, params.ball_std_m)
-        is_there = sample_age <= since_start
-        taken = (behind >= 0.0) & (next(white) > params.drop_quantile) & is_there
+        seen = Past(history, newest, sample_s, sample_age, since_start).vec3(13)
+        held = state.hand_vel_w * torch.relu(sample_age - since_start)
+        measured = shake(seen - held, params.ball_std_m)
+        taken = (behind >= 0.0) & (next(white) > params.drop_quantile)
         reported = sample_age + params.clock_error_s
         # As the runtime's tracker has it, no time has passed before the first measurement.
         is_first = estimate.pos_var >= UNKNOWN_BALL.pos_var
@@ -170,7 +172,7 @@ def sense(
         estimate = _choose(taken, updated, estimate)
         estimate_age = torch.where(taken, reported, estimate_age)
     return (
-        SensorState(age, ball_age, estimate_age, estimate, since_start),
+        SensorState(age, ball_age, estimate_age, estimate, since_start, state.hand_vel_w),
         Signals(*vehicle, estimate.pos_w, estimate.vel_w, estimate_age),
     )
 

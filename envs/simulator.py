@@ -79,11 +79,16 @@ class Simulator:
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
         self._nominal, self._gains, self._with_ball = nominal, gains, with_ball
+        self._build(compile_kernels)
+
+    def _build(self, compile_kernels: bool) -> None:
+        """Make the functions that advance the worlds."""
         self._tiles: Tiles | None = None
         if on_tiles(self.device, compile_kernels):
             self._tiles = Tiles(
-                nominal, gains, self.dt_s, control_every=self._control_every, with_ball=with_ball, dtype=dtype
-            )
+                self._nominal, self._gains, self.dt_s, control_every=self._control_every,
+                with_ball=self._with_ball, dtype=self.dtype,
+            )  # fmt: skip
             return
         self._substep = compiled(self._make_substep(True), compile_kernels)
         self._coast = (

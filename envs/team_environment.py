@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from corvids.controllers.ball_filter import UNKNOWN_BALL
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
 from corvids.envs.compiling import compiled
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig
+from corvids.envs.episode_starts import SENSORS_UNUSED
 from corvids.envs.load_sensing import (
     LOAD_NOISE_ROWS,
     LOAD_UNSEEN,
@@ -23,7 +23,7 @@ from corvids.envs.load_sensing import (
     LoadSensorState,
     sense_load,
 )
-from corvids.envs.sensing import SensorParams, SensorState, sense
+from corvids.envs.sensing import SensorParams, sense
 from corvids.envs.tasks import team_task_named
 from corvids.envs.team_nominal import team_params
 from corvids.envs.team_observation import critic_view, team_inputs
@@ -200,7 +200,9 @@ class TeamEnvironment:
             state, signals = sense(
                 seen[..., :drones], newest, sample_s, tick_s,
                 SensorParams(*sensors.transpose(1, 2).unbind(0)),
-                SensorState(vehicle_age.t(), 0.0, 0.0, UNKNOWN_BALL, torch.full_like(vehicle_age.t(), math.inf)),
+                SENSORS_UNUSED._replace(
+                    vehicle_age_s=vehicle_age.t(), since_start_s=torch.full_like(vehicle_age.t(), math.inf)
+                ),
                 noise[:12], config.ball_filter, with_ball=False,
             )  # fmt: skip
             reception = sense_load(

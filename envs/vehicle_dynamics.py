@@ -120,17 +120,48 @@ def fly_free(
     dt_s: float,
     pull_w: Vec3 | None = None,
 ) -> tuple[RigidBody, Vec3]:
-    """As :func:`step_body`, above no ground. ``pull_w`` is a force from outside [N], its torque part of ``rotors``'.
+    """As :func:`step_body`, above no ground. ``pull_w`` is a force from outside [N], its torque part of ``rotors``'."""
+    means = mean_loads(body, last_force_w, rotors, wind_w, params, dt_s, pull_w)
+    half, force = 0.5 * dt_s, means.specific_force_w
+    omega = body.omega_b + means.angular_accel_b * dt_s
+    quat = means.quat_wb.turned(means.omega_b * half)
+    accel = _with_gravity(force)
+    pos = body.pos_w + body.vel_w * dt_s + accel * (half * dt_s)
+    vel = body.vel_w + accel * dt_s
+    return RigidBody(pos, vel, quat, omega), force
 
-    Euler's equations with the gyroscopic torque of the rotors, by the midpoint rule; then translation with thrust and
-    drag taken at the middle attitude and velocity. ``last_force_w``, the specific force of the step before, predicts
-    that velocity.
+
+class MeanLoads(NamedTuple):
+    """What moves a body during one step, by the midpoint rule; and how it turns at the middle of the step."""
+
+    specific_force_w: Vec3
+    """Rotors, drag and pull over mass [m/s²], world; without gravity."""
+    angular_accel_b: Vec3
+    """[rad/s²], body."""
+    omega_b: Vec3
+    """Angular velocity in the middle [rad/s], body."""
+    quat_wb: Quat
+    """Attitude in the middle."""
+
+
+def mean_loads(
+    body: RigidBody,
+    last_force_w: Vec3,
+    rotors: RotorForces,
+    wind_w: Vec3,
+    params: VehicleParams,
+    dt_s: float,
+    pull_w: Vec3 | None = None,
+) -> MeanLoads:
+    """Forces and torques on a flying body; arguments as :func:`fly_free` has them.
+
+    Euler's equations with the gyroscopic torque of the rotors; thrust and drag at the middle attitude and velocity.
+    ``last_force_w``, the specific force of the step before, predicts that velocity.
     """
     half = 0.5 * dt_s
     omega_half = body.omega_b + _angular_accel(body.omega_b, rotors, params) * half
-    omega = body.omega_b + _angular_accel(omega_half, rotors, params) * dt_s
+    angular_accel = _angular_accel(omega_half, rotors, params)
     middle = body.quat_wb.turned(omega_half * half)
-    quat = middle.turned(omega_half * half)
 
     axes = middle.matrix()
     vel_half = body.vel_w + _with_gravity(last_force_w) * half
@@ -139,10 +170,7 @@ def fly_free(
     force = axes.rotate(force_b * (1.0 / params.mass_kg))
     if pull_w is not None:
         force = force + pull_w * (1.0 / params.mass_kg)
-    accel = _with_gravity(force)
-    pos = body.pos_w + body.vel_w * dt_s + accel * (half * dt_s)
-    vel = body.vel_w + accel * dt_s
-    return RigidBody(pos, vel, quat, omega), force
+    return MeanLoads(force, angular_accel, omega_half, middle)
 
 
 def gyroscopic_torque(omega_b: Vec3, spin_momentum: Scalar) -> Vec3:

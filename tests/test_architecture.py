@@ -35,7 +35,10 @@ SHARED = frozenset(
 """Every folder may import these: they need nothing but the standard library."""
 RULES = {
     "controllers": rule("corvids.controllers", "numpy torch"),
-    "envs": rule("corvids.envs corvids.controllers", "numpy torch mujoco isaaclab imageio matplotlib"),
+    "envs": rule(
+        "corvids.envs corvids.controllers",
+        "numpy torch mujoco imageio matplotlib isaaclab isaaclab_newton newton pxr gymnasium",
+    ),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
         "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google",
@@ -145,6 +148,30 @@ def test_the_command_line_loads_nothing_before_it_is_asked():
         and not within(name, SHARED | {"corvids.__version__"})
     ]
     assert not found, "import inside the function that needs it: " + ", ".join(found)
+
+
+def test_isaac_is_one_folders_affair():
+    """Isaac Lab takes seconds to import, and few have it: its folder is entered where it was asked for alone."""
+    inside = ROOT / "envs/isaac"
+    found = []
+    for path in product_files():
+        if path.is_relative_to(inside):
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        eager = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        named = {name for _, name in imports(tree)}
+        tops = {name.partition(".")[0] for name in named}
+        found += [
+            f"{path.name}: {top}"
+            for top in tops & {"isaaclab", "isaaclab_newton", "newton", "pxr", "gymnasium"}
+        ]
+        found += [
+            f"{path.name}: {name} as it is loaded"
+            for node in eager
+            for _, name in imports(node)
+            if within(name, frozenset({"corvids.envs.isaac"})) and name != "corvids.envs.isaac.require_isaac"
+        ]
+    assert not found, found
 
 
 def product_files() -> list[Path]:

@@ -34,6 +34,7 @@ def test_the_agreed_numbers():
         "release_height_m": None,
         "release_aside_m": 0.0,
         "release_speed_mps": 0.0,
+        "is_seen_held": True,
     }
     ball5g, throws = CONDITIONS["ball5g"], CONDITIONS["throws"]
     assert ball5g == dataclasses.replace(noisy, ball_mass_kg=0.005, ball_drag_per_m=0.30)
@@ -42,6 +43,7 @@ def test_the_agreed_numbers():
         0.4,
         1.0,
     )
+    assert CONDITIONS["throws-unseen"] == dataclasses.replace(throws, is_seen_held=False)
     assert (APEX_M, PLACE_W_M) == (0.6, (0.0, 0.0, 1.0))
 
 

@@ -60,12 +60,16 @@ class NativeEngine:
         self.worlds = worlds
         self._rows = padded(worlds)
         self._dtype = dtype
-        gains = gains_of(vehicle, TICK_S, dtype=dtype)
-        self._gains = pack(map_leaves(lambda gain: gain.reshape(1, 1), gains))
         self._command = torch.zeros((4, self._rows, 1), dtype=dtype)
         self._state = pack(map_leaves(lambda leaf: torch.full((self._rows, 1), leaf, dtype=dtype), AT_REST))
         self._counts = np.zeros((2, worlds))
         self._params = torch.empty(0)
+        self._make_ticks(vehicle, with_ball, compile_kernels)
+
+    def _make_ticks(self, vehicle: Vehicle, with_ball: bool, compile_kernels: bool) -> None:
+        """Make the functions of a tick, under a command to the rate loop and under motor commands."""
+        gains = gains_of(vehicle, TICK_S, dtype=self._dtype)
+        gains_packed = pack(map_leaves(lambda gain: gain.reshape(1, 1), gains))
 
         def tick(state, params, gains_packed, command):
             world = unpack(state, AT_REST)
@@ -78,7 +82,8 @@ class NativeEngine:
             world = unpack(state, AT_REST)._replace(command=Four(*command.unbind(0)))
             return torch.stack(list(leaves(fly(world, unpack(params, PARAMS), TICK_S, with_ball))))
 
-        self._tick = compiled(tick, compile_kernels)
+        fused = compiled(tick, compile_kernels)
+        self._tick = lambda state, params, command: fused(state, params, gains_packed, command)
         self._tick_motors = compiled(tick_motors, compile_kernels)
 
     @torch.inference_mode()
@@ -97,7 +102,7 @@ class NativeEngine:
     @torch.inference_mode()
     def step(self, thrust_n: Array, rate_b_radps: Array) -> None:
         self._order(np.column_stack((thrust_n, rate_b_radps)))
-        self._advance(self._tick(self._state, self._params, self._gains, self._command))
+        self._advance(self._tick(self._state, self._params, self._command))
 
     @torch.inference_mode()
     def step_motors(self, command: Array) -> None:

@@ -34,6 +34,7 @@ Options = TypeVar("Options")
 _MODULES = {"eval": "evaluate", "px4-params": "px4_params", "report": "flight_report"}
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
+    **dict.fromkeys(("isaaclab", "isaaclab_newton", "newton", "pxr", "gymnasium"), "isaac"),
     **dict.fromkeys(("mujoco", "imageio", "imageio_ffmpeg", "matplotlib"), "sim"),
     **dict.fromkeys(("scipy", "pyulog", "rosbags"), "calibrate"),
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from corvids.calibration.ball_record import BallRecord, ball_record
 from corvids.calibration.csv_table import Table
 
 GRAVITY = np.array([0.0, 0.0, -9.80665])
-POSE_STEP_S, STEP_S = 0.004, 0.0005
+POSE_STEP_S, STEP_S = 0.004, 0.001
+PLACE_STD_M, ATTITUDE_STD_RAD = 0.0003, 0.002
+"""Noise of the vehicle's pose, from sample to sample."""
 MIDDLE_B = np.array([0.0, 0.0, 0.055])
 """Middle of the racket's face on the vehicle, as the vehicle file ``air`` has it."""
 
@@ -28,6 +31,8 @@ class Planted:
     """Of the normal towards the body's x and y."""
     grip: float = 0.25
     """Share of the slip that friction takes away."""
+    moved_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How far the racket is from where the vehicle file has it, body."""
 
     @property
     def normal_b(self) -> np.ndarray:
@@ -44,6 +49,7 @@ def juggle(planted: Planted, seed: int, hits: int = 40, noise_m: float = 0.002) 
     ball, vel = np.array([0.0, 0.0, 1.9]), np.zeros(3)
     place, lift = np.array([0.0, 0.0, 0.9]), np.zeros(3)
     turns = rng.uniform(0.0, 6.0, 2)
+    middle = MIDDLE_B + planted.moved_m
     for _ in range(hits):
         # Where the ball will come down to the height of the racket, and where on the racket it shall hit.
         path = _fall(ball, vel, planted, place[2] + 0.095)
@@ -52,35 +58,47 @@ def juggle(planted: Planted, seed: int, hits: int = 40, noise_m: float = 0.002) 
         goal = np.array([*(path[-1, :2] - aside), place[2]])
         rise = 0.45 + 0.05 * rng.uniform()
         start, start_vel = place, lift
-        step = 0
+
+        def racket(
+            since: float, start=start, start_vel=start_vel, goal=goal, rise=rise, time_s=time_s, T=duration
+        ):
+            place, lift = _hermite(start, start_vel, goal, np.array([0.0, 0.0, rise]), since / T, T)
+            return place, lift, *_attitude(time_s + since, turns)
+
+        def gap(ball: np.ndarray, since: float, racket=racket) -> float:
+            place, _, matrix, _ = racket(since)
+            return (ball - place - matrix @ middle) @ (matrix @ planted.normal_b) - planted.radius_m
+
+        step, apart, before = 0, gap(path[0, :3], 0.0), 0.0
         while True:
             since = STEP_S * step
             if step >= len(path):
                 path = np.concatenate((path, _advance(path[-1:], planted)))
-            share = since / duration
-            place, lift = _hermite(start, start_vel, goal, np.array([0.0, 0.0, rise]), share, duration)
-            matrix, omega = _attitude(time_s + since, turns)
-            normal = matrix @ planted.normal_b
-            ball, vel = path[step, :3], path[step, 3:]
-            if time_s + since >= next_s - 1e-9:
-                samples.append(np.concatenate(([time_s + since], ball, place, _quat(time_s + since, turns))))
-                next_s += POSE_STEP_S
-            arm = ball - planted.radius_m * normal - place
-            gap = (arm - matrix @ MIDDLE_B) @ normal
-            if gap <= 0.0 and step > 10:
-                relative = vel - lift - np.cross(omega, arm)
-                offset = matrix.T @ (ball - place) - MIDDLE_B
-                aside_m = np.linalg.norm(offset - (offset @ planted.normal_b) * planted.normal_b)
-                bounce = planted.sweet if aside_m < planted.sweet_radius_m else planted.rim
-                closing = relative @ normal
-                slip = relative - closing * normal
-                vel = vel - (1.0 + bounce) * closing * normal - planted.grip * slip
+            before, apart = apart, gap(path[step, :3], since)
+            if apart <= 0.0 and step > 5:
                 break
+            if time_s + since >= next_s - 1e-9:
+                pose = np.concatenate((racket(since)[0], _quat(time_s + since, turns)))
+                samples.append(np.concatenate(([time_s + since], path[step, :3], pose)))
+                next_s += POSE_STEP_S
             step += 1
+        late = STEP_S * apart / (apart - before)  # since the touch, as the gap closed evenly
+        since -= late
+        place, lift, matrix, omega = racket(since)
+        ball, vel = np.split(path[step] + late / STEP_S * (path[step - 1] - path[step]), 2)
+        normal = matrix @ planted.normal_b
+        relative = vel - lift - np.cross(omega, ball - planted.radius_m * normal - place)
+        offset = matrix.T @ (ball - place) - middle
+        aside_m = np.linalg.norm(offset - (offset @ planted.normal_b) * planted.normal_b)
+        bounce = planted.sweet if aside_m < planted.sweet_radius_m else planted.rim
+        closing = relative @ normal
+        vel = vel - (1.0 + bounce) * closing * normal - planted.grip * (relative - closing * normal)
         time_s += since
     table = np.array(samples)
     table[:, 1:4] += rng.normal(0.0, noise_m, (len(table), 3))
-    table[:, 4:7] += rng.normal(0.0, 0.0003, (len(table), 3))
+    table[:, 4:7] += rng.normal(0.0, PLACE_STD_M, (len(table), 3))
+    turn = Rotation.from_rotvec(rng.normal(0.0, ATTITUDE_STD_RAD, (len(table), 3)))
+    table[:, 7:] = (Rotation.from_quat(table[:, [8, 9, 10, 7]]) * turn).as_quat()[:, [3, 0, 1, 2]]
     names = ("time_s", "ball_x_m", "ball_y_m", "ball_z_m", "vehicle_x_m", "vehicle_y_m", "vehicle_z_m")
     quats = ("vehicle_qw", "vehicle_qx", "vehicle_qy", "vehicle_qz")
     return ball_record(Table("planted.csv", "0" * 64, dict(zip(names + quats, table.T, strict=True))))

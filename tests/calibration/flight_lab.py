@@ -23,20 +23,30 @@ NOISE = {"gyro": 0.03, "accel": 0.6, "velocity": 0.03, "attitude": 0.004}
 
 
 def planted_vehicle(file: Vehicle, rng: np.random.Generator) -> Vehicle:
-    """``file`` with thrust, torque, inertia, lag and drag off by up to 25 %; mass and rotors' places as they are."""
+    """``file`` with thrust, inertia, lag and drag off by up to 25 %; the rotors' places as they are.
+
+    Mass and the rotors' torque per thrust, which a flight does not tell, are off by what the file says of its own
+    measurements: one standard deviation.
+    """
 
     def off(value, part=0.25):
         return float(value * rng.uniform(1.0 - part, 1.0 + part))
 
+    def measured(where, value):
+        return float(rng.normal(value, file.provenance[where].std or 0.0))
+
     body, rotors = file.body, file.rotors
     thrust, tau = off(rotors.thrust_coeff_ns2prad2, 0.2), off(rotors.tau_rise_s)
     x, y, z = body.inertia_kgm2
-    kappa = rotors.torque_coeff_nms2prad2 / rotors.thrust_coeff_ns2prad2
-    drag = float(rng.uniform(0.15, 0.6) * body.mass_kg)
+    kappa = measured("rotors.torque_coeff_nms2prad2", rotors.torque_coeff_nms2prad2)
+    kappa /= rotors.thrust_coeff_ns2prad2
+    mass = measured("body.mass_kg", body.mass_kg)
+    drag = float(rng.uniform(0.15, 0.6) * mass)
     return dataclasses.replace(
         file,
         body=dataclasses.replace(
             body,
+            mass_kg=mass,
             inertia_kgm2=(off(x, 0.2), off(y, 0.2), off(z, 0.1)),
             linear_drag_nspm=(drag, drag, drag),
         ),

@@ -2,7 +2,9 @@
 
 From the top of the repository::
 
-    python tests/calibration/recovery.py --rows flight,cable --count 200 --json recovery.json
+    python tests/calibration/recovery.py --rows flight,cable --count 200 --keep recovery.jsonl --json recovery.json
+
+``--keep`` writes every recording's figures down as soon as they are known; a second run goes on from there.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import team_lab
@@ -26,7 +29,6 @@ from team_lab import falcons
 from corvids.calibration.ball_calibration import calibrate_ball
 from corvids.calibration.estimates import GroupEstimate
 from corvids.calibration.flight_calibration import calibrate_records
-from corvids.calibration.groups import timing_std
 from corvids.calibration.latency import fit_latency
 from corvids.calibration.motor_response import fit_motor
 from corvids.calibration.team_calibration import calibrate_team
@@ -40,73 +42,74 @@ FLIGHT_S = 40.0
 """Length of each flight."""
 
 
-@dataclasses.dataclass
-class Tally:
-    """Errors of one kind of fit over many recordings."""
+class Figure(NamedTuple):
+    """What one recording told of one number."""
 
-    errors: dict[str, list[tuple[float, float, float]]] = dataclasses.field(default_factory=dict)
-    """Estimate less truth, standard deviation, and what a relative error is relative to, by figure."""
-    refused: dict[str, int] = dataclasses.field(default_factory=dict)
-    """How often a figure was refused."""
-
-    def add(self, name: str, figure: GroupEstimate, truth: float, scale: float | None = None) -> None:
-        """Count one figure. ``scale``: what its error is divided by; by default the truth."""
-        if not figure.identified or figure.value is None or figure.std is None:
-            self.refused[name] = self.refused.get(name, 0) + 1
-            return
-        row = (figure.value - truth, figure.std, abs(truth) if scale is None else scale)
-        self.errors.setdefault(name, []).append(row)
-
-    def median(self, name: str) -> float:
-        """Median of the absolute (relative) errors."""
-        error, _, scale = np.array(self.errors[name]).T
-        return float(np.median(np.abs(error) / scale))
-
-    def coverage(self, *names: str) -> float:
-        """Share of the figures, by default all, whose 95 % interval holds the truth."""
-        rows = np.concatenate([np.array(self.errors[name]) for name in names or self.with_interval()])
-        return float(np.mean(np.abs(rows[:, 0]) < NORMAL_95 * rows[:, 1]))
-
-    def with_interval(self) -> list[str]:
-        """The figures that have an error bar each."""
-        return [name for name, rows in self.errors.items() if np.isfinite(rows[0][1])]
-
-    def line(self, row: str, **about: Any) -> dict[str, Any]:
-        """The JSON line. Errors are relative, except where the figure's name ends in a unit after ``error``."""
-        return {
-            "row": row,
-            **about,
-            "median_error": {name: float(f"{self.median(name):.3g}") for name in self.errors},
-            "coverage_95": {name: round(self.coverage(name), 3) for name in self.with_interval()},
-            "coverage_95_all": round(self.coverage(), 3),
-            "refused": self.refused,
-        }
+    error: float
+    """Estimate less truth."""
+    std: float
+    """The estimate's standard deviation; infinite where there is none."""
+    scale: float
+    """What the error is relative to; 1 where it is told in the figure's unit."""
 
 
-def flights(count: int, seed: int, seconds: float = FLIGHT_S) -> Tally:
+class Trial(NamedTuple):
+    """One recording."""
+
+    number: int
+    figures: dict[str, Figure | None]
+    """None: refused."""
+
+
+def figure(found: GroupEstimate, truth: float, scale: float | None = None) -> Figure | None:
+    """``scale``: what the error is divided by; by default the truth."""
+    if not found.identified or found.value is None or found.std is None:
+        return None
+    return Figure(found.value - truth, found.std, abs(truth) if scale is None else scale)
+
+
+def line(trials: list[Trial]) -> dict[str, Any]:
+    """Medians and coverage. Errors are relative, except where the figure's name ends in a unit after ``error``."""
+    names = list(dict.fromkeys(name for trial in trials for name in trial.figures))
+    medians, coverage, refused, holds = {}, {}, {}, []
+    for name in names:
+        every = [trial.figures[name] for trial in trials if name in trial.figures]
+        told = [one for one in every if one is not None]
+        if len(told) < len(every):
+            refused[name] = len(every) - len(told)
+        if not told:
+            continue
+        medians[name] = float(f"{np.median([abs(one.error) / one.scale for one in told]):.3g}")
+        held = [abs(one.error) < NORMAL_95 * one.std for one in told if math.isfinite(one.std)]
+        if held:
+            coverage[name] = round(float(np.mean(held)), 3)
+            holds += held
+    return {
+        "median_error": medians,
+        "coverage_95": coverage,
+        "coverage_95_all": round(float(np.mean(holds)), 3),
+        "refused": refused,
+    }
+
+
+def flights(indices: list[int], seed: int) -> Iterator[Trial]:
     """Vehicles flown by their rate loop in the native simulator; mass weighed, arms measured."""
     file = load_vehicle("air")
-    rng = np.random.default_rng(seed)
-    vehicles = [planted_vehicle(file, rng) for _ in range(count)]
-    delays = rng.uniform(0.0, 0.008, count)
-    tally = Tally()
-    for vehicle, delay, record in zip(
-        vehicles, delays, fly(vehicles, seconds, delays, seed + 1), strict=True
-    ):
+    draws = [np.random.default_rng((seed, index)) for index in indices]
+    vehicles = [planted_vehicle(file, rng) for rng in draws]
+    late_s = np.array([rng.uniform(0.0, 0.008) for rng in draws])
+    records = fly(vehicles, FLIGHT_S, late_s, seed + 1 + indices[0])
+    for index, vehicle, delay, record in zip(indices, vehicles, late_s, records, strict=True):
         found = calibrate_records(file, [record])
-        for name, truth in truths(vehicle).items():
-            tally.add(name, found.groups[name], truth)
+        told = {name: figure(found.groups[name], truth) for name, truth in truths(vehicle).items()}
         fit = found.fit
-        if fit is None:
-            continue
-        std = float(np.hypot(fit.std("delay_s"), timing_std(fit)))
-        late = GroupEstimate(fit.value("delay_s"), std, fit.informed("delay_s"))
-        tally.add("latency_error_s", late, float(delay), scale=1.0)
-        moments, stds = found.estimates["body.inertia_kgm2"]
-        for axis, value, spread, truth in zip("xyz", moments, stds, vehicle.body.inertia_kgm2, strict=True):
-            # The file's own error of the mass is no part of the trial: every vehicle was weighed exactly.
-            tally.add(f"inertia_{axis}_kgm2", GroupEstimate(value, spread, True), truth)
-    return tally
+        if fit is not None:
+            late = GroupEstimate(fit.value("delay_s"), fit.std("delay_s"), fit.informed("delay_s"))
+            told["latency_error_s"] = figure(late, float(delay), scale=1.0)
+            moments, stds = found.estimates["body.inertia_kgm2"]
+            for axis, value, std, truth in zip("xyz", moments, stds, vehicle.body.inertia_kgm2, strict=True):
+                told[f"inertia_{axis}_kgm2"] = figure(GroupEstimate(value, std, True), truth)
+        yield Trial(index, told)
 
 
 def racketed(planted: Planted) -> Vehicle:
@@ -117,106 +120,105 @@ def racketed(planted: Planted) -> Vehicle:
     return dataclasses.replace(AIR, racket=dataclasses.replace(racket, sweet_radius_m=planted.sweet_radius_m))
 
 
-def balls(count: int, seed: int) -> Tally:
-    """Recordings of 40 bounces each on a racket that moves, of balls and rackets that differ."""
-    tally = Tally()
-    for index in range(count):
+def balls(indices: list[int], seed: int) -> Iterator[Trial]:
+    """Recordings of 40 bounces each on a racket that moves, of balls and rackets that differ.
+
+    The racket is off its place in the vehicle file by what that calls the place's standard deviation.
+    """
+    place_std_m = AIR.provenance["racket.position_b_m"].std
+    for index in indices:
         rng = np.random.default_rng(seed + index)
         planted = Planted(
             drag_per_m=rng.uniform(0.02, 0.15),
             sweet=rng.uniform(0.7, 0.88),
             rim=rng.uniform(0.5, 0.7),
             tilt_rad=(rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02)),
+            moved_m=tuple(rng.normal(0.0, place_std_m, 3)),
         )
         found = calibrate_ball(racketed(planted), juggle(planted, seed + index), 1e-9)
-        for name, truth in {
-            "ball_drag_per_m": planted.drag_per_m,
-            "ball_radius_m": planted.radius_m,
-            "racket_restitution": planted.sweet,
-            "racket_restitution_rim": planted.rim,
-        }.items():
-            tally.add(name, found.figures[name], truth)
+        told = {
+            name: figure(found.figures[name], truth)
+            for name, truth in {
+                "ball_drag_per_m": planted.drag_per_m,
+                "ball_radius_m": planted.radius_m,
+                "racket_restitution": planted.sweet,
+                "racket_restitution_rim": planted.rim,
+            }.items()
+        }
         for axis, truth in zip("xy", planted.tilt_rad, strict=True):
-            tally.add(
-                f"racket_tilt_{axis}_error_rad", found.figures[f"racket_tilt_{axis}_rad"], truth, scale=1.0
-            )
+            tilt = found.figures[f"racket_tilt_{axis}_rad"]
+            told[f"racket_tilt_{axis}_error_rad"] = figure(tilt, truth, scale=1.0)
         if found.normal_b is not None:
             off_deg = float(np.degrees(np.arccos(np.clip(found.normal_b @ planted.normal_b, -1.0, 1.0))))
             # An angle is never negative, so it has no interval: its two tilts have.
-            tally.errors.setdefault("racket_normal_error_deg", []).append((off_deg, np.inf, 1.0))
-    return tally
+            told["racket_normal_error_deg"] = Figure(off_deg, math.inf, 1.0)
+        yield Trial(index, told)
 
 
-def benches(count: int, seed: int) -> Tally:
+def benches(indices: list[int], seed: int) -> Iterator[Trial]:
     """Tables of one rotor's thrust over command and battery voltage."""
-    tally = Tally()
-    for index in range(count):
+    for index in indices:
         rng = np.random.default_rng(seed + index)
         full, curve, loss = rng.uniform(4.0, 12.0), rng.uniform(0.3, 0.9), rng.uniform(0.05, 0.25)
-        figures = fit_thrust(AIR, bench(seed + index, full, curve, loss)).figures
-        for name, truth in {"thrust_max_n": full, "thrust_curve": curve, "thrust_loss": loss}.items():
-            tally.add(name, figures[name], truth)
-    return tally
+        found = fit_thrust(AIR, bench(seed + index, full, curve, loss)).figures
+        planted = {"thrust_max_n": full, "thrust_curve": curve, "thrust_loss": loss}
+        yield Trial(index, {name: figure(found[name], truth) for name, truth in planted.items()})
 
 
-def motors(count: int, seed: int) -> Tally:
+def motors(indices: list[int], seed: int) -> Iterator[Trial]:
     """Logs of one rotor's speed after steps of its command."""
-    tally = Tally()
-    for index in range(count):
+    for index in indices:
         rng = np.random.default_rng(seed + index)
         rise, fall, dead = rng.uniform(0.015, 0.06), rng.uniform(0.02, 0.08), rng.uniform(0.0, 0.02)
-        figures = fit_motor(AIR, motor_log(seed + index, rise, fall, dead)).figures
-        tally.add("tau_rise_s", figures["tau_rise_s"], rise)
-        tally.add("tau_fall_s", figures["tau_fall_s"], fall)
-        tally.add("dead_time_error_s", figures["dead_time_s"], dead, scale=1.0)
-    return tally
+        found = fit_motor(AIR, motor_log(seed + index, rise, fall, dead)).figures
+        told = {name: figure(found[name], tau) for name, tau in (("tau_rise_s", rise), ("tau_fall_s", fall))}
+        yield Trial(index, told | {"dead_time_error_s": figure(found["dead_time_s"], dead, scale=1.0)})
 
 
-def delays(count: int, seed: int) -> Tally:
+def delays(indices: list[int], seed: int) -> Iterator[Trial]:
     """Two noisy records of one motion, with clocks of their own, the second late."""
-    tally = Tally()
-    for index in range(count):
+    for index in indices:
         late_s = float(np.random.default_rng(seed + index).uniform(-0.05, 0.15))
-        figure = fit_latency(AIR, wandering(seed + index, late_s)).figures["delay_s"]
-        tally.add("delay_error_s", figure, late_s, scale=1.0)
-    return tally
+        found = fit_latency(AIR, wandering(seed + index, late_s)).figures["delay_s"]
+        yield Trial(index, {"delay_error_s": figure(found, late_s, scale=1.0)})
 
 
-def cables(count: int, seed: int, seconds: float = FLIGHT_S) -> Tally:
+def cables(indices: list[int], seed: int) -> Iterator[Trial]:
     """One drone with a weighed load on an elastic cable."""
-    tally = Tally()
-    for truth, record in _slung(count, seed, seconds):
+    for index, truth, record in _slung(indices, seed):
         file = falcons(1)
         weighed = dataclasses.replace(
             file, load=dataclasses.replace(file.load, mass_kg=truth.team.load.mass_kg)
         )
-        figures = calibrate_team(weighed, record, "cable").figures
-        tally.add("axial_stiffness_n", figures["axial_stiffness_n"], truth.team.cable.axial_stiffness_n)
-        tally.add("damping_time_s", figures["damping_time_s"], truth.team.cable.damping_time_s)
+        found, cable = calibrate_team(weighed, record, "cable").figures, truth.team.cable
+        told = {
+            "axial_stiffness_n": figure(found["axial_stiffness_n"], cable.axial_stiffness_n),
+            "damping_time_s": figure(found["damping_time_s"], cable.damping_time_s),
+        }
         length_m = truth.team.members[0].rigging.cable_length_m
-        tally.add("cable_length_error_m", figures["cable_length1_m"], length_m, scale=1.0)
-    return tally
+        told["cable_length_error_m"] = figure(found["cable_length1_m"], length_m, scale=1.0)
+        yield Trial(index, told)
 
 
-def loads(count: int, seed: int, seconds: float = FLIGHT_S) -> Tally:
+def loads(indices: list[int], seed: int) -> Iterator[Trial]:
     """One drone with a load of unknown mass, inertia and centre on an elastic cable."""
-    tally = Tally()
-    for truth, record in _slung(count, seed, seconds):
-        figures, load = calibrate_team(falcons(1), record, "load").figures, truth.team.load
-        tally.add("mass_kg", figures["mass_kg"], load.mass_kg)
+    for index, truth, record in _slung(indices, seed):
+        found, load = calibrate_team(falcons(1), record, "load").figures, truth.team.load
+        told = {"mass_kg": figure(found["mass_kg"], load.mass_kg)}
         for axis, moment, place in zip("xyz", load.inertia_kgm2, load.center_of_mass_m, strict=True):
-            tally.add(f"inertia_{axis}_kgm2", figures[f"inertia_{axis}_kgm2"], moment)
+            told[f"inertia_{axis}_kgm2"] = figure(found[f"inertia_{axis}_kgm2"], moment)
             name = f"center_of_mass_{axis}"
-            tally.add(f"{name}_error_m", figures[f"{name}_m"], place, scale=1.0)
-    return tally
+            told[f"{name}_error_m"] = figure(found[f"{name}_m"], place, scale=1.0)
+        yield Trial(index, told)
 
 
-def _slung(count: int, seed: int, seconds: float) -> list[tuple[team_lab.Planted, TeamRecord]]:
-    truths = [team_lab.planted(falcons(1), np.random.default_rng(seed + index)) for index in range(count)]
-    return list(zip(truths, team_lab.fly(truths, seconds, seed), strict=True))
+def _slung(indices: list[int], seed: int) -> Iterator[tuple[int, team_lab.Planted, TeamRecord]]:
+    for index in indices:
+        truth = team_lab.planted(falcons(1), np.random.default_rng(seed + index))
+        yield index, truth, team_lab.fly([truth], FLIGHT_S, seed + index)[0]
 
 
-ROWS: dict[str, Callable[[int, int], Tally]] = {
+ROWS: dict[str, Callable[[list[int], int], Iterator[Trial]]] = {
     "flight": flights,
     "ball": balls,
     "thrust": benches,
@@ -226,6 +228,28 @@ ROWS: dict[str, Callable[[int, int], Tally]] = {
     "load": loads,
 }
 """What can be measured."""
+TOGETHER = 20
+"""So many vehicles fly in one batch; with another number, noise is drawn otherwise."""
+
+
+def trials(
+    row: str, count: int, seed: int, kept: dict[int, Trial], keep: Callable[[Trial, float], None]
+) -> list[Trial]:
+    """Recordings 0 to ``count - 1``: those of ``kept``, and the others, told to ``keep`` with their CPU time [s]."""
+    found = {index: trial for index, trial in kept.items() if index < count}
+    for begin in range(0, count, TOGETHER):
+        batch = list(range(begin, begin + TOGETHER))
+        if all(index in found for index in batch if index < count):
+            continue
+        begin_s = time.process_time()
+        for trial in ROWS[row](batch, seed):
+            if trial.number < count and trial.number not in found:
+                found[trial.number] = trial
+                keep(trial, time.process_time() - begin_s)
+            begin_s = time.process_time()
+            if all(index in found for index in batch if index < count):
+                break
+    return [found[index] for index in range(count)]
 
 
 def main() -> None:
@@ -234,15 +258,33 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--keep", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     lines = []
     for row in options.rows.split(","):
-        begin_s = time.process_time()
-        tally = ROWS[row](options.count, options.seed)
-        cpu_s = round(time.process_time() - begin_s, 1)
-        lines.append(tally.line(row, recordings=options.count, seed=options.seed, cpu_s=cpu_s))
+        kept: dict[int, Trial] = {}
+        spent_s: dict[int, float] = {}
+        if options.keep and options.keep.exists():
+            for text in options.keep.read_text().splitlines():
+                one = json.loads(text)
+                if one["row"] == row and one["seed"] == options.seed:
+                    told = {name: None if f is None else Figure(*f) for name, f in one["figures"].items()}
+                    kept[one["index"]] = Trial(one["index"], told)
+                    spent_s[one["index"]] = one["cpu_s"]
+
+        def keep(trial: Trial, cpu_s: float, row: str = row, spent_s: dict[int, float] = spent_s) -> None:
+            spent_s[trial.number] = cpu_s
+            if options.keep:
+                about = {"row": row, "seed": options.seed, "index": trial.number, "cpu_s": round(cpu_s, 2)}
+                with options.keep.open("a") as file:
+                    file.write(json.dumps(about | {"figures": trial.figures}) + "\n")
+
+        found = trials(row, options.count, options.seed, kept, keep)
+        cpu_s = round(sum(spent_s[trial.number] for trial in found), 1)
+        about = {"row": row, "recordings": options.count, "seed": options.seed, "cpu_s": cpu_s}
+        lines.append(about | line(found))
         print(json.dumps(lines[-1]), flush=True)
     if options.json:
         options.json.write_text(json.dumps({"lines": lines}, indent=1) + "\n")

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from team_lab import Planted, falcons, fly, planted
+import torch
+from team_lab import POSITION_STD_M, Planted, falcons, fly, planted
 
 from corvids.calibration.team_calibration import calibrate_team
+from corvids.calibration.team_model import late
 from corvids.calibration.team_record import TeamRecord, columns_of
 from corvids.cli import main
 from corvids.team import load_team, save_team
@@ -50,8 +52,11 @@ def test_a_slung_load_is_recovered(
     elastic: tuple[Planted, TeamRecord],
 ):
     truth, record = elastic
-    found = calibrate_team(FILE, record, "load").figures
-    load = truth.team.load
+    told = calibrate_team(FILE, record, "load")
+    assert told.fit is not None and max(
+        told.fit.noise[f"drone 1 place {axis}"] for axis in "xyz"
+    ) == pytest.approx(POSITION_STD_M, rel=0.5), "the fit has not come to rest"
+    found, load = told.figures, truth.team.load
     expected = {"mass_kg": load.mass_kg}
     expected |= dict(zip(("inertia_x_kgm2", "inertia_y_kgm2"), load.inertia_kgm2, strict=False))
     for axis, place in zip("xyz", load.center_of_mass_m, strict=True):
@@ -75,6 +80,16 @@ def test_a_cable_that_hardly_stretches_has_a_length_and_no_stiffness():
     length = figures["cable_length1_m"]
     assert length.identified
     assert length.value == pytest.approx(truth.team.members[0].rigging.cable_length_m, abs=0.003)
+
+
+def test_thrust_that_comes_late_keeps_its_size():
+    """6 Hz, 4 ms late. A line through thrust now and its slope would be 1 % too large: √(1 + (ω·Δt)²)."""
+    spare, steps, dt_s, late_s = 18, 600, 1.0 / 600.0, 0.004
+    time_s = dt_s * (np.arange(-spare, steps + spare) + 0.5)
+    thrust_n = torch.as_tensor(np.sin(2.0 * np.pi * 6.0 * time_s))[None]
+    seen = late(thrust_n, spare, late_s / dt_s)[0].numpy()
+    expected = np.sin(2.0 * np.pi * 6.0 * (time_s[spare:-spare] - late_s))
+    np.testing.assert_allclose(seen, expected, atol=1e-3)
 
 
 def written(path: Path, record: TeamRecord, seconds: float) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from corvids.deploy import runtime
 from corvids.deploy.pilot import Decision
 from corvids.deploy.runtime import Tick, fly
 
@@ -28,6 +31,16 @@ class Clock:
 
     def send(self, thrust_n: np.ndarray, rate_b_radps: np.ndarray) -> None:
         self.sent.append(thrust_n.copy())
+
+
+class Forgetful(Clock):
+    """Keeps nothing of what is sent."""
+
+    def receive(self, until_s: float) -> Any:
+        self.now_s = until_s
+
+    def send(self, thrust_n: np.ndarray, rate_b_radps: np.ndarray) -> None:
+        pass
 
 
 class Echo:
@@ -86,6 +99,41 @@ def test_a_flight_ends_when_it_is_told_to():
     )
     assert flight.ticks == len(seen) == 6
     assert flight.compute_max_s >= flight.compute_median_s >= 0.0
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 0.03])
+def test_what_a_decision_takes_is_told_on_the_plants_clock(takes_s: float):
+    """A machine may be as slow as it likes where time is simulated; where it passes, the guard must know."""
+    plant, pilot, told = Clock(0.0), echo(), []
+    decide = pilot.decide
+
+    def decide_slowly(*arguments: Any) -> Decision:
+        time.sleep(0.002)
+        plant.now_s += takes_s
+        return decide(*arguments)
+
+    pilot.decide = decide_slowly
+    fly(
+        pilot,
+        plant,
+        lambda _: np.zeros(1),
+        seconds=0.1,
+        guard=lambda now, task, made, took: told.append(took),
+    )
+    np.testing.assert_allclose(told, takes_s, atol=1e-12)
+    assert plant.sent == [], "the guard forbade it"
+
+
+def test_a_long_flight_needs_no_more_memory_than_a_short_one(monkeypatch):
+    monkeypatch.setattr(runtime, "RECENT", 100)
+    peaks = []
+    for seconds in (10.0, 40.0):
+        plant = Forgetful(0.0)
+        tracemalloc.start()
+        fly(echo(), plant, lambda _: np.zeros(1), seconds=seconds)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 10_000, "bytes; 1500 more ticks, of which one number alone takes 32"
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])

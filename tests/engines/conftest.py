@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from engine_lab import start, with_racket
 
-from corvids.envs.engines.engine import Engine, State
+from corvids.envs.engines.engine import Engine
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.engines.native import NativeEngine
-from corvids.vehicle import Racket, Vehicle, load_vehicle
-
-
-def with_racket(name: str) -> Vehicle:
-    """A vehicle by name, with a racket just above its airframe if it has none."""
-    vehicle = load_vehicle(name)
-    if vehicle.racket is not None:
-        return vehicle
-    top = vehicle.airframe.disc_height_m + vehicle.airframe.half_thickness_m
-    racket = Racket((0.0, 0.0, top + 0.02), (0.0, 0.0, 1.0), 0.05, 0.05, 0.8, 0.6, 0.3)
-    return dataclasses.replace(vehicle, racket=racket)
+from corvids.vehicle import Vehicle, load_vehicle
 
 
 def make(kind: str, vehicle: Vehicle, worlds: int, **options) -> Engine:
@@ -30,30 +20,6 @@ def make(kind: str, vehicle: Vehicle, worlds: int, **options) -> Engine:
     if kind == "native":
         return NativeEngine(vehicle, worlds, dtype=torch.float64, compile_kernels=False)
     return MujocoEngine(vehicle, worlds, compile_kernels=False, **options)
-
-
-def start(vehicle: Vehicle, worlds: int, **changes) -> State:
-    """Vehicles hovering 10 m up with idle air around them, balls 5 m above; ``changes`` broadcast over worlds."""
-    lagged = 1.0 / vehicle.thrust_to_weight
-    lagged = np.sqrt(lagged) if vehicle.rotors.thrust_lag == "speed" else lagged
-    still = (0.0, 0.0, 0.0)
-    fields = {
-        "pos_w": (0.0, 0.0, 10.0),
-        "vel_w": still,
-        "quat_wb": (1.0, 0.0, 0.0, 0.0),
-        "omega_b": still,
-        "rotors": (lagged,) * 4,
-        "ball_pos_w": (0.0, 0.0, 15.0),
-        "ball_vel_w": still,
-        "ball_spin_w": still,
-        **changes,
-    }
-    return State(
-        **{
-            k: np.broadcast_to(v, (worlds, len(fields[k]) if np.ndim(v) == 1 else np.shape(v)[1]))
-            for k, v in fields.items()
-        }
-    )
 
 
 def hover(readings, place_w, mass_kg):

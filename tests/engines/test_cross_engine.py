@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine_lab import doublets
 
 from corvids.controllers.spatial import Vec3
 from corvids.envs.engines.engine import TICK_S
@@ -11,20 +12,6 @@ from corvids.envs.nominal import BallConfig, world_params
 from corvids.vehicle import vehicle_names
 
 WORLDS = 6
-
-
-def doublets(vehicle, ticks: int, seed: int) -> np.ndarray:
-    """Motor commands (ticks, worlds, 4): random torques of alternating sign under a jumping collective."""
-    rng = np.random.default_rng(seed)
-    x, y = (np.sign([position[axis] for position in vehicle.rotors.position_b_m]) for axis in (0, 1))
-    effects = np.array((y, -x, -np.array(vehicle.rotors.spin, dtype=np.float64)))
-    hold, pieces = 25, []
-    for _ in range(-(-ticks // (2 * hold))):
-        torque = rng.uniform(-0.5, 0.5, (WORLDS, 3)) @ effects
-        for push in (torque, -torque):
-            command = vehicle.hover_command * (rng.uniform(0.6, 1.5, (WORLDS, 1)) + push)
-            pieces.append(np.broadcast_to(command, (hold, WORLDS, 4)))
-    return np.clip(np.concatenate(pieces)[:ticks], 0.0, 1.0)
 
 
 @pytest.mark.parametrize("name", vehicle_names())
@@ -50,7 +37,7 @@ def test_two_seconds_of_aggressive_flight_agree(lab, name: str):
     fastest = 0.0
     for engine in (native, mujoco):
         engine.reset(start, params)
-    for command in doublets(vehicle, 1000, seed=2):
+    for command in doublets(vehicle, 1000, seed=2, worlds=WORLDS):
         native.step_motors(command)
         mujoco.step_motors(command)
         fastest = max(fastest, float(np.abs(native.state.omega_b).max()))

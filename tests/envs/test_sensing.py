@@ -63,7 +63,14 @@ class Queue:
 class Bench:
     """Sensors of many worlds looking at one truth, read at every control tick."""
 
-    def __init__(self, truth: Truth, params: SensorParams, ball_since_s: float = -10.0) -> None:
+    def __init__(
+        self,
+        truth: Truth,
+        params: SensorParams,
+        since_s: float = -10.0,
+        hand_vel_w: torch.Tensor | None = None,
+    ) -> None:
+        """The episode begins at ``since_s``; a hand with ``hand_vel_w`` (3, worlds, 1) held the ball before."""
         self.truth, self.params = truth, params
         worlds = len(params.ball_delay_s)
         vehicle_phase, ball_phase = uniform(0.0, 1.0, 2, worlds, 1, seed=5)
@@ -77,8 +84,11 @@ class Bench:
             Queue(*one) for one in zip(params.ball_delay_s, params.ball_period_s, ball_age, strict=True)
         ]
         unknown = map_leaves(lambda leaf: torch.full((worlds, 1), leaf, dtype=torch.float64), UNKNOWN_BALL)
-        since_start = torch.full((worlds, 1), -ball_since_s - TICK_S, dtype=torch.float64)
-        self.state = SensorState(vehicle_age - TICK_S, ball_age - TICK_S, ball_age, unknown, since_start)
+        since_start = torch.full((worlds, 1), -since_s - TICK_S, dtype=torch.float64)
+        hand = torch.zeros(3, worlds, 1, dtype=torch.float64) if hand_vel_w is None else hand_vel_w
+        # A tick before the first look, the sample that will have arrived by then is yet to come.
+        before_s = ball_age + params.ball_period_s - TICK_S
+        self.state = SensorState(vehicle_age - TICK_S, before_s, before_s, unknown, since_start, Vec3(*hand))
         self.tick = 0
 
     def look(self, noise: torch.Tensor | None = None, with_ball: bool = True) -> tuple[float, Signals]:
@@ -179,22 +189,26 @@ def test_each_ball_message_reaches_the_filter_once_in_order_and_none_is_skipped(
         now_s, signals = bench.look()
         recorder.settle(bench.state.estimate)
         for world, queue in enumerate(bench.ball):
-            # The message that has already arrived when an episode starts is not taken in: nothing flew before it.
-            expected = queue.arrived(now_s)[1:]
+            expected = queue.arrived(now_s)
             assert [stamp for stamp, _ in recorder.taken[world]] == pytest.approx(expected, abs=1e-9)
-            if expected:
-                assert float(signals.ball_age_s[world]) == pytest.approx(now_s - expected[-1], abs=1e-9)
+            assert float(signals.ball_age_s[world]) == pytest.approx(now_s - expected[-1], abs=1e-9)
     assert min(len(taken) for taken in recorder.taken) > TICKS  # more than one a tick
 
 
-def test_no_ball_is_seen_that_was_not_there_yet():
-    """As on a vehicle: released at time 0, it is known from its first sample on, a delay later."""
-    bench = Bench(linear(), sensors(), ball_since_s=0.0)
-    seen_from = [next(s for s in q.arrived(1.0) if s >= 0.0) + q.delay_s for q in bench.ball]
-    for _ in range(8):
-        now_s, _ = bench.look()
-        is_known = bench.state.estimate.pos_var[:, 0] < UNKNOWN_BALL.pos_var
-        assert is_known.tolist() == [first_s <= now_s for first_s in seen_from]
+def test_before_its_release_the_ball_is_seen_in_the_hand_that_throws_it(monkeypatch: pytest.MonkeyPatch):
+    """The simulator remembers nothing of before the episode; the hand moved as the ball did when it was let go."""
+    moving = linear()
+    recorder = Recorder(monkeypatch)
+    hand = moving(1.0) - moving(0.0)
+    bench = Bench(lambda time_s: moving(max(time_s, 0.0)), sensors(), since_s=0.0, hand_vel_w=hand[13:])
+    ticks = 8
+    for _ in range(ticks):
+        bench.look()
+        recorder.settle(bench.state.estimate)
+    for taken, queue in zip(recorder.taken, bench.ball, strict=True):
+        stamps = queue.arrived((ticks - 1) * TICK_S)
+        assert stamps[0] < 0.0
+        assert [stamp for stamp, _ in taken] == pytest.approx(stamps, abs=1e-9)
 
 
 @pytest.mark.parametrize("clock_error_s", [0.0, -0.003])
@@ -212,7 +226,9 @@ def test_the_times_that_the_filter_is_told_add_up_over_lost_messages(
         recorder.settle(bench.state.estimate)
         for stamps, queue in zip(expected, bench.ball, strict=True):
             stamps += (
-                [] if is_lost else [s for s in queue.arrived(now_s)[1:] if s + queue.delay_s > now_s - TICK_S]
+                []
+                if is_lost
+                else [s for s in queue.arrived(now_s) if tick == 0 or s + queue.delay_s > now_s - TICK_S]
             )
     for taken, stamps in zip(recorder.taken, expected, strict=True):
         assert [stamp for stamp, _ in taken] == pytest.approx(stamps, abs=1e-9)
@@ -224,12 +240,11 @@ def test_the_times_that_the_filter_is_told_add_up_over_lost_messages(
 
 def test_an_error_of_the_clocks_shows_in_every_reported_age_and_nowhere_else():
     exact, wrong = (Bench(linear(), sensors(clock_error_s=error_s)) for error_s in (0.0, 0.0025))
-    for tick in range(10):
+    for _ in range(10):
         signals, shifted = exact.look()[1], wrong.look()[1]
         torch.testing.assert_close(shifted.vehicle_age_s, signals.vehicle_age_s + 0.0025, atol=1e-12, rtol=0)
         torch.testing.assert_close(shifted.pos_w, signals.pos_w, atol=0, rtol=0)
-        if tick > 1:  # by then every world has taken in a measurement
-            torch.testing.assert_close(shifted.ball_age_s, signals.ball_age_s + 0.0025, atol=1e-12, rtol=0)
+        torch.testing.assert_close(shifted.ball_age_s, signals.ball_age_s + 0.0025, atol=1e-12, rtol=0)
 
 
 def test_a_turning_vehicle_is_seen_at_the_attitude_of_the_stamp():
@@ -289,7 +304,7 @@ def test_the_stated_share_of_ball_measurements_is_lost(monkeypatch: pytest.Monke
     for _ in range(ticks):
         bench.look(torch.randn(NOISE_ROWS, worlds, 1, dtype=torch.float64, generator=random))
     recorder.settle(bench.state.estimate)
-    sent = sum(len(queue.arrived((ticks - 1) * TICK_S)) - 1 for queue in bench.ball)
+    sent = sum(len(queue.arrived((ticks - 1) * TICK_S)) for queue in bench.ball)
     lost = 1.0 - sum(map(len, recorder.taken)) / sent
     assert lost == pytest.approx(rate, abs=5.0 * math.sqrt(rate * (1 - rate) / sent))
 

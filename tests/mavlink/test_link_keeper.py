@@ -141,6 +141,23 @@ def test_released_it_keeps_nothing():
     assert px4.heard == []
 
 
+def test_it_tells_px4_the_time_once_for_every_question():
+    """Under way for 2 ms there and 4 ms back: PX4 cannot know that, and errs by half the difference."""
+    keeper, px4 = flying(POSCTL)
+    keeper.from_runtime(RELEASE, 10.0)
+    for asked_s in (10.1, 10.2):
+        keeper.peer.take_in(px4.ask_time(asked_s), asked_s + 0.002)
+        for packet in keeper.watch(asked_s + 0.002):
+            px4.take_in(packet, asked_s + 0.006)
+        assert keeper.watch(asked_s + 0.01) == []
+    assert px4.clock_offsets_us == pytest.approx([-1e6 * px4.boot_s + 1e3] * 2, abs=2.0)
+    runtime = Peer()
+    runtime.take_in(px4.ask_time(10.3), 10.3)
+    for packet in runtime.housekeeping(10.3):
+        px4.take_in(packet, 10.3)
+    assert len(px4.clock_offsets_us) == 2, "the runtime leaves the telling to the keeper"
+
+
 def test_it_has_nothing_to_keep_of_an_autopilot_that_is_gone():
     keeper, _ = flying()
     assert not keeper.has_nothing_to_keep(69.0), "off-board, and perhaps to be heard again"

@@ -75,6 +75,22 @@ def test_what_px4_does_not_take_is_named():
         load_into(Talk(px4), wanted)
 
 
+def test_px4_is_made_to_save_before_it_may_be_started_anew():
+    """PX4 v1.17, stopped right after the last one was set, was seen to come up with some at their defaults."""
+    wanted = parameters_of(AIR)
+    px4 = fresh(wanted)
+    load_into(Talk(px4, lossy=True), wanted, save=True)
+    saves = px4.commands(common.MAV_CMD_PREFLIGHT_STORAGE)
+    assert {message.param1 for message in saves} == {1.0}
+    last_set = max(i for i, m in enumerate(px4.heard) if m.get_type() == "PARAM_SET")
+    assert px4.heard.index(saves[-1]) > last_set
+    px4._obey = lambda message, now_s: px4.pack(
+        common.MAVLink_command_ack_message(message.command, common.MAV_RESULT_TEMPORARILY_REJECTED)
+    )
+    with pytest.raises(CorvidsError, match="does not save them: is it disarmed"):
+        load_into(Talk(px4), wanted, save=True)
+
+
 def test_nobody_there_is_said_plainly():
     px4 = fresh({})
     px4.heartbeat = lambda: b""

@@ -114,6 +114,8 @@ class Controller:
         self.is_mute = self.is_over = False
         self.states: list[str] = []
         """Armed and mode, whenever they changed."""
+        self.is_guided = False
+        """Whether it has got poses from motion capture."""
         self.commands_before_pilot = 0
         """Commands that it had heard when a pilot chose a mode."""
         self.sent = self.answered = 0
@@ -159,6 +161,9 @@ class Controller:
                     self.px4.hear(topic, message, now_s)
 
     def _note(self) -> None:
+        if self.px4.seen_from_outside and not self.is_guided:
+            self.is_guided = True
+            print("guided by motion capture", flush=True)
         state = f"{'armed' if self.px4.armed else 'disarmed'} {self.px4.main} {self.px4.sub}"
         if not self.states or self.states[-1] != state:
             self.states.append(state)
@@ -194,6 +199,10 @@ class Controller:
                 [m.command, m.param1, m.param2, m.param3, m.timestamp] for m in self.px4.commands_heard
             ],
             "commands_before_pilot": self.commands_before_pilot,
+            "seen_from_outside": [
+                [m.timestamp_sample, m.timestamp, list(m.position), list(m.q), list(m.position_variance)]
+                for m in self.px4.seen_from_outside
+            ],
             "resumed": self.px4.resumed,
             "sent": self.sent,
             "answered": self.answered,

@@ -35,6 +35,8 @@ class MessagePx4(FlyingStandin):
         self.battery_share = 0.8
         self.commands_heard: list[Any] = []
         self.setpoints = 0
+        self.seen_from_outside: list[Any] = []
+        """The newest poses from motion capture."""
         self._rng = random.Random(0)
         self._told: Any = None
         self._slow_s = -1.0
@@ -56,6 +58,9 @@ class MessagePx4(FlyingStandin):
             self._last_target = SimpleNamespace(type_mask=RATES, thrust=-message.thrust_body[2], **rates)
         elif topic == "vehicle_attitude_setpoint":
             self._last_target = SimpleNamespace(type_mask=ATTITUDE, thrust=-message.thrust_body[2])
+        elif topic == "vehicle_visual_odometry":
+            self.seen_from_outside.append(message)
+            del self.seen_from_outside[:-10]
         elif topic == "vehicle_command":
             self.commands_heard.append(message)
             parameters = [getattr(message, f"param{index}") for index in range(1, 8)]
@@ -130,6 +135,7 @@ TOPICS = (
     ("in", "vehicle_rates_setpoint", "VehicleRatesSetpoint"),
     ("in", "vehicle_attitude_setpoint_v1", "VehicleAttitudeSetpoint"),
     ("in", "vehicle_command", "VehicleCommand"),
+    ("in", "vehicle_visual_odometry", "VehicleOdometry"),
     ("in", "message_format_request", "MessageFormatRequest"),
 )
 """(direction, name with version, message) as PX4 v1.17 has them."""

@@ -57,7 +57,7 @@ class BenchOptions:
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file for inference."""
     against: str = ""
-    """Peers to measure in the same run: crazyflow, mujoco."""
+    """Peers to measure in the same run: crazyflow, mujoco; isaaclab, our own environment in that engine."""
     peer_python: str = sys.executable
     """The Python interpreter that has the peers installed."""
     json: Path | None = None

@@ -9,7 +9,6 @@ import time
 import numpy as np
 import torch
 
-from corvids.commands.trials import PLANTS
 from corvids.deploy.contract import INNER_LOOP, Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.inner_loop import ImuPlant, InnerLoop
@@ -29,6 +28,8 @@ from corvids.errors import CorvidsError
 from corvids.team import Team, load_team
 from corvids.vehicle import GRAVITY_MPS2
 
+TEAM_PLANTS = ("native", "mujoco")
+"""Engines that a team can be flown in."""
 COMPILED_FROM = 40_000.0
 """Trials times seconds from which compiling MuJoCo's rate loops pays; the native simulator takes two seconds of it."""
 
@@ -53,8 +54,8 @@ class CarryTrialsConfig:
 
 def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
     """The team, or one line that says what cannot be flown, before anything is started."""
-    if config.plant not in PLANTS:
-        raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(PLANTS)}")
+    if config.plant not in TEAM_PLANTS:
+        raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(TEAM_PLANTS)}")
     condition_named(config.condition)
     for name, value in (("trials", config.trials), ("seconds", config.seconds)):
         if not 0 < value < float("inf"):

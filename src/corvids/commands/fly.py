@@ -26,9 +26,9 @@ class FlyOptions:
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco; or PX4 behind --link: px4 (vehicle, or its own simulator), px4-hil (in our MuJoCo)."""
+    """Engine: native, mujoco, isaac; or PX4 behind --link: px4 (vehicle or its own simulator), px4-hil (our MuJoCo)."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws."""
+    """Row of the table of conditions: nominal, noisy, ball5g, throws, throws-unseen."""
     seconds: float = 30.0
     """How long to fly."""
     seed: int = 0

@@ -33,7 +33,7 @@ class SetpointOptions:
     vehicle: str
     """Vehicle that is believed to fly, name or file: commands are meant for it."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac."""
     truth: str | None = None
     """Vehicle whose physics is simulated, where it is another than the one that is believed to fly."""
     condition: str = "nominal"

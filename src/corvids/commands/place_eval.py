@@ -40,9 +40,9 @@ class PlaceOptions:
     policy: Path
     """The policy file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws (there is no ball, whatever it says of one)."""
+    """Row of the table of conditions, such as nominal or noisy (there is no ball, whatever it says of one)."""
     trials: int = 10
     """Independent trials, flown together."""
     seconds: float = 30.0

@@ -19,7 +19,7 @@ from corvids.deploy.link_keeper import COMPONENT, Keeper
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.policy import PolicyFile
 from corvids.envs.engines.mujoco_engine import MujocoEngine
-from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_POS_STD_M, HilWorld
+from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_DELAY_S, TRACKER_POS_STD_M, HilWorld
 from corvids.envs.nominal import BallConfig
 from corvids.vehicle import load_vehicle
 
@@ -41,7 +41,7 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
         contextlib.closing(HilChannel(world, link)) as channel,
     ):
         channel.connect()
-        load_into(channel, parameters_of(craft))
+        load_into(channel, parameters_of(craft, ev_delay_ms=1e3 * TRACKER_DELAY_S))
         plan = dataclasses.replace(plan, origin=plan.origin or ORIGIN)
         return fly_over(file, craft, channel, world, plan, log)
 

@@ -12,7 +12,7 @@ from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
 from corvids.deploy.channels import Channel, UdpChannel
 from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.px4_parameters import load_parameters
+from corvids.deploy.px4_parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
 
@@ -30,8 +30,8 @@ class Px4ParamsOptions:
     """Vehicle, name or file."""
     out: Path = Path("vehicle.params")
     """Where to write them."""
-    ev_delay_ms: float = 20.0
-    """Delay of motion capture against the IMU: EKF2_EV_DELAY."""
+    ev_delay_ms: float = 0.0
+    """How much older than stamped motion capture is [ms]: EKF2_EV_DELAY. PX4 compares clocks with the link's keeper."""
     loss_action: int = 4
     """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
     sih: bool = False
@@ -56,13 +56,13 @@ def main(argv: list[str]) -> int:
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
     if options.link:
         with contextlib.closing(UdpChannel(options.link)) as channel:
-            load_into(channel, parameters)
-        print(f"loaded: {len(parameters)} parameters; start PX4 anew, for some act from then on")
+            load_into(channel, parameters, save=True)
+        print(f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on")
     return 0
 
 
-def load_into(channel: Channel, parameters: Mapping[str, int | float]) -> None:
-    """Load ``parameters`` into the PX4 behind ``channel``, or say which it did not take."""
+def load_into(channel: Channel, parameters: Mapping[str, int | float], *, save: bool = False) -> None:
+    """Load ``parameters`` into the PX4 behind ``channel``, and ``save`` them; or say which it did not take."""
     peer = Peer()
     missing = load_parameters(channel, peer, parameters, LOADING_S)
     if not peer.counters.received:
@@ -71,11 +71,11 @@ def load_into(channel: Channel, parameters: Mapping[str, int | float]) -> None:
         )
     if missing:
         raise CorvidsError(f"PX4 did not take {', '.join(missing)}: is its version 1.17?")
+    if save and not save_parameters(channel, peer, LOADING_S):
+        raise CorvidsError("PX4 took all parameters but does not save them: is it disarmed?")
 
 
-def parameters_of(
-    vehicle: Vehicle, ev_delay_ms: float = 20.0, loss_action: int = 4
-) -> dict[str, int | float]:
+def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int = 4) -> dict[str, int | float]:
     """PX4's parameters by name; whole numbers are PX4's INT32."""
     if not 0.0 <= ev_delay_ms <= 300.0:
         raise CorvidsError(f"--ev-delay-ms {ev_delay_ms}: must be 0 to 300")

@@ -16,6 +16,7 @@ import torch
 from corvids.cli import first_word, option_value, parse
 from corvids.envs.calibrated import describe
 from corvids.envs.environment import Environment
+from corvids.envs.isaac import require_isaac
 from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
@@ -41,6 +42,8 @@ class TrainOptions:
     """Folder for the checkpoint and the curves; default runs/TASK-PRESET."""
     resume: bool = False
     """Continue from the checkpoint in the run's folder, with its configuration but for what is given here."""
+    sim: Literal["native", "isaac"] = "native"
+    """Simulator to learn in: native, or Isaac Lab (single vehicles)."""
     device: str = "cpu"
     """Where to simulate and learn: cpu, cuda, cuda:0."""
     randomize: Literal["ranges", "calibrated"] | None = None
@@ -63,13 +66,15 @@ def main(argv: list[str]) -> int:
     config = options.config
     if options.randomize is not None:
         config = dataclasses.replace(config, env=dataclasses.replace(config.env, randomize=options.randomize))
-    train(config, run, device=options.device, resume=options.resume)
+    train(config, run, device=options.device, resume=options.resume, sim=options.sim)
     print(f"trained: {run / CHECKPOINT}")
     print(f"next: corvids export {run} --out {task}.onnx")
     return 0
 
 
-def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = False) -> float:
+def train(
+    config: TrainConfig, run: Path, device: str = "cpu", resume: bool = False, sim: str = "native"
+) -> float:
     """Train into folder ``run``; returns the seconds that learning took.
 
     Under ``torchrun`` each process simulates ``config.worlds`` worlds and takes the GPU of its local rank. Raises
@@ -83,6 +88,8 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         raise CorvidsError(
             f"task {config.env.task!r}: only single vehicles are drawn from their file's errors; use ranges"
         )
+    if sim == "isaac":
+        check_isaac(config)
     if device == "cuda":
         device = f"cuda:{local}"
     check_device(device)
@@ -92,6 +99,8 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         _check_folder(run, resume)
     torch.manual_seed(config.seed + rank)
     kind = TeamEnvironment if config.env.task in TEAM_TASKS else Environment
+    if sim == "isaac":
+        from corvids.envs.isaac.task_env import open_environment as kind
     env = RslVecEnv(kind(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
     check_reach(config, env.env.simulator)
     if calibrated and rank == 0:
@@ -104,6 +113,15 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         start = time.perf_counter()
         runner.train()
         return time.perf_counter() - start
+
+
+def check_isaac(config: TrainConfig) -> None:
+    """Refuse to learn in Isaac Lab what is not simulated there, or where it is not installed."""
+    if config.env.task in TEAM_TASKS:
+        raise CorvidsError(
+            f"--sim isaac: task {config.env.task!r} is a team's; there are: {', '.join(TASKS)}"
+        )
+    require_isaac()
 
 
 def check_device(device: str) -> None:

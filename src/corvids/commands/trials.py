@@ -21,7 +21,7 @@ from corvids.envs.recording import Recorder
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
-PLANTS = ("native", "mujoco")
+PLANTS = ("native", "mujoco", "isaac")
 """Engines that a policy file can be flown in."""
 
 
@@ -30,9 +30,9 @@ class TrialsConfig:
     """A set of trials."""
 
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac."""
     condition: str = "noisy"
-    """Row of the table of conditions: nominal, noisy, ball5g, throws."""
+    """Row of the table of conditions: nominal, noisy, ball5g, throws, throws-unseen."""
     trials: int = 10
     """Independent trials, flown together."""
     seconds: float = 1000.0
@@ -67,6 +67,13 @@ def make_engine(
         from corvids.envs.engines.native import NativeEngine
 
         return NativeEngine(vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball)
+    if plant == "isaac":
+        from corvids.envs.isaac import require_isaac
+
+        require_isaac()
+        from corvids.envs.isaac.engine import IsaacEngine
+
+        return IsaacEngine(vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball)
     from corvids.envs.engines.mujoco_engine import MujocoEngine
 
     return MujocoEngine(vehicle, worlds, compile_kernels=compile_kernels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import tempfile
@@ -20,14 +21,15 @@ from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import read_policy_file
-from corvids.deploy.px4_flight import Px4Flight
+from corvids.deploy.px4_flight import BallSource, Px4Flight
 from corvids.deploy.px4_thrust import thrust_map_of
 from corvids.deploy.reactions import STREAMING, State
 from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.state_port import read_key
 from corvids.deploy.supervisor import Entry, Supervisor, Verdict
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
-from corvids_ros.keeper import KeeperSocket, command_line
+from corvids_ros.keeper import KEY_VARIABLE, KeeperSocket, command_line
 from corvids_ros.message_link import MessageLink
 from corvids_ros.poses import PoseSource
 from corvids_ros.settings import Settings
@@ -47,7 +49,7 @@ class FlyingVehicle:
         self,
         settings: Settings,
         link: MessageLink,
-        ball: PoseSource,
+        ball: BallSource,
         load: PoseSource | None,
         tell: Callable[[Entry], None],
     ) -> None:
@@ -160,8 +162,17 @@ class FlyingVehicle:
     def _start_keeper(self, namespace: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="corvids-", ignore_cleanup_errors=True)
         folder = Path(self._folder.name)
-        arguments = command_line(folder, self.settings["target_system"], namespace, self.settings.topics)
-        self._keeper = subprocess.Popen(arguments, start_new_session=True)
+        settings, environment, mocap = self.settings, dict(os.environ), None
+        if settings["mocap_stream"]:
+            names = {"vehicle": "mocap_vehicle", "is_ptp": "mocap_ptp", "least_ms": "mocap_least_ms"}
+            mocap = {
+                "where": settings["mocap_stream"],
+                **{key: settings[name] for key, name in names.items()},
+            }
+            if settings["mocap_key"]:
+                environment[KEY_VARIABLE] = read_key(Path(settings["mocap_key"]).expanduser()).hex()
+        arguments = command_line(folder, settings["target_system"], namespace, settings.topics, mocap)
+        self._keeper = subprocess.Popen(arguments, start_new_session=True, env=environment)
         deadline_s = time.monotonic() + KEEPER_START_S
         while not (folder / "keeper").exists():
             if self._keeper.poll() is not None:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from corvids.deploy.channels import ENGAGE, RELEASE, SAFE, SETPOINT
 from corvids.deploy.checks import Autopilot
+from corvids.deploy.envelope import Triple
 from corvids.deploy.keeping import Keeping, Level, StreamWatch
+from corvids.deploy.px4_frames import Quaternion
 from corvids_ros.message_link import HOLDS, Transport
 from corvids_ros.px4_messages import Px4Messages
+from corvids_ros.px4_reader import MessageReader
+
+
+class PoseMessages:
+    """Poses from motion capture as PX4's estimator takes them in; see :class:`corvids.deploy.mocap_relay.PoseMaker`."""
+
+    def __init__(self, messages: Px4Messages, reader: MessageReader, transport: Transport) -> None:
+        """``reader`` knows PX4's clock."""
+        self._messages, self._reader, self._transport = messages, reader, transport
+
+    def odometry(
+        self, stamp_s: float, pos_w_m: Triple, quat_wb: Quaternion, pos_std_m: float, angle_std_rad: float, /
+    ) -> Any:
+        """The message; None before PX4's clock is known."""
+        if not self._reader.clock.is_known:
+            return None
+        stamps_us = self._reader.stamp_us(stamp_s), self._reader.stamp_us(self._transport.now_s)
+        return self._messages.visual_odometry(pos_w_m, quat_wb, *stamps_us, pos_std_m, angle_std_rad)
 
 
 class FrameWatch:

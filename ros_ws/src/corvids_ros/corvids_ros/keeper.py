@@ -3,7 +3,9 @@
 The runtime sends set-points to PX4 itself, and tells this process of each over a local socket, in frames as
 :mod:`corvids.deploy.channels` has them. What is done when they stop: :mod:`corvids.deploy.keeping`.
 
-Run by the vehicle's node as ``python -m corvids_ros.keeper FOLDER SYSTEM NAMESPACE TOPICS``, the last as JSON.
+With a state stream of motion capture it also hands the vehicle's pose on to PX4, and every frame to the runtime.
+
+Run by the vehicle's node as ``python -m corvids_ros.keeper FOLDER SYSTEM NAMESPACE TOPICS MOCAP``, two of JSON.
 """
 
 # ROS and DDS are not where types are checked.
@@ -21,16 +23,25 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import rclpy
 
 from corvids.deploy.channels import BUFFER, KeeperChannel
+from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account, mocap_config
+from corvids.deploy.state_port import StatePort
+from corvids.deploy.state_stream import StateReceiver
 from corvids.errors import CorvidsError
-from corvids_ros.frame_watch import FrameWatch
+from corvids_ros.frame_watch import FrameWatch, PoseMessages
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
 from corvids_ros.ros_transport import RosTransport
 from corvids_ros.topics import Topics
+
+LOOK_S = 0.005
+"""How often it looks whether there is anything to do [s]."""
+KEY_VARIABLE = "CORVIDS_MOCAP_KEY"
+"""Variable of the environment with the stream's key, in hexadecimal: a command line can be read by everybody."""
 
 
 class KeeperSocket(KeeperChannel):
@@ -43,62 +54,96 @@ class KeeperSocket(KeeperChannel):
         return None
 
 
-def run(folder: Path, transport: RosTransport, watch: FrameWatch) -> None:
+def run(
+    folder: Path, transport: RosTransport, messages: Px4Messages, mocap: MocapConfig | None = None
+) -> None:
     """Keep the stream until the runtime is gone and nothing needs keeping."""
-    reader = MessageReader()
+    reader, watch = MessageReader(), FrameWatch(messages, transport)
+    port = StatePort(mocap.where, StateReceiver(mocap.stream)) if mocap else None
+    relay = MocapRelay(mocap.vehicle if mocap else 0, PoseMessages(messages, reader, transport))
 
     def hear(topic: str, message: object) -> None:
         reader.take_in(topic, message, transport.now_s)
 
     transport.subscribe("vehicle_status", partial(hear, "vehicle_status"))
+    if port:
+        transport.subscribe("vehicle_odometry", partial(hear, "vehicle_odometry"))  # for PX4's clock
+        transport.advertise("vehicle_visual_odometry")
     path = folder / "keeper"
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     local.bind(str(path))
     os.chmod(path, 0o600)
     local.setblocking(False)
-    runtime, heard_s = None, time.monotonic()
+    runtime, heard_s, looked_s = None, time.monotonic(), 0.0
     try:
         while True:
-            select.select([local], [], [], 0.005)
-            transport.spin(0.0)
+            select.select([local, *([port.socket] if port else [])], [], [], LOOK_S)
             now_s = transport.now_s
+            for frame in port.frames(now_s) if port else ():
+                to_px4, to_runtime = relay.relay(frame, now_s)
+                if to_px4 is not None:
+                    transport.publish("vehicle_visual_odometry", to_px4)
+                if runtime is not None:
+                    with contextlib.suppress(
+                        OSError
+                    ):  # full, as the runtime is busy, or gone: newer ones follow
+                        local.sendto(to_runtime, runtime)
             with contextlib.suppress(BlockingIOError):
                 while True:
                     frame, runtime = local.recvfrom(BUFFER)
                     heard_s = now_s
                     watch.from_runtime(frame, now_s)
+            if now_s - looked_s < LOOK_S:
+                continue  # a set-point in time needs no more, and PX4 has yet to take it in: let it
+            looked_s = now_s
+            transport.spin(0.0)
             watch.speak(now_s, reader.autopilot)
             answer = watch.to_runtime()
             if answer is not None and runtime is not None:
                 with contextlib.suppress(OSError):  # full, or gone: said again, or in vain
                     local.sendto(answer, runtime)
-            has_nothing = watch.stream.has_nothing_to_keep(now_s, reader.autopilot)
+            has_nothing = watch.stream.has_nothing_to_keep(now_s, reader.autopilot, guides=port is not None)
             if has_nothing and now_s - heard_s > watch.stream.config.linger_s:
                 return
     finally:
+        if port:
+            print(account(port.receiver, relay.seen), flush=True)
+            port.close()
         local.close()
         path.unlink(missing_ok=True)
 
 
-def command_line(folder: Path, system: int, namespace: str, topics: Topics) -> list[str]:
-    """How the vehicle's node starts a keeper."""
-    topic_names = json.dumps(dataclasses.asdict(topics))
-    return [sys.executable, "-m", "corvids_ros.keeper", str(folder), str(system), namespace, topic_names]
+def command_line(
+    folder: Path, system: int, namespace: str, topics: Topics, mocap: dict[str, Any] | None
+) -> list[str]:
+    """How the vehicle's node starts a keeper; ``mocap``: arguments of :func:`mocap_config`, but key and clock."""
+    arguments = (
+        str(folder),
+        str(system),
+        namespace,
+        json.dumps(dataclasses.asdict(topics)),
+        json.dumps(mocap),
+    )
+    return [sys.executable, "-m", "corvids_ros.keeper", *arguments]
 
 
 def main(argv: list[str]) -> int:
-    """``FOLDER SYSTEM NAMESPACE TOPICS``."""
-    if len(argv) != 4:
-        print("usage: python -m corvids_ros.keeper FOLDER SYSTEM NAMESPACE TOPICS", file=sys.stderr)
+    """``FOLDER SYSTEM NAMESPACE TOPICS MOCAP``."""
+    if len(argv) != 5:
+        print("usage: python -m corvids_ros.keeper FOLDER SYSTEM NAMESPACE TOPICS MOCAP", file=sys.stderr)
         return 2
-    folder, system, namespace, topics = argv
+    folder, system, namespace, topics, stream = argv
     try:
+        mocap, options = None, json.loads(stream)
+        if options:
+            key = bytes.fromhex(os.environ.get(KEY_VARIABLE, "")) or None
+            mocap = mocap_config(**options, key=key, ahead_s=time.time() - time.monotonic())
         messages = Px4Messages(int(system))
         rclpy.init(args=[], signal_handler_options=rclpy.SignalHandlerOptions.NO)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runtime
         context = rclpy.get_default_context()
         transport = RosTransport(context, "corvids_keeper", namespace, Topics(**json.loads(topics)), messages)
-        run(Path(folder), transport, FrameWatch(messages, transport))
+        run(Path(folder), transport, messages, mocap)
     except (CorvidsError, ValueError, TypeError) as error:
         print(f"corvids: {error}", file=sys.stderr)
         return 2

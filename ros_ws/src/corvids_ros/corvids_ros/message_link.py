@@ -15,6 +15,8 @@ from corvids.deploy.checks import Autopilot
 from corvids.deploy.envelope import Triple
 from corvids.deploy.keeping import Level
 from corvids.deploy.px4_state import VehicleState
+from corvids.deploy.state_packet import is_state_packet
+from corvids.deploy.state_stream import StateSink
 from corvids.deploy.supervisor import Request
 from corvids_ros.poses import Pose
 from corvids_ros.px4_messages import Px4Messages
@@ -76,6 +78,7 @@ class MessageLink:
         self.dropped = 0
         """Set-points that were not sent, since the keeper holds."""
         self._keeper: KeeperEnd | None = None
+        self._mocap: StateSink | None = None
         self._is_held = False
         self._turn = 0
         self._greeted_s = 0.0
@@ -124,6 +127,10 @@ class MessageLink:
         """Tell the keeper of every set-point from now on."""
         self._keeper = keeper
 
+    def take_mocap(self, sink: StateSink) -> None:
+        """Hand what the keeper passes on of motion capture to ``sink``."""
+        self._mocap = sink
+
     def wait(self, until_s: float) -> Iterator[None]:
         if self._keeper and self.now_s - self._greeted_s > GREET_S:
             self._greeted_s = self.now_s
@@ -132,6 +139,7 @@ class MessageLink:
         while left_over:
             news, left_s = self._news, until_s - self.now_s
             self.transport.spin(max(0.0, left_s))
+            self._hear_keeper()
             left_over -= left_s <= 0.0
             if self._news != news:
                 yield
@@ -153,8 +161,7 @@ class MessageLink:
         self.transport.publish("vehicle_command", message)
 
     def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
-        while self._keeper and (said := self._keeper.poll()) is not None:
-            self._is_held |= said == HOLDS + bytes([self._turn])
+        self._hear_keeper()
         if self._is_held:
             self.dropped += 1
             return
@@ -164,6 +171,13 @@ class MessageLink:
         self.transport.publish("offboard_control_mode", self.messages.offboard(stamp_us))
         if self._keeper:
             self._keeper.send(SETPOINT, b"", level)
+
+    def _hear_keeper(self) -> None:
+        while self._keeper and (said := self._keeper.poll()) is not None:
+            if not is_state_packet(said):
+                self._is_held |= said == HOLDS + bytes([self._turn])
+            elif self._mocap:
+                self._mocap.take_in(said, self.now_s)
 
     def _hear(self, topic: str, message: Any) -> None:
         self._news += 1

@@ -11,6 +11,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 
 from corvids.deploy.checks import Seen
+from corvids.deploy.mocap_input import MocapInput
 from corvids.deploy.reactions import Reaction, State
 from corvids.deploy.supervisor import Verdict
 from corvids_ros.flying import FlyingVehicle
@@ -23,7 +24,9 @@ DIAGNOSTICS_S, POSES_S = 1.0, 0.1
 class Reports:
     """Two timers of the lifecycle node, which tell what the flight last saw."""
 
-    def __init__(self, node: LifecycleNode, flying: FlyingVehicle, sources: dict[str, PoseSource]) -> None:
+    def __init__(
+        self, node: LifecycleNode, flying: FlyingVehicle, sources: dict[str, PoseSource | MocapInput]
+    ) -> None:
         self._node, self._flying, self._sources = node, flying, sources
         self._frame = flying.settings["world_frame"] or "map"
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
@@ -103,6 +106,10 @@ class Reports:
             facts["compute median [ms]"] = f"{1e3 * leg.compute_median_s:.3f}"
             facts["compute max [ms]"] = f"{1e3 * leg.compute_max_s:.3f}"
         for name, source in self._sources.items():
+            if isinstance(source, MocapInput):
+                facts["pictures from the keeper"] = source.receiver.counters.accepted
+                facts[f"{name}'s changes of marker"] = source.markers.switches
+                continue
             facts[f"{name} poses"] = source.received
             facts[f"{name} poses in another frame"] = source.foreign
             facts[f"{name} poses malformed"] = source.malformed

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
+from corvids.deploy.channels import udp_address
 from corvids.deploy.envelope import Fence, Triple
 from corvids.errors import CorvidsError
 from corvids_ros.topics import Topics
@@ -48,6 +49,16 @@ SETTINGS = (
     Setting("mocap_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
     Setting("mocap_pos_std_m", 0.002, "standard deviation of such a place [m]", 1e-5, 1),
     Setting("mocap_angle_std_rad", 0.01, "standard deviation of such an attitude [rad]", 1e-5, 1),
+    Setting("mocap_stream", "", "where a state stream of motion capture arrives, udp:14600; empty: nowhere"),
+    Setting("mocap_vehicle", 1, "number of the vehicle's rigid body in it", 1, 65535),
+    Setting("mocap_ball", 0, "number of the ball's; 0: one of its markers without a body", 0, 65535),
+    Setting(
+        "mocap_key", "", "file of 64 hexadecimal digits: only what is signed with them counts; empty: none"
+    ),
+    Setting("mocap_ptp", False, "its sender's clock and this one are kept together by PTP"),
+    Setting(
+        "mocap_least_ms", 2.0, "least time that it is on its way, for a sender that echoes nothing", 0, 100
+    ),
     Setting("record", "", "flight record to write (.mcap); empty: none"),
     *(
         Setting(f"topics.{field.name}", field.default, "PX4's topic, below the vehicle's namespace")
@@ -68,6 +79,10 @@ class Settings:
             complaint = problem(setting, self.values[setting.name])
             if complaint:
                 raise CorvidsError(complaint)
+        if self["mocap_stream"]:
+            udp_address(self["mocap_stream"])
+            if self["mocap_topic"] or not self["keeper"]:
+                raise CorvidsError("parameter mocap_stream: needs the keeper, and no mocap_topic beside it")
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]

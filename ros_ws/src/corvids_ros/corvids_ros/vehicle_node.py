@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from corvids.deploy.checks import Word
+from corvids.deploy.mocap_input import MocapInput
 from corvids.deploy.reactions import Reaction
+from corvids.deploy.state_port import read_key
 from corvids.deploy.supervisor import Entry
 from corvids.errors import CorvidsError
 from corvids_ros.flying import FlyingVehicle
@@ -120,7 +123,7 @@ class VehicleNode(LifecycleNode):
         if settings["mocap_topic"]:
             relay = link.relay_to_estimator(settings["mocap_pos_std_m"], settings["mocap_angle_std_rad"])
             self._watch_poses(link, settings, "mocap", relay)
-        ball = self._watch_poses(link, settings, "ball")
+        ball = self._watch_ball(link, settings)
         load = self._watch_poses(link, settings, "load") if settings["load_topic"] else None
         self._flying = FlyingVehicle(settings, link, ball, load, self._tell)
         if settings["check_messages"]:
@@ -129,6 +132,16 @@ class VehicleNode(LifecycleNode):
                 raise CorvidsError("; ".join(complaints))
         self._reports = Reports(self, self._flying, {"ball": ball, **({"load": load} if load else {})})
         return self._flying
+
+    def _watch_ball(self, link: MessageLink, settings: Settings) -> PoseSource | MocapInput:
+        """The ball, as poses of it or in a state stream, which the keeper hands on."""
+        if not settings["mocap_stream"]:
+            return self._watch_poses(link, settings, "ball")
+        if settings["mocap_key"]:
+            read_key(Path(settings["mocap_key"]).expanduser())  # a mistake in it is said at once
+        stream = MocapInput(settings["mocap_vehicle"], settings["mocap_ball"])
+        link.take_mocap(stream)
+        return stream
 
     def _watch_poses(
         self, link: MessageLink, settings: Settings, of: str, then: Callable[[Pose], None] | None = None

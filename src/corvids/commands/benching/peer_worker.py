@@ -150,6 +150,26 @@ def mujoco_dynamics(worlds: int, device: str, threads: int) -> Contestant:
     return Contestant(advance, lambda: None, "quadrotor and ball", mujoco.__version__)
 
 
+def isaaclab_env(worlds: int, device: str, threads: int) -> Contestant:
+    """Our own environment of juggling, its bodies stepped by Isaac Lab; its interpreter has corvids, too."""
+    import isaaclab
+    import torch
+
+    from corvids.envs.isaac.task_env import open_environment
+    from corvids.training.presets import preset
+
+    torch.set_num_threads(threads)
+    env = open_environment(preset("juggle", "full").env, worlds, device)
+    action = torch.zeros(worlds, env.action_size, device=device)
+
+    def advance() -> None:
+        with torch.inference_mode():
+            env.step(action)
+
+    finish = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    return Contestant(advance, finish, "juggle", _version(isaaclab))
+
+
 def _jax_device(device: str) -> str:
     return "cpu" if device == "cpu" else "gpu"
 
@@ -189,6 +209,7 @@ _QUADROTOR_AND_BALL = """
 CONTESTANTS: dict[str, dict[str, Callable[[int, str, int], Contestant]]] = {
     "crazyflow": {"dynamics": crazyflow_dynamics, "env": crazyflow_env},
     "mujoco": {"dynamics": mujoco_dynamics},
+    "isaaclab": {"env": isaaclab_env},
 }
 """What is measured of each peer."""
 

@@ -1,0 +1,50 @@
+"""Registers the tasks with gymnasium, where Isaac Lab's tools look for them; light, since all of them import it."""
+
+# pyright: reportMissingImports=false
+# (Isaac Lab is not in the environment that types are checked in.)
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from corvids.envs.environment import EnvConfig
+
+CONFIGS = {
+    "juggle": EnvConfig(task="juggle", vehicle="air"),
+    "hover": EnvConfig(task="hover", vehicle="x500", episode_s=10.0),
+    "track": EnvConfig(task="track", vehicle="x500", episode_s=10.0),
+}
+"""What is registered, by task."""
+
+
+def juggle_cfg() -> Any:
+    """Isaac Lab's configuration of ``Corvids-Juggle-v0``."""
+    return _cfg("juggle")
+
+
+def hover_cfg() -> Any:
+    """Isaac Lab's configuration of ``Corvids-Hover-v0``."""
+    return _cfg("hover")
+
+
+def track_cfg() -> Any:
+    """Isaac Lab's configuration of ``Corvids-Track-v0``."""
+    return _cfg("track")
+
+
+def _cfg(task: str) -> Any:
+    from corvids.envs.isaac.task_env import task_env_cfg  # takes seconds to import
+
+    return task_env_cfg(CONFIGS[task])
+
+
+for _task in CONFIGS:
+    gymnasium.register(
+        id=f"Corvids-{_task.capitalize()}-v0",
+        entry_point="corvids.envs.isaac.task_env:TaskEnv",
+        disable_env_checker=True,  # it is for single worlds, in numpy
+        order_enforce=False,
+        kwargs={"env_cfg_entry_point": f"{__name__}:{_task}_cfg"},
+    )

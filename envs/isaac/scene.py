@@ -1,0 +1,158 @@
+"""A vehicle and a ball in every world of an Isaac Lab scene: how they are made, pushed, read and placed."""
+
+# pyright: reportMissingImports=false
+# (Isaac Lab is not in the environment that types are checked in.)
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import isaaclab.sim as sim_utils
+import torch
+from isaaclab.assets import RigidObject, RigidObjectCfg
+from isaaclab.scene import InteractiveScene, InteractiveSceneCfg
+from isaaclab.sim import SimulationCfg, SimulationContext
+from isaaclab.sim.schemas import MassCfg, UsdPhysicsRigidBodyCfg
+from isaaclab.sim.spawners.shapes import spawn_cuboid, spawn_sphere
+from isaaclab_newton.physics import NewtonCfg
+from pxr import Gf, UsdPhysics
+
+from corvids.controllers.spatial import Vec3
+from corvids.envs.isaac.solver import SemiImplicitSolverCfg
+from corvids.envs.isaac.substep import Inertias
+from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
+from corvids.envs.world import WorldParams
+
+ROWS = 13
+"""Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""
+_START_HEIGHT_M = 1.0
+
+
+def inertias_of(params: WorldParams) -> Inertias:
+    """What the bodies of a scene weigh, from nominal parameters (leaves are floats)."""
+    return Inertias(params.vehicle.mass_kg, Vec3(*params.vehicle.inertia_kgm2), params.ball.mass_kg)
+
+
+def simulation_cfg(dt_s: float, device: str = "cpu") -> SimulationCfg:
+    """Physics steps of ``dt_s``."""
+    return SimulationCfg(
+        device=device,
+        dt=dt_s,
+        gravity=(0.0, 0.0, -GRAVITY_MPS2),
+        physics=NewtonCfg(solver_cfg=SemiImplicitSolverCfg()),
+    )
+
+
+def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveSceneCfg:
+    """A scene of ``worlds`` worlds, all about one origin: single precision is best there, and nothing collides."""
+    vehicle, ball = params.vehicle, params.ball
+    arm_m = 2.0 * max(abs(x) for x in (*vehicle.rotor_x_b_m, *vehicle.rotor_y_b_m))
+    cfg = InteractiveSceneCfg(num_envs=worlds, env_spacing=0.0)
+    cfg.vehicle = _rigid(  # pyright: ignore[reportAttributeAccessIssue]
+        "Vehicle",
+        sim_utils.CuboidCfg(
+            func=_weighing(spawn_cuboid, vehicle.inertia_kgm2),
+            size=(arm_m, arm_m, 0.2 * arm_m),
+            **_mass(vehicle.mass_kg),
+        ),
+        _START_HEIGHT_M,
+    )
+    if with_ball:
+        inertia = ball.inertia_factor * ball.mass_kg * ball.radius_m**2
+        cfg.ball = _rigid(  # pyright: ignore[reportAttributeAccessIssue]
+            "Ball",
+            sim_utils.SphereCfg(
+                func=_weighing(spawn_sphere, (inertia,) * 3), radius=ball.radius_m, **_mass(ball.mass_kg)
+            ),
+            2.0 * _START_HEIGHT_M,
+        )
+    return cfg
+
+
+def open_scene(
+    params: WorldParams, worlds: int, dt_s: float, with_ball: bool, device: str = "cpu"
+) -> tuple[SimulationContext, InteractiveScene]:
+    """A running simulation of :func:`scene_cfg`; ends the one before, of which a process has one at most."""
+    SimulationContext.clear_instance()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        simulation = SimulationContext(simulation_cfg(dt_s, device))
+        scene = InteractiveScene(scene_cfg(params, worlds, with_ball))
+        simulation.reset()
+    return simulation, scene
+
+
+class SceneBodies:
+    """The bodies of a scene as packed rows (13 or 26, rows, 1), of which only the scene's worlds mean anything."""
+
+    def __init__(self, scene: InteractiveScene, rows: int) -> None:
+        self.worlds = scene.num_envs
+        names = [name for name in ("vehicle", "ball") if name in scene.rigid_objects]
+        self._objects: list[RigidObject] = [scene.rigid_objects[name] for name in names]
+        self._origins = scene.env_origins
+        self._all = torch.arange(self.worlds, dtype=torch.int32, device=scene.device)
+        self._seen = torch.zeros((2 * ROWS, rows, 1), device=scene.device)
+        self._seen[6::ROWS] = 1.0
+        self._none = torch.zeros((self.worlds, 1, 3), device=scene.device)
+
+    def push(self, loads: torch.Tensor) -> None:
+        """Let packed loads (9, rows, 1) act during the next step."""
+        columns = loads[:, : self.worlds, 0].t()[:, None]
+        force_b, torque_b, ball_force_w = (part.contiguous() for part in columns.split(3, dim=-1))
+        acts = ((force_b, torque_b, False), (ball_force_w, self._none, True))
+        for body, (force, torque, is_global) in zip(self._objects, acts, strict=False):
+            body.permanent_wrench_composer.set_forces_and_torques_index(
+                forces=force, torques=torque, body_ids=[0], is_global=is_global
+            )
+
+    def read(self) -> torch.Tensor:
+        """Packed bodies (26, rows, 1) after a step; the same tensor every time."""
+        for i, body in enumerate(self._objects):
+            seen = self._seen[i * ROWS : (i + 1) * ROWS, : self.worlds, 0]
+            pose = body.data.root_pose_w.torch
+            seen[:3] = (pose[:, :3] - self._origins).t()
+            seen[3:7] = pose[:, 3:].t()
+            seen[7:] = body.data.root_vel_w.torch.t()
+        # Padding lives like the first world, so that it stays finite.
+        self._seen[:, self.worlds :] = self._seen[:, :1]
+        return self._seen
+
+    def place(self, ids: torch.Tensor, bodies: torch.Tensor) -> None:
+        """Put worlds ``ids`` (n,) where packed ``bodies`` (26, n) say."""
+        if len(ids) == 0:
+            return
+        numbers = ids.to(torch.int32)
+        for i, body in enumerate(self._objects):
+            rows = bodies[i * ROWS : (i + 1) * ROWS].t().contiguous()
+            rows[:, :3] += self._origins[ids]
+            body.write_root_pose_to_sim_index(root_pose=rows[:, :7].contiguous(), env_ids=numbers)
+            body.write_root_velocity_to_sim_index(root_velocity=rows[:, 7:].contiguous(), env_ids=numbers)
+
+
+def _rigid(name: str, spawn: Any, height_m: float) -> RigidObjectCfg:
+    return RigidObjectCfg(
+        prim_path=f"{{ENV_REGEX_NS}}/{name}",
+        spawn=spawn,
+        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.0, 0.0, height_m)),
+    )
+
+
+def _mass(mass_kg: float) -> dict[str, Any]:
+    return {"rigid_props": [UsdPhysicsRigidBodyCfg()], "mass_props": [MassCfg(mass=mass_kg)]}
+
+
+def _weighing(spawn: Callable[..., Any], inertia_kgm2: tuple[float, float, float]) -> Callable[..., Any]:
+    """``spawn`` that also writes principal moments of inertia, for which Isaac Lab's spawners have no field."""
+
+    def spawn_weighing(prim_path: str, cfg: Any, *place: Any, **options: Any) -> Any:
+        prim = spawn(prim_path, cfg, *place, **options)
+        mass = UsdPhysics.MassAPI.Apply(prim)
+        mass.CreateDiagonalInertiaAttr(Gf.Vec3f(*inertia_kgm2))
+        mass.CreatePrincipalAxesAttr(Gf.Quatf(1.0))
+        mass.CreateCenterOfMassAttr(Gf.Vec3f(0.0))
+        return prim
+
+    return spawn_weighing
