@@ -151,7 +151,9 @@ def test_the_inner_loop_bears_the_cable_it_feels(file: PolicyFile):
     np.testing.assert_allclose(plant.rates, 0.0, atol=1e-6)
     loop.send(np.array([[0.0, 0.0, 2.0]]), np.array([[0.5, -0.25]]))
     loop.receive(1.002)
-    assert plant.thrust_n == pytest.approx(contract.limits.hover_thrust_n + 0.95 * 4.6 + 2.0 * mass_kg, rel=1e-2)
+    assert plant.thrust_n == pytest.approx(
+        contract.limits.hover_thrust_n + 0.95 * 4.6 + 2.0 * mass_kg, rel=1e-2
+    )
     np.testing.assert_allclose(plant.rates, (0.5, -0.25, 0.0), atol=1e-6)
 
 
