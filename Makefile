@@ -89,8 +89,9 @@ $(ISAAC_INSTALLED): constraints/isaac.txt
 	test -x $(ISAAC_BIN)/python || $(ISAAC_PYTHON) -m venv .venv-isaac
 	@{ $(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/isaac.txt torch && \
 		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/isaac.txt && \
-		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; } || { \
-		echo "Isaac Lab (constraints/isaac.txt) cannot be installed from pip's index" >&2; exit 1; }
+		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+		$(ISAAC_BIN)/python -c 'import corvids.envs.isaac.task_env' ; } || { \
+		echo "Isaac Lab (constraints/isaac.txt) cannot be installed from pip's index, or does not load here" >&2; exit 1; }
 	@touch $@
 
 onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer has it: no torch, under 200 MB
