@@ -99,9 +99,10 @@ def planted(file: Team, rng: np.random.Generator, elastic: bool = True) -> Plant
 
 
 def _hooked(file: Team, index: int, rigging: Rigging, rng: np.random.Generator) -> Rigging:
-    """The cable fixed to the load where the file says, but for the error that the file says of that."""
+    """The cable fixed to the load where the file says, but for the error that the file says of that; not outside."""
     place = rng.normal(rigging.load_point_m, file.provenance[f"members[{index}].load_point_m"].std or 0.0)
-    return dataclasses.replace(rigging, load_point_m=tuple(map(float, place)))
+    half = 0.5 * np.array(file.load.size_m)
+    return dataclasses.replace(rigging, load_point_m=tuple(map(float, np.clip(place, -half, half))))
 
 
 class _Member(NamedTuple):

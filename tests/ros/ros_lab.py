@@ -34,7 +34,9 @@ def domain(folder: Path) -> int:
     """One for each test, and not those of tests that run beside it: a keeper outlives its node by seconds."""
     if folder not in _folders:
         _folders.append(folder)
-    return DOMAINS[(11 * os.getpid() + _folders.index(folder)) % len(DOMAINS)]
+    # All workers of a run have one parent; theirs are stretches of domains that do not meet.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return DOMAINS[(11 * os.getppid() + 50 * worker + _folders.index(folder)) % len(DOMAINS)]
 
 
 def environment(folder: Path) -> dict[str, str]:
