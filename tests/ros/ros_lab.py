@@ -141,9 +141,13 @@ class Client(Process):
 
     def say(self, word: str, answer: str = "heard") -> None:
         """An operator's word, a transition, or a task command."""
+        assert self.ask(word) == answer
+
+    def ask(self, word: str) -> str:
+        """Likewise; whether it was heard or refused."""
         before = len(self.lines)
         self.tell(word)
-        assert self.wait_for(f"{word}: ", before) == f"{word}: {answer}"
+        return self.wait_for(f"{word}: ", before).removeprefix(f"{word}: ")
 
     def diagnose(self) -> dict[str, Any]:
         """What the node says of itself."""
