@@ -46,7 +46,9 @@ bench-ros: $(ROS_INSTALLED)  ## round trip of the ROS 2 node at 250 Hz
 setup-ros: $(ROS_INSTALLED)  ## only that environment, in .venv-ros
 
 test-isaac: $(ISAAC_INSTALLED)  ## Isaac Lab as an engine, in an environment of its own: Python 3.12
-	$(ISAAC_RUN) $(ISAAC_BIN)/python -m pytest -m 'isaac and not slow' tests/isaac $(PYTEST_ARGS)
+	@# A process a file: there is one Isaac Lab simulation in a process, whoever opened it.
+	set -e; for file in tests/isaac/test_*.py; do \
+		$(ISAAC_RUN) $(ISAAC_BIN)/python -m pytest -m 'isaac and not slow' $$file $(PYTEST_ARGS); done
 
 setup-isaac: $(ISAAC_INSTALLED)  ## only that environment, in .venv-isaac: its bin/corvids has --plant isaac and --sim isaac
 
@@ -89,8 +91,9 @@ $(ISAAC_INSTALLED): constraints/isaac.txt
 	test -x $(ISAAC_BIN)/python || $(ISAAC_PYTHON) -m venv .venv-isaac
 	@{ $(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/isaac.txt torch && \
 		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/isaac.txt && \
-		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; } || { \
-		echo "Isaac Lab (constraints/isaac.txt) cannot be installed from pip's index" >&2; exit 1; }
+		$(ISAAC_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && \
+		$(ISAAC_BIN)/python -c 'import corvids.envs.isaac.task_env' ; } || { \
+		echo "Isaac Lab (constraints/isaac.txt) cannot be installed from pip's index, or does not load here" >&2; exit 1; }
 	@touch $@
 
 onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer has it: no torch, under 200 MB

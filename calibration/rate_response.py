@@ -1,7 +1,8 @@
 """How a body rate follows its setpoint: bandwidth, damping and dead time of the closed rate loop, from a log of both.
 
 Model, exact between samples of a setpoint that is held: ``ω̈ = ωn²·(g·ω_set(t - d) - ω) - 2ζωn·ω̇``, plus an offset. The
-bandwidth is where that low-pass has lost 3 dB; the dead time is what the loop delays besides.
+bandwidth is where that low-pass has lost 3 dB; the dead time is what the loop delays besides. Error bars are those of a
+loop that is such a low-pass: what a real one does besides (an integrator, a notch, saturation) is not in them.
 """
 
 from __future__ import annotations

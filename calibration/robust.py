@@ -1,7 +1,7 @@
 """Means and fits of values of which a few are wrong, with error bars that hold when their sizes differ.
 
-Error bars are jackknife-like sandwiches: every observation's own residual counts, enlarged by its leverage (HC3 of
-MacKinnon and White, J. Econometrics 29, 1985), so that neither equal nor correctly weighted errors are assumed.
+Error bars are sandwiches: every observation's own residual counts, enlarged by its leverage (HC2 of MacKinnon and
+White, J. Econometrics 29, 1985), so that neither equal nor correctly weighted errors are assumed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def robust_mean(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     if len(values) < 2:
         return mean, float("inf")
     leverage = np.minimum(share, 0.99)
-    seen = float(((share * (values - mean) / (1.0 - leverage)) ** 2).sum())
+    seen = float(((share * (values - mean)) ** 2 / (1.0 - leverage)).sum())
     return mean, float(np.sqrt(max(seen, 1.0 / weights[kept].sum())))
 
 
@@ -52,9 +52,10 @@ def fit_observations(
     inverse = np.linalg.pinv(np.einsum("nkp,nkq->pq", slopes, weighted))
     leverage = np.einsum("nkp,pq,nlq->nkl", slopes, inverse, weighted)
     enlarged = np.linalg.solve(np.eye(left.shape[1]) - leverage, left[..., None])[..., 0]
-    scores = np.einsum("nkp,nk->np", weighted, enlarged)
-    seen = inverse @ scores.T @ scores @ inverse
-    wider = np.sqrt(np.maximum(1.0, np.diag(inverse) / np.diag(seen)))
+    plain, larger = (np.einsum("nkp,nk->np", weighted, one) for one in (left, enlarged))
+    half = inverse @ (plain.T @ larger) @ inverse
+    seen = 0.5 * (half + half.T)
+    wider = np.sqrt(np.maximum(1.0, np.diag(inverse) / np.maximum(np.diag(seen), 1e-300)))
     return theta, seen * np.outer(wider, wider)
 
 

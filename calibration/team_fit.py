@@ -22,6 +22,8 @@ START_STRETCH_M = 0.03
 """A fit begins with cables that the load stretches by so much: soft ones forgive a start that is off."""
 SHORT = 0.6
 """A fit begins with this part of every piece."""
+HOOK_STD_M = 0.002
+"""How well a cable's place on the load is known, where the team file does not say."""
 FIRST_NOISE = {"place": 0.02, "attitude": 0.05}
 """Standard deviations to begin with [m, rad]: far too large, so that the first pass is nearly linear."""
 
@@ -57,6 +59,10 @@ def prior_std(team: Team, mass_known: bool) -> dict[str, float]:
         found[f"log_thrust{index}"] = (
             0.05 if std is None else max(std / member.vehicle.rotors.thrust_coeff_ns2prad2, 0.02)
         )
+        hook = team.provenance.get(f"members[{index - 1}].load_point_m")
+        spread_m = np.broadcast_to(HOOK_STD_M if hook is None or hook.std is None else hook.std, 3)
+        for axis, one in zip("xyz", spread_m, strict=True):
+            found[f"hook_{axis}{index}_m"] = max(float(one), 1e-5)
         found[f"tilt_x{index}_rad"] = found[f"tilt_y{index}_rad"] = 0.05
     return found
 

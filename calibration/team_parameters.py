@@ -54,6 +54,7 @@ class TeamUnknowns:
         """All of them: of the load, of the cables' material, and of each member."""
         shared = ("log_mass", "log_inertia_x", "log_inertia_y", "log_inertia_z", "center_x_m", "center_y_m")
         own = ("length{}_m", "log_thrust{}", "tilt_x{}_rad", "tilt_y{}_rad")
+        own += ("hook_x{}_m", "hook_y{}_m", "hook_z{}_m")
         members = range(1, len(self.team.members) + 1)
         return (
             *shared,
@@ -124,7 +125,9 @@ class TeamUnknowns:
         ):
             length = of[f"length{index}_m"]
             cable = one.cable._replace(
-                load_point_b=Vec3(*member.rigging.load_point_m) - center,
+                load_point_b=Vec3(*member.rigging.load_point_m)
+                + Vec3(*(of[f"hook_{axis}{index}_m"] for axis in "xyz"))
+                - center,
                 length_m=length,
                 stiffness_npm=axial_n / length,
                 damping_nspm=axial_n / length * damping_s,

@@ -28,6 +28,8 @@ class CompensationGains(NamedTuple):
     outside_max_mps2: Scalar
     """Largest specific force from outside that is believed, in each axis."""
     steering: SteeringGains
+    cancelled_part: Scalar = 1.0
+    """Part of the force from outside that is cancelled. What is left makes a vehicle yield to its cable."""
 
 
 class CompensationState(NamedTuple):
@@ -71,7 +73,12 @@ def compensate(
     limit = gains.outside_max_mps2
     outside_w = Vec3(*(clip(part, -limit, limit) for part in outside_w))
     given = steer(
-        command.accel_w - outside_w, quat_wb, gains.mass_kg, gains.steering, command.rate_b, heading_rad
+        command.accel_w - outside_w * gains.cancelled_part,
+        quat_wb,
+        gains.mass_kg,
+        gains.steering,
+        command.rate_b,
+        heading_rad,
     )
     thrust_n = state.thrust_n + (given.thrust_n - state.thrust_n) * gains.rotor_part
     return CompensationState(thrust_n, outside_w), given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from corvids.deploy.pilot import Array, Decision, Pilot, Readings
+
+RECENT = 10_000
+"""So many ticks' times are kept: a flight may be long."""
 
 
 class Plant(Protocol):
@@ -63,6 +67,7 @@ class Flight(NamedTuple):
     by_policy: NDArray[np.float64]
     """Share of the ticks in which the policy flew, not the fallback, (n,)."""
     compute_median_s: float
+    """Of the last :data:`RECENT` ticks at most."""
     compute_max_s: float
 
 
@@ -85,7 +90,8 @@ def fly(
     start_s = plant.now_s
     index = skipped = ticks = 0
     by_policy = np.zeros(pilot.rows)
-    compute_s: list[float] = []
+    compute_s: deque[float] = deque(maxlen=RECENT)
+    compute_max_s = 0.0
     last = round(seconds / period_s)
     while index < last:
         due_s = start_s + index * period_s
@@ -95,6 +101,7 @@ def fly(
         began = time.perf_counter()
         decision = pilot.decide(readings, now_s, command)
         compute_s.append(time.perf_counter() - began)
+        compute_max_s = max(compute_max_s, compute_s[-1])
         sent: tuple[Array, Array] | None = decision.order
         if guard:
             # Simulated time stands still meanwhile: a busy machine makes such a flight slower, not worse.
@@ -113,4 +120,4 @@ def fly(
         index += 1 + missed
     if not ticks:
         return Flight(0, 0, by_policy, 0.0, 0.0)
-    return Flight(ticks, skipped, by_policy / ticks, float(np.median(compute_s)), max(compute_s))
+    return Flight(ticks, skipped, by_policy / ticks, float(np.median(compute_s)), compute_max_s)

@@ -28,6 +28,8 @@ OUTSIDE_MAX_MPS2 = 30.0
 """Largest specific force from outside that is believed, in each axis: a load of twice a Falcon's share, and a tug."""
 TILT_PS = 6.0
 """Body rate per tilt error: 150 over 25 in the angular acceleration law of Zeng et al. (arXiv 2508.01522)."""
+CANCELLED_PART = 0.95
+"""Of the force from outside: members of more than three share a load without fighting only if they yield a little."""
 HEADING_PS = 2.0
 """Yaw rate per heading error."""
 
@@ -59,6 +61,7 @@ def compensation_gains(vehicle: Vehicle, dt_s: float) -> CompensationGains:
         filter_part(FILTER_S, dt_s),
         OUTSIDE_MAX_MPS2,
         steering,
+        CANCELLED_PART,
     )
 
 

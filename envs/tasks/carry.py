@@ -9,7 +9,7 @@ import torch
 
 from corvids.controllers.spatial import Scalar
 from corvids.envs.carry_config import CarryConfig
-from corvids.envs.carry_law import carrying_accel
+from corvids.envs.carry_law import carrying_accel, summed
 from corvids.envs.carry_rewards import LOSS, errors, own_reward, zeng_reward
 from corvids.envs.features import rotation_matrix, turned
 from corvids.envs.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
@@ -20,9 +20,6 @@ from corvids.envs.team_starts import hanging, outward
 from corvids.envs.team_task import Actions, TeamInputs, TeamScore
 from corvids.envs.team_world import TeamParams, TeamWorld
 from corvids.team import Team
-
-MEMORY_S = 2.0
-"""Time constant of the running means of the errors, which let a policy remove what is constantly off."""
 
 LAW_SHARE = 0.95
 """Largest part of the acceleration's limit that the law asks for: what is left lets the network take part."""
@@ -53,6 +50,7 @@ class Carry:
         self._team, self._config = team, config
         self._most = (config.accel_max_mps2,) * 3 + (config.rate_max_radps,) * 2
         self._outward = outward(team)
+        self._mass_kg = team.members[0].vehicle.body.mass_kg
 
     def facts(self) -> torch.Tensor:
         """As :func:`corvids.envs.team_facts.team_facts`."""
@@ -102,22 +100,16 @@ class Carry:
         return TeamScore(reward, failed, Episode(episode.steps + 1.0, mean_m, mean_deg))
 
     def remember(self, inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """Running means of the load's errors."""
-        command = inputs.command
-        off = torch.cat(
-            (
-                (command[:, :3] - inputs.load_pos_w).clamp(-0.3, 0.3),
-                turn_between(inputs.load_quat_wb, command[:, 3:7]).clamp(-0.3, 0.3),
-            ),
-            dim=-1,
-        )
-        return memory + (off - memory) * (tick_s / MEMORY_S)
+        """Sums of the load's errors."""
+        return summed(inputs, memory, tick_s)
 
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
         """The law of :mod:`corvids.envs.carry_law`, as far as its acceleration is within the limit."""
         if not self._config.guided:
             return torch.zeros_like(inputs.pos_w[:, :1]).expand(-1, 5)
-        share = (carrying_accel(inputs, memory) / self._config.accel_max_mps2).clamp(-LAW_SHARE, LAW_SHARE)
+        share = (carrying_accel(inputs, memory, self._mass_kg) / self._config.accel_max_mps2).clamp(
+            -LAW_SHARE, LAW_SHARE
+        )
         raw = 0.5 * torch.log((1.0 + share) / (1.0 - share))
         return torch.cat((raw, torch.zeros_like(raw[:, :2])), dim=-1)
 

@@ -34,7 +34,7 @@ from corvids.envs.team_world import (
     haul_each,
     settle,
 )
-from corvids.team import Team, load_team
+from corvids.team import Rigging, Team, load_team
 from corvids.vehicle import GRAVITY_MPS2
 
 DT_S, LOG_EVERY = 0.001, 5
@@ -88,7 +88,21 @@ def planted(file: Team, rng: np.random.Generator, elastic: bool = True) -> Plant
             for member in file.members
         ),
     )
+    team = dataclasses.replace(
+        team,
+        members=tuple(
+            dataclasses.replace(one, rigging=_hooked(file, index, one.rigging, rng))
+            for index, one in enumerate(team.members)
+        ),
+    )
     return Planted(team, rng.normal(1.0, THRUST_STD, count), rng.normal(0.0, TILT_STD_RAD, (count, 2)))
+
+
+def _hooked(file: Team, index: int, rigging: Rigging, rng: np.random.Generator) -> Rigging:
+    """The cable fixed to the load where the file says, but for the error that the file says of that; not outside."""
+    place = rng.normal(rigging.load_point_m, file.provenance[f"members[{index}].load_point_m"].std or 0.0)
+    half = 0.5 * np.array(file.load.size_m)
+    return dataclasses.replace(rigging, load_point_m=tuple(map(float, np.clip(place, -half, half))))
 
 
 class _Member(NamedTuple):

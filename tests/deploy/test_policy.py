@@ -179,14 +179,14 @@ def test_commands_stay_within_the_limits(file):
 
 
 def test_a_step_is_quick(file):
-    """Generous: on a quiet machine the median is a twentieth of this."""
+    """Generous: the median is a twentieth of this. Counted is processor time, whatever else the machine does."""
     policy = Policy(file)
     inputs = situations(policy, 0)
     times = []
     for _ in range(300):
-        began = time.perf_counter()
+        began = time.thread_time()
         policy.step(inputs)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     assert np.median(times) < 1e-3
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from corvids.deploy import runtime
 from corvids.deploy.pilot import Decision
 from corvids.deploy.runtime import Tick, fly
 
@@ -29,6 +31,16 @@ class Clock:
 
     def send(self, thrust_n: np.ndarray, rate_b_radps: np.ndarray) -> None:
         self.sent.append(thrust_n.copy())
+
+
+class Forgetful(Clock):
+    """Keeps nothing of what is sent."""
+
+    def receive(self, until_s: float) -> Any:
+        self.now_s = until_s
+
+    def send(self, thrust_n: np.ndarray, rate_b_radps: np.ndarray) -> None:
+        pass
 
 
 class Echo:
@@ -110,6 +122,18 @@ def test_what_a_decision_takes_is_told_on_the_plants_clock(takes_s: float):
     )
     np.testing.assert_allclose(told, takes_s, atol=1e-12)
     assert plant.sent == [], "the guard forbade it"
+
+
+def test_a_long_flight_needs_no_more_memory_than_a_short_one(monkeypatch):
+    monkeypatch.setattr(runtime, "RECENT", 100)
+    peaks = []
+    for seconds in (10.0, 40.0):
+        plant = Forgetful(0.0)
+        tracemalloc.start()
+        fly(echo(), plant, lambda _: np.zeros(1), seconds=seconds)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < 10_000, "bytes; 1500 more ticks, of which one number alone takes 32"
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])

@@ -245,14 +245,14 @@ def test_strangers_are_not_heard_while_the_autopilot_is():
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger,
     ):
         px4.sendto(b"one", ("127.0.0.1", port))
-        assert next(channel.wait(time.monotonic() + 5.0)) == b"one"
+        assert next(channel.wait(time.monotonic() + 60.0)) == b"one"
         channel.accept()
         stranger.sendto(b"two", ("127.0.0.1", port))
         px4.sendto(b"three", ("127.0.0.1", port))
-        assert next(channel.wait(time.monotonic() + 5.0)) == b"three"
+        assert next(channel.wait(time.monotonic() + 60.0)) == b"three"
         assert channel.strangers == 1
         channel.send(PACKET, b"answer")
-        px4.settimeout(5.0)
+        px4.settimeout(60.0)
         assert px4.recv(100) == b"answer"
     channel.close()
 
@@ -282,9 +282,8 @@ def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_pa
             heard = next(runtime.wait(time.monotonic() + 0.1), None)
         assert heard, "what PX4 sends reaches the runtime"
         runtime.send(ENGAGE)
-        for _ in range(5):
+        for _ in range(5):  # at once: on a busy machine pauses between them may be too long for the keeper
             runtime.send(SETPOINT, RATES, (0.0, 0.35))
-            time.sleep(0.01)
         runtime.close()
         while (px4.main, px4.sub) != (AUTO, LOITER) and time.monotonic() < deadline_s:
             try:

@@ -19,7 +19,7 @@ PX4_LOSS_S = 30.0
 """After so long without a stream the flight controller acts by itself [s]: after the keeper, on any machine."""
 AGAIN_S = 0.5
 """Time between an operator's words [s]."""
-PATIENCE_S = 180.0
+PATIENCE_S = 400.0
 HOLD, LAND, OFFBOARD = "armed 4 3", "armed 4 6", "armed 6 0"
 """States of the flight controller: armed, main and sub-mode."""
 
