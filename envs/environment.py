@@ -11,14 +11,15 @@ import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
-from corvids.controllers.rate_loop import Four, gains_of
+from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.calibrated import draws_of
 from corvids.envs.carry_config import CarryConfig
 from corvids.envs.compiling import compiled, on_tiles
+from corvids.envs.critic_truth import PRIVILEGED, TRUTH_MIRRORS, truth_of
 from corvids.envs.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
-from corvids.envs.mirrors import QUATERNION, SAME, SPIN, VECTOR, Signs
+from corvids.envs.mirrors import Signs
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.randomization import Randomization
 from corvids.envs.sensing import NOISE_ROWS, SensorParams, Signals, sense
@@ -27,20 +28,13 @@ from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
 from corvids.envs.tile_functions import TileFunction
 from corvids.envs.wind import blown
-from corvids.envs.world import AT_REST, World
+from corvids.envs.world import AT_REST
 from corvids.vehicle import load_vehicle
 
 PAST_ACTIONS = 3
 """Actions that a policy remembers."""
 _NOISE_POOL = 1 << 20
-_PRIVILEGED = (
-    "vehicle.mass_kg", "vehicle.thrust_max_n.r1", "vehicle.rise_fraction", "racket.normal_b.x", "racket.normal_b.y",
-    "racket.restitution", "ball.mass_kg", "ball.radius_m", "ball.drag_per_m", "wind_w.x", "wind_w.y",
-)  # fmt: skip
-"""True parameters that the critic is told."""
-_PRIVILEGED_MIRRORS = tuple(
-    VECTOR["xy".index(name[-1])] if name.endswith((".x", ".y")) else SAME for name in _PRIVILEGED
-)
+"""Least size of the pool of noise; many worlds have a larger one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +104,9 @@ class Environment:
         self._draws = draws_of(
             config.randomize, config.randomization, self.nominal, self.device, self._generator, self.vehicle
         )
-        self._pool = torch.randn(_NOISE_POOL, device=self.device, generator=self._generator)
         rows = self.simulator.rows
+        pool = max(_NOISE_POOL, 2 * NOISE_ROWS * rows)
+        self._pool = torch.randn(pool, device=self.device, generator=self._generator)
         self._offsets = random.Random(seed)
         self._calm_starts, self._wild_starts = (
             EpisodeStarts(
@@ -139,7 +134,7 @@ class Environment:
         self._next_command = torch.zeros(worlds, dtype=torch.long, device=self.device)
         names = leaf_names(self.nominal)
         values = list(leaves(self.nominal))
-        self._privileged = {row: values[row] or 1.0 for row in map(names.index, _PRIVILEGED)}
+        self._privileged = {row: values[row] or 1.0 for row in map(names.index, PRIVILEGED)}
         self._wind_rows = slice(names.index("wind_w.x"), names.index("wind_w.x") + 3)
         state_names = leaf_names(AT_REST)
         self._count_rows = slice(
@@ -160,7 +155,7 @@ class Environment:
         self.observations = self._look()
         self.mirrors: dict[str, tuple[Signs, ...]] = {
             "actor": self.task.MIRRORS,
-            "critic": (*self.task.MIRRORS, *_TRUTH_MIRRORS, *_PRIVILEGED_MIRRORS),
+            "critic": (*self.task.MIRRORS, *TRUTH_MIRRORS),
         }
         """How each number of the observations changes in a mirror."""
 
@@ -297,7 +292,7 @@ class Environment:
             memory = task.remember(inputs, torch.cat(memory.unbind(0), dim=-1), tick_s) * is_known
             actor = task.observe(inputs, memory, torch.cat(actions.unbind(0), dim=-1))
             told = (params[row] * (1.0 / scale) for row, scale in privileged.items())
-            critic = torch.cat((actor, _truth(unpack(state, AT_REST), inputs), *told), dim=-1)
+            critic = torch.cat((actor, truth_of(unpack(state, AT_REST), inputs), *told), dim=-1)
             kept = torch.stack([memory[:, i : i + 1] for i in range(task.MEMORY)])
             return pack(new_state), is_known, kept, critic
 
@@ -341,7 +336,7 @@ class Environment:
     def _normal(self, count: int) -> torch.Tensor:
         """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""
         size = count * self.simulator.rows
-        start = self._offsets.randrange(_NOISE_POOL - size)
+        start = self._offsets.randrange(len(self._pool) - size)
         return self._pool[start : start + size].reshape(count, self.simulator.rows, 1)
 
     def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -374,38 +369,4 @@ def policy_inputs(signals: Signals, command: torch.Tensor) -> PolicyInputs:
         ball_vel_w=columns(*signals.ball_vel_w),
         ball_age_s=signals.ball_age_s,
         command=columns(*command.unbind(0)),
-    )
-
-
-def _truth(world: World, inputs: PolicyInputs) -> torch.Tensor:
-    """What only the critic sees: the present state without noise."""
-    body, ball = world.body, world.ball
-    pos, ball_pos = torch.cat(tuple(body.pos_w), -1), torch.cat(tuple(ball.pos_w), -1)
-    return torch.cat(
-        (
-            pos - inputs.command[:, :3],
-            *body.vel_w,
-            *(rate * 0.5 for rate in body.omega_b),
-            *body.quat_wb,
-            ball_pos - pos,
-            *(speed * 0.3 for speed in ball.vel_w),
-            *_combined(world.rotors),
-        ),
-        dim=-1,
-    )
-
-
-_TRUTH_MIRRORS = (*VECTOR, *VECTOR, *SPIN, *QUATERNION, *VECTOR, *VECTOR, SAME, *SPIN)
-TRUTHS = len(_TRUTH_MIRRORS) + len(_PRIVILEGED_MIRRORS)
-"""Numbers that the critic is told besides what the actor sees."""
-
-
-def _combined(rotors: Four) -> tuple[Scalar, ...]:
-    """What rotors in PX4's order do together: lift, roll, pitch, yaw."""
-    right_front, left_rear, left_front, right_rear = rotors
-    return (
-        right_front + left_rear + left_front + right_rear,
-        left_rear + left_front - right_front - right_rear,
-        left_rear + right_rear - right_front - left_front,
-        right_front + left_rear - left_front - right_rear,
     )

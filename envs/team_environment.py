@@ -36,6 +36,7 @@ from corvids.envs.wind import blown
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22
+"""Least size of the pool of noise; many worlds have a larger one."""
 _NOISE_ROWS = 12 + LOAD_NOISE_ROWS
 
 
@@ -73,9 +74,10 @@ class TeamEnvironment:
         self._templates = nominal
         self._generator = torch.Generator(self.device).manual_seed(seed)
         self._draws = TeamDraws(config.randomization, carry, nominal, self.device, self._generator)
-        self._pool = torch.randn(_NOISE_POOL, device=self.device, generator=self._generator)
-        self._offsets = torch.Generator().manual_seed(seed)
         rows, drones = self.simulator.rows, self.drones
+        pool = max(_NOISE_POOL, 2 * _NOISE_ROWS * drones * rows)
+        self._pool = torch.randn(pool, device=self.device, generator=self._generator)
+        self._offsets = torch.Generator().manual_seed(seed)
 
         def zeros(count: int, columns: int = drones) -> torch.Tensor:
             return torch.zeros((count, columns, rows), device=self.device)
@@ -227,7 +229,7 @@ class TeamEnvironment:
     def _look(self) -> dict[str, torch.Tensor]:
         simulator = self.simulator
         count = _NOISE_ROWS * self.drones * simulator.rows
-        start = int(torch.randint(_NOISE_POOL - count, (), generator=self._offsets))
+        start = int(torch.randint(len(self._pool) - count, (), generator=self._offsets))
         noise = self._pool[start : start + count].reshape(_NOISE_ROWS, self.drones, simulator.rows)
         self._vehicle_age, self._load_state, self._memory, self._guidance, actor, critic = self._observe(
             simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,

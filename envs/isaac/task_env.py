@@ -21,7 +21,8 @@ from isaaclab.sim import SimulationCfg, SimulationContext
 from isaaclab.utils import configclass
 
 from corvids.envs.actions import ACTIONS
-from corvids.envs.environment import TRUTHS, EnvConfig, Environment
+from corvids.envs.critic_truth import TRUTH_MIRRORS
+from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.isaac.scene import scene_cfg, simulation_cfg
 from corvids.envs.isaac.simulator import IsaacSimulator
 from corvids.envs.nominal import world_params
@@ -63,7 +64,7 @@ def task_env_cfg(config: EnvConfig, worlds: int = WORLDS, device: str = "cpu", s
         decimation=decimation,
         episode_length_s=config.episode_s,
         observation_space=len(task.MIRRORS),
-        state_space=len(task.MIRRORS) + TRUTHS,
+        state_space=len(task.MIRRORS) + len(TRUTH_MIRRORS),
         sim=simulation,
         scene=scene_cfg(nominal, worlds, task.WITH_BALL),
         seed=seed,

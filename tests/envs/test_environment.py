@@ -11,6 +11,7 @@ import torch
 from corvids.controllers.packing import pack, unpack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
+from corvids.envs import environment
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig, Environment
 from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.tasks import TASKS
@@ -188,6 +189,14 @@ def test_the_policy_sees_its_past_actions_newest_first_and_none_of_the_episode_b
     observations, _, _, _ = env.step(actions[0])
     assert not observations["actor"][2, -4 * PAST_ACTIONS :].any()
     assert observations["actor"][3, -4 * PAST_ACTIONS :].all()
+
+
+def test_however_many_worlds_there_are_the_noise_suffices(monkeypatch: pytest.MonkeyPatch):
+    """65536 worlds need half as much again at a tick as the pool had; here it has nearly none to begin with."""
+    monkeypatch.setattr(environment, "_NOISE_POOL", 1)
+    env = make("juggle", randomization=CALM)
+    seen, *_ = env.step(torch.zeros(WORLDS, 4))
+    assert seen["actor"].isfinite().all()
 
 
 def test_a_vehicle_hovers_until_its_ball_is_known():
