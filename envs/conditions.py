@@ -121,8 +121,6 @@ class Trials(NamedTuple):
     params: WorldParams
     """Leaves (trials,)."""
     sensors: Sensors
-    is_seen_held: bool = True
-    """See :attr:`Condition.is_seen_held`."""
 
 
 def condition_named(name: str) -> Condition:
@@ -162,7 +160,7 @@ def draw(
         start = start._replace(
             ball_pos_w=np.tile((*FAR_W_M, ball.radius_m), (trials, 1)), ball_vel_w=np.zeros((trials, 3))
         )
-    return Trials(start, spread(params, trials), _sensors(condition, of), condition.is_seen_held)
+    return Trials(start, spread(params, trials), _sensors(condition, of))
 
 
 class _Draw:
@@ -267,6 +265,7 @@ def _sensors(condition: Condition, of: Mapping[str, Array]) -> Sensors:
         attitude_std_rad=ones * math.radians(condition.attitude_std_deg),
         rate_std_radps=ones * condition.rate_std_radps,
         ball_std_m=ones * condition.ball_std_m,
+        is_seen_held=ones * condition.is_seen_held,
         pos_bias_w_m=unbiased,
         attitude_bias_b_rad=unbiased,
         ball_bias_w_m=unbiased,

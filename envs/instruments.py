@@ -46,6 +46,8 @@ class Sensors(NamedTuple):
     rate_std_radps: Array
     ball_std_m: Array
     """Noise of the ball's position, each axis."""
+    is_seen_held: Array
+    """1 where the ball is seen before it is let go, 0 where only from then on."""
     pos_bias_w_m: Array
     """Error of the vehicle's position that stays, (worlds, 3)."""
     attitude_bias_b_rad: Array
@@ -173,21 +175,21 @@ class VehicleSensor:
 class BallSensor:
     """Position of the ball's centre, as motion capture or a camera gives it.
 
-    Until time 0, when it is let go, a hand carries it as fast as it then flies, and it is seen (``is_seen_held``): by
-    then the newest measurement that can have arrived has. Else it is seen from its release on.
+    Until time 0, when it is let go, a hand carries it as fast as it then flies. Where it is seen there, the newest
+    measurement that can have arrived by then has.
     """
 
-    def __init__(self, sensors: Sensors, start: State, rng: np.random.Generator, is_seen_held: bool) -> None:
+    def __init__(self, sensors: Sensors, start: State, rng: np.random.Generator) -> None:
         self._sensors, self._rng = sensors, rng
         self.queue = Queue(sensors.ball, 3, rng)
-        if is_seen_held:
-            ball = sensors.ball
-            earlier = np.floor((ball.phase_s + ball.delay_s) / ball.period_s).astype(np.int64) + 1
-            self.queue.begin_before(earlier)
-            while len(worlds := np.flatnonzero(earlier > 0)):
-                ago = start.ball_vel_w[worlds] * self.queue.stamps(worlds)[:, None]
-                self.queue.put(worlds, self._measured(worlds, start.ball_pos_w[worlds] + ago))
-                earlier -= 1
+        ball = sensors.ball
+        earlier = np.floor((ball.phase_s + ball.delay_s) / ball.period_s).astype(np.int64) + 1
+        earlier *= sensors.is_seen_held > 0.0
+        self.queue.begin_before(earlier)
+        while len(worlds := np.flatnonzero(earlier > 0)):
+            ago = start.ball_vel_w[worlds] * self.queue.stamps(worlds)[:, None]
+            self.queue.put(worlds, self._measured(worlds, start.ball_pos_w[worlds] + ago))
+            earlier -= 1
 
     def observe(self, before: State, after: State, start_s: float, end_s: float) -> None:
         """Take the samples that fall into the tick from ``start_s`` to ``end_s``."""

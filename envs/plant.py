@@ -65,7 +65,7 @@ class Plant:
         self._state = engine.state
         self._clock_error_s = trials.sensors.clock_error_s
         self._vehicle_sensor = VehicleSensor(trials.sensors, trials.start, rng)
-        self._ball_sensor = BallSensor(trials.sensors, trials.start, rng, trials.is_seen_held)
+        self._ball_sensor = BallSensor(trials.sensors, trials.start, rng)
         self._ticks = 0
         self._thrust_n = trials.params.vehicle.mass_kg * GRAVITY_MPS2
         self._rate_b_radps = np.zeros((engine.worlds, 3))

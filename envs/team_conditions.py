@@ -282,6 +282,7 @@ def _sensors(condition: TeamCondition, of: Mapping[str, Array]) -> Sensors:
         attitude_std_rad=ones * math.radians(condition.attitude_std_deg),
         rate_std_radps=ones * condition.rate_std_radps,
         ball_std_m=ones * condition.load_pos_std_m,
+        is_seen_held=ones,
         pos_bias_w_m=unbiased,
         attitude_bias_b_rad=unbiased,
         ball_bias_w_m=unbiased,

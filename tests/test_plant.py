@@ -118,7 +118,7 @@ def test_the_vehicle_is_known_before_it_moves_and_the_ball_before_it_is_let_go()
 
 
 def test_a_ball_from_nowhere_is_first_seen_its_delay_after_the_release():
-    drawn = delayed(trials(30), 0.060, 0.060)._replace(is_seen_held=False)
+    drawn = delayed(trials(30, is_seen_held=np.zeros(30)), 0.060, 0.060)
     plant = Plant(Glider(30), drawn, seed=0)
     assert plant.receive(0.058).ball_stamp_s.shape == (30, 0)
     stamps = plant.receive(0.070).ball_stamp_s[:, 0]
