@@ -23,7 +23,7 @@ def load_parameters(
     """Set ``parameters`` (whole numbers are PX4's INT32); the names of those that PX4 did not take in time."""
     missing, end_s, turn = [*parameters], channel.now_s + seconds, 0
     while missing and channel.now_s < end_s:
-        _listen(channel, peer, LISTEN_S)
+        exchange(channel, peer, LISTEN_S)
         missing = [name for name in missing if not _agrees(peer.parameters.get(name), parameters[name])]
         if peer.counters.received:
             for name in (missing * 2)[turn % max(len(missing), 1) :][: min(AT_ONCE, len(missing))]:
@@ -43,17 +43,18 @@ def save_parameters(channel: Channel, peer: Peer, seconds: float) -> bool:
         if channel.now_s - asked_s >= ASK_AGAIN_S:
             asked_s = channel.now_s
             channel.send(PACKET, peer.save())
-        _listen(channel, peer, LISTEN_S)
+        exchange(channel, peer, LISTEN_S)
         answer = peer.messages.get("COMMAND_ACK")
         if answer is None or answer.command != common.MAV_CMD_PREFLIGHT_STORAGE:
             continue
         if answer.result == common.MAV_RESULT_ACCEPTED:
-            _listen(channel, peer, SAVING_S)
+            exchange(channel, peer, SAVING_S)
             return True
     return False
 
 
-def _listen(channel: Channel, peer: Peer, seconds: float) -> None:
+def exchange(channel: Channel, peer: Peer, seconds: float) -> None:
+    """Take in what arrives within ``seconds``, then send what keeps the link alive."""
     for datagram in channel.wait(channel.now_s + seconds):
         received = peer.counters.received
         peer.take_in(datagram, channel.now_s)

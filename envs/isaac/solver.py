@@ -1,7 +1,7 @@
 """Newton's semi-implicit solver, which Isaac Lab has no configuration for, as one of its physics managers.
 
-It keeps bodies in maximal coordinates: exact far from the origin, where the Featherstone solver's mass matrix, in
-single precision, errs by percents (2.7 % at 44 m, for a vehicle of 1.1 kg); and one kernel instead of a dozen.
+It keeps bodies in maximal coordinates, and so its precision far from the origin, which the mass matrix of the
+Featherstone solver loses there (in single precision); and it is one kernel instead of a dozen.
 """
 
 # pyright: reportMissingImports=false

@@ -15,6 +15,7 @@ from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.px4_params import parameters_of
 from corvids.deploy.channels import PACKET, Channel, UdpChannel
 from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4_parameters import exchange
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
@@ -86,13 +87,7 @@ def listen(channel: Channel, config: PeerConfig, vehicle: Vehicle, seconds: floa
     wanted = [*parameters_of(vehicle)]
     turn = 0
     while channel.now_s < end_s:
-        for datagram in channel.wait(min(end_s, channel.now_s + 0.02)):
-            received = peer.counters.received
-            peer.take_in(datagram, channel.now_s)
-            if peer.counters.received > received:
-                channel.accept()
-        for packet in peer.housekeeping(channel.now_s):
-            channel.send(PACKET, packet)
+        exchange(channel, peer, min(end_s - channel.now_s, 0.02))
         missing = [name for name in wanted if name not in peer.parameters]
         if peer.counters.received and missing:
             channel.send(PACKET, peer.ask_parameter(missing[turn % len(missing)]))
