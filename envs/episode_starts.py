@@ -70,6 +70,10 @@ class EpisodeStarts:
         first, self._taken = self._taken, self._taken + count
         return self._stock[:, first : first + count]
 
+    def restock(self) -> None:
+        """Let the next start be newly drawn."""
+        self._stock = None
+
     def draw(self, count: int) -> Start:
         """``count`` new starts."""
         draws, task = self._draws, self._task
