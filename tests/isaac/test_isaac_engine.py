@@ -92,28 +92,33 @@ def test_what_the_solver_does_with_a_falling_body():
     np.testing.assert_allclose(at_the_end, 5.0 - 0.5 * G * (steps * h) ** 2, atol=1e-4)
 
 
-@pytest.mark.parametrize(("omega_radps", "behind_deg"), [(30.0, 1.03), (40.0, 2.44)])
-def test_how_far_the_solver_falls_behind_in_steady_turning(omega_radps: float, behind_deg: float):
-    """Its quaternion's step is q + h/2·ω⊗q, normalised: a turn by 2·atan(ω·h/2), which in 2 s makes these angles."""
+def test_how_far_the_solver_falls_behind_in_steady_turning():
+    """Its quaternion's step is q + h/2·ω⊗q, normalised: a turn by 2·atan(ω·h/2), in 2 s 1.0° and 2.4° less than ω·t.
+
+    The rate itself, which nothing changes, drifts in single precision.
+    """
     from corvids.envs.isaac.scene import SceneBodies, open_scene, scene_cfg
 
     vehicle, steps, h = load_vehicle("air"), 1000, TICK_S
-    cfg = scene_cfg(world_params(vehicle, BallConfig(), h), 1, with_ball=False)
+    cfg = scene_cfg(world_params(vehicle, BallConfig(), h), 2, with_ball=False)
     simulation, scene = open_scene(cfg, h)
     bodies = SceneBodies(scene, 16)
-    at = torch.zeros((26, 1))
-    at[2], at[6], at[12] = 50.0, 1.0, omega_radps  # about z, a principal axis
-    bodies.place(torch.arange(1), at)
+    at, asked = torch.zeros((26, 2)), torch.tensor([30.0, 40.0])
+    at[2], at[6], at[12] = 50.0, 1.0, asked  # about z, a principal axis
+    bodies.place(torch.arange(2), at)
+    turned = torch.zeros(2, dtype=torch.float64)
     for _ in range(steps):
         scene.write_data_to_sim()
         simulation.step(render=False)
         scene.update(h)
-    x, y, z, w = bodies.read()[3:7, 0, 0].double().tolist()
-    assert abs(x) + abs(y) < 1e-4
-    behind = math.remainder(omega_radps * h * steps - 2.0 * math.atan2(z, w), 2.0 * math.pi)
-    predicted = omega_radps * h * steps - steps * 2.0 * math.atan(0.5 * omega_radps * h)
-    assert behind == pytest.approx(predicted, abs=2e-4)
-    assert math.degrees(predicted) == pytest.approx(behind_deg, abs=0.01)
+        turned += 2.0 * torch.atan(0.5 * h * bodies.read()[12, :2, 0].double())
+    seen = bodies.read()[:13, :2, 0].double()
+    assert seen[3:5].abs().max() < 1e-4
+    off = turned - 2.0 * torch.atan2(seen[5], seen[6])
+    np.testing.assert_allclose(torch.remainder(off + math.pi, 2.0 * math.pi) - math.pi, 0.0, atol=2e-4)
+    exact = 2.0 * torch.atan(0.5 * h * asked.double()) * steps
+    np.testing.assert_allclose(torch.rad2deg(asked * h * steps - exact), [1.03, 2.44], atol=0.01)
+    np.testing.assert_allclose(seen[12], asked, rtol=5e-4)
 
 
 def test_the_start_is_what_was_asked_for():

@@ -30,10 +30,13 @@ def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_isaac_labs_own_check_of_many_agents_passes():
     from isaaclab.sim import SimulationContext
+    from isaaclab_tasks.utils.parse_cfg import load_cfg_from_registry
 
     import corvids.envs.isaac.gym_tasks  # noqa: F401
 
     SimulationContext.clear_instance()
+    agents = load_cfg_from_registry("Corvids-Carry-v0", "env_cfg_entry_point").possible_agents
+    assert agents == ["drone0", "drone1", "drone2"]  # of what is for one agent the check says nothing
     isaac_lab_checks()._check_random_actions(
         "Corvids-Carry-v0", "cpu", WORLDS, num_steps=10, multi_agent=True
     )
