@@ -202,8 +202,11 @@ def bare_team(team: Team, timestep_s: float) -> tuple[mujoco.MjModel, Array, Arr
     full = mujoco.mjtState.mjSTATE_FULLPHYSICS
     state = np.empty(mujoco.mj_stateSize(model, full))
     mujoco.mj_getState(model, data, state, full)
+    # The most even shares of the load that do not turn it.
+    x, y, _ = params.drones.cable.load_point_b
+    shares = np.linalg.lstsq(np.stack((np.ones(drones), x, y)), np.array((1.0, 0.0, 0.0)), rcond=None)[0]
     forces = np.zeros((model.nbody, 6))  # the world is the first body
-    forces[1 : drones + 1, 2] = GRAVITY_MPS2 * (params.drones.vehicle.mass_kg + params.load.mass_kg / drones)
+    forces[1 : drones + 1, 2] = GRAVITY_MPS2 * (params.drones.vehicle.mass_kg + params.load.mass_kg * shares)
     return model, state, forces.reshape(-1)
 
 
