@@ -20,7 +20,7 @@ from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.envs.cables import SWEEPS
 from corvids.envs.compiling import compiled, on_tiles, padded
-from corvids.envs.inner_loop import ACCBR, INNER_AT_REST, compensation_gains, run_inner_loop
+from corvids.envs.inner_loop import ACCBR, INNER_AT_REST, InnerLoop, compensation_gains, run_inner_loop
 from corvids.envs.team_nominal import team_params
 from corvids.envs.team_tiles import TeamTiles
 from corvids.envs.team_world import (
@@ -50,6 +50,7 @@ class TeamSimulator:
     """Worlds with one ``team`` each, advanced by control steps under a rate loop of ``physics_hz``.
 
     Commands are ACCBR where ``with_inner_loop``, CTBR otherwise. ``history_s`` is how far back :attr:`history` reaches.
+    All states are written in place, so that they may be parts of a tensor that somebody resets as a whole.
     :attr:`drone_params` and :attr:`load_params` begin as the team file has them; randomization writes them, and so do
     events: a cable is cut by ``attached``, a rotor lost by its ``thrust_max_n``.
     """
@@ -187,6 +188,31 @@ class TeamSimulator:
             (self.motion, motion), (self.drive, drive), (self.inner, inner), (self.load, load),
         ):  # fmt: skip
             kept.copy_(new)
+
+    def place(
+        self,
+        ids: torch.Tensor,
+        world: TeamWorld,
+        inner: InnerLoop,
+        drone_params: torch.Tensor,
+        load_params: torch.Tensor,
+    ) -> None:
+        """Put worlds ``ids`` (n,) into states whose leaves are (n, drones), the load's (n, 1), with a command of 0.
+
+        Parameters are packed as (·, n, drones) and (·, n, 1).
+        """
+        shape = (len(ids), self.drones)
+
+        def columns(tree: Any) -> torch.Tensor:
+            return torch.stack([leaf.expand(shape).t() for leaf in leaves(tree)])
+
+        self.motion[:, :, ids], self.drive[:, :, ids] = columns(world.motion), columns(world.drive)
+        self.inner[:, :, ids] = columns(inner)
+        self.load[:, :, ids] = pack(world.load).transpose(1, 2)
+        self.drone_params[:, :, ids] = drone_params.transpose(1, 2)
+        self.load_params[:, :, ids] = load_params.transpose(1, 2)
+        self.command[:, :, ids] = 0.0
+        self.forget(ids)
 
     def forget(self, ids: torch.Tensor) -> None:
         """Let worlds ``ids`` (n,) have always been in the state that they are in."""

@@ -6,9 +6,10 @@ import pytest
 import torch
 from cable_lab import DT_S, rows
 
-from corvids.controllers.packing import leaves, map_leaves
+from corvids.controllers.packing import leaves, map_leaves, pack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
+from corvids.envs.inner_loop import INNER_AT_REST
 from corvids.envs.native_code import find_compiler
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.envs.team_starts import settled_inner_loop
@@ -65,6 +66,22 @@ def test_three_kernels_are_one_physics_step():
 def test_a_control_rate_that_does_not_divide_is_refused():
     with pytest.raises(CorvidsError, match=r"500 Hz: must be a multiple of the control rate \(120 Hz\)"):
         TeamSimulator(load_team("falcon1"), 1, control_hz=120, compile_kernels=False)
+
+
+def test_a_placed_world_alone_is_changed_and_remembers_where_it_is():
+    simulator = flying("falcon3", compile_kernels=False)
+    kept = simulator.motion.clone()
+    truth = map_leaves(lambda leaf: leaf[:1], simulator.truth)
+    world = map_leaves(lambda leaf: leaf[:1], simulator.world)
+    place = Vec3(*(part + 7.0 for part in world.load.body.pos_w))
+    world = world._replace(load=world.load._replace(body=world.load.body._replace(pos_w=place)))
+    inner = map_leaves(lambda leaf: torch.full((1, 3), leaf), INNER_AT_REST)
+    simulator.place(torch.tensor([2]), world, inner, pack(truth.drones), pack(truth.load))
+    assert torch.equal(simulator.motion[..., [0, 1, 3]], kept[..., [0, 1, 3]])
+    assert torch.equal(simulator.motion[..., 2], kept[..., 0])
+    slot = simulator.history[5]
+    assert torch.equal(slot[:3, 2, 3], simulator.load[:3, 0, 2])  # the load is the last body
+    assert torch.equal(slot[:13, 2, :3], simulator.motion[:13, :, 2])
 
 
 @pytest.mark.parametrize("compile_kernels", [False, pytest.param(True, marks=needs_compiler)])
