@@ -13,7 +13,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from corvids.deploy.channels import udp_address
+from corvids.deploy.px4.channels import udp_address
 from corvids.errors import CorvidsError
 
 ANSWER_S = 2.0

@@ -8,13 +8,13 @@ import math
 import numpy as np
 import torch
 
-from corvids.calibration.flight_calibration import Calibration, calibrate_records
-from corvids.calibration.record import Channel, FlightRecord
+from corvids.calibration.flight.calibration import Calibration, calibrate_records
+from corvids.calibration.readers.record import Channel, FlightRecord
 from corvids.controllers.packing import leaves, map_leaves, unpack
 from corvids.controllers.rate_loop import RateCommand, RateLoopState, gains_of, rate_loop
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.nominal import vehicle_params
-from corvids.envs.vehicle_dynamics import RigidBody, VehicleParams, step_body, step_rotors
+from corvids.envs.physics.nominal import vehicle_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody, VehicleParams, step_body, step_rotors
 from corvids.vehicle import Vehicle
 
 PHYSICS_DT_S, LOG_DT_S = 0.002, 0.004

@@ -17,8 +17,8 @@ from corvids.commands.page import ACCENT, canvas, correlation_svg, figure_html, 
 from corvids.team import load_team, save_team, vehicle_references
 
 if TYPE_CHECKING:
-    from corvids.calibration.team_calibration import TeamCalibration
-    from corvids.calibration.team_fit import TeamFit
+    from corvids.calibration.team.calibration import TeamCalibration
+    from corvids.calibration.team.fit import TeamFit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +46,9 @@ def main(argv: list[str], action: str) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     team = load_team(options.team)
 
-    from corvids.calibration.estimates import updated_team
-    from corvids.calibration.team_calibration import calibrate_team
-    from corvids.calibration.team_record import read_team_csv
+    from corvids.calibration.readers.team_record import read_team_csv
+    from corvids.calibration.statistics.estimates import updated_team
+    from corvids.calibration.team.calibration import calibrate_team
 
     record = read_team_csv(options.log, len(team.members), options.mapping)
     result = calibrate_team(
@@ -123,7 +123,7 @@ def _page(figures: dict[str, Any], result: TeamCalibration) -> bytes:
 
 
 def _residuals(fit: TeamFit) -> str:
-    from corvids.calibration.team_model import channels_of, row_slices
+    from corvids.calibration.team.model import channels_of, row_slices
 
     channels = channels_of(len(fit.unknowns.team.members))
     rows = row_slices(fit.pieces)[channels.index("load place z")]

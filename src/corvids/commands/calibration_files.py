@@ -15,7 +15,7 @@ from corvids.team import TeamError
 from corvids.vehicle import Vehicle, VehicleError, save_vehicle
 
 if TYPE_CHECKING:
-    from corvids.calibration.estimates import GroupEstimate
+    from corvids.calibration.statistics.estimates import GroupEstimate
 
 
 @dataclasses.dataclass

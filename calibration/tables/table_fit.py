@@ -1,0 +1,74 @@
+"""What a fit of a table of measurements returns, and least squares with an honest covariance for such fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from corvids.calibration.statistics.estimates import Estimates, GroupEstimate
+
+ROBUST_AT = 3.0
+"""Residuals beyond so many standard deviations lose weight."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Measured points and the fitted line through them, for the report."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x: np.ndarray
+    measured: np.ndarray
+    fitted: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class TableFit:
+    """What a table told."""
+
+    figures: dict[str, GroupEstimate]
+    """Figures with error bars, or why they are refused."""
+    estimates: Estimates
+    """What of them goes into the vehicle file."""
+    curve: Curve
+    """The fit beside the measurements."""
+
+
+def robust_fit(
+    residual: Callable[[np.ndarray], np.ndarray], start: np.ndarray, scale: np.ndarray, blocks: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Estimate (P,), covariance (P, P) and final residuals of a least-squares problem.
+
+    ``scale``: size of each unknown. Neighbouring residuals may be correlated: the covariance is the larger, unknown by
+    unknown, of the one for independent residuals and of the one from the scatter of ``blocks`` consecutive blocks.
+    """
+    x, noise = start, 1.0
+    for _ in range(3):
+        x = least_squares(residual, x, x_scale=scale, loss="soft_l1", f_scale=ROBUST_AT * noise).x
+        left = residual(x)
+        noise = max(1.4826 * float(np.median(np.abs(left - np.median(left)))), 1e-12)
+    left, slopes = residual(x), _slopes(residual, x, scale)
+    weights = 1.0 / np.sqrt(1.0 + (left / (ROBUST_AT * noise)) ** 2)
+    inverse = np.linalg.pinv(slopes.T @ (weights[:, None] * slopes))
+    freedom = max(len(left) - len(x), 1)
+    white = inverse * float((weights * left**2).sum() / freedom)
+    scores = np.stack(
+        [part.sum(axis=0) for part in np.array_split(slopes * (weights * left)[:, None], blocks)]
+    )
+    blocked = inverse @ (scores.T @ scores) @ inverse * (blocks / max(blocks - len(x), 1))
+    wider = np.sqrt(np.maximum(1.0, np.diag(blocked) / np.maximum(np.diag(white), 1e-300)))
+    return x, white * np.outer(wider, wider), left
+
+
+def _slopes(residual: Callable[[np.ndarray], np.ndarray], x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Central differences, shape (R, P)."""
+    columns = []
+    for index, size in enumerate(scale):
+        step = np.zeros(len(x))
+        step[index] = 1e-4 * size
+        columns.append((residual(x + step) - residual(x - step)) / (2e-4 * size))
+    return np.stack(columns, axis=-1)
