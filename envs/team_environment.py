@@ -7,6 +7,7 @@ actor and one critic, which is told the truth of the whole world (MAPPO, Yu et a
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ class TeamEnvironment:
         device: torch.device | str = "cpu",
         seed: int = 0,
         compile_kernels: bool = True,
+        make_simulator: Callable[..., TeamSimulator] = TeamSimulator,
     ) -> None:
         self.config, self.worlds, self.device = config, worlds, torch.device(device)
         carry = config.carry
@@ -66,7 +68,7 @@ class TeamEnvironment:
         self.task = team_task_named(config.task)(self.team, carry)
         self.action = AccbrAction(carry)
         self.tick_s = 1.0 / config.control_hz
-        self.simulator = TeamSimulator(
+        self.simulator = make_simulator(
             self.team, worlds, physics_hz=config.physics_hz, control_hz=config.control_hz, with_inner_loop=True,
             device=self.device, compile_kernels=compile_kernels,
         )  # fmt: skip
@@ -126,12 +128,31 @@ class TeamEnvironment:
         Returns observations, rewards, whether episodes ended, and extras: ``time_outs`` (all of one number a row) and
         ``log``, means over the episodes that ended.
         """
-        simulator, rows = self.simulator, self.simulator.rows
+        self.simulator.step(self.order(action), self.delay_steps)
+        reward, failed, timed_out = self.judge()
+        done = failed | timed_out
+        extras: dict[str, Any] = {"time_outs": timed_out.float().repeat(self.drones)}
+        ids = done.nonzero().squeeze(-1)
+        if len(ids):
+            extras["log"] = self.restart(ids, failed)
+        self.look()
+        return self.observations, reward, done.repeat(self.drones), extras
+
+    @property
+    def delay_steps(self) -> torch.Tensor:
+        """How many physics steps late each drone's command comes into force, (drones, rows)."""
+        return self._delay_steps
+
+    def order(self, action: torch.Tensor) -> torch.Tensor:
+        """The command (5, drones, rows) that raw actions (worlds · drones, 5) mean; the wind moves on."""
         squashed = self.action.squash(self._padded(action), self._guidance)
         self._past = torch.cat((squashed, self._past[:, :-ACCBR_ACTIONS]), dim=1)
-        command = self.action.command(squashed).t().reshape(ACCBR_ACTIONS, self.drones, rows)
         self._blow()
-        simulator.step(command, self._delay_steps)
+        return self.action.command(squashed).t().reshape(ACCBR_ACTIONS, self.drones, self.simulator.rows)
+
+    def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rewards (worlds · drones,) of the control step that was made; which worlds failed, which are over."""
+        simulator = self.simulator
         reward, failed, self._episode, self._path = self._score(
             simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,
             self._path, self._past, self._episode,
@@ -139,15 +160,19 @@ class TeamEnvironment:
         self._world_steps += 1
         failed = failed[: self.worlds] > 0.0
         timed_out = (self._world_steps >= self.steps_max) & ~failed
-        done = failed | timed_out
-        extras: dict[str, Any] = {"time_outs": timed_out.float().repeat(self.drones)}
-        ids = done.nonzero().squeeze(-1)
-        if len(ids):
-            extras["log"] = self._metrics(ids, failed)
-            self._reset(ids)
+        return reward[:, : self.worlds].reshape(-1), failed, timed_out
+
+    def restart(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Begin episodes anew in worlds ``ids`` (n,); the figures of those that ended, ``failed`` (worlds,) or not."""
+        log = self._metrics(ids, failed)
+        self._reset(ids)
+        return log
+
+    def look(self) -> dict[str, torch.Tensor]:
+        """Change paths whose time has come, and observe."""
         self._change_paths()
         self.observations = self._look()
-        return self.observations, reward[:, : self.worlds].reshape(-1), done.repeat(self.drones), extras
+        return self.observations
 
     @property
     def past_actions(self) -> torch.Tensor:

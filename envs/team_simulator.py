@@ -119,11 +119,15 @@ class TeamSimulator:
         self._indices = [
             torch.tensor(float(i), device=self.device, dtype=dtype) for i in range(self.substeps)
         ]
+        self._build(compile_kernels, sweeps)
+
+    def _build(self, compile_kernels: bool, sweeps: int) -> None:
+        """Make the functions that advance the worlds."""
         self._tiles: TeamTiles | None = None
-        if dtype is torch.float32 and on_tiles(self.device, compile_kernels):
+        if self.dtype is torch.float32 and on_tiles(self.device, compile_kernels):
             self._tiles = TeamTiles(
                 self._templates, self._gains_tree, self._inner_tree, self.drones, self.dt_s,
-                commands=self.commands, with_inner_loop=with_inner_loop, sweeps=sweeps,
+                commands=self.commands, with_inner_loop=self._with_inner_loop, sweeps=sweeps,
             )  # fmt: skip
             both = torch.cat((self._gains, self._inner_gains))
             self._tile_gains = both[:, :, 0].t().contiguous()
@@ -160,6 +164,10 @@ class TeamSimulator:
                 command.contiguous(), delay_steps.contiguous(),
             )  # fmt: skip
             self._tiles.advance(tensors, self._tile_gains, self.substeps)
+        self._end_step(command)
+
+    def _end_step(self, command: torch.Tensor) -> None:
+        """``command`` is in force from now on; sensors may see the bodies as they are."""
         self.command.copy_(command)
         self._head = (self._head + 1) % len(self.history)
         self.history[self._head, :, : self.drones].copy_(self.motion[:SENSED_ROWS])

@@ -67,6 +67,8 @@ class TrainConfig:
 
     env: EnvConfig = dataclasses.field(default_factory=EnvConfig)
     """The environment."""
+    sim: Literal["native", "isaac"] = "native"
+    """Who integrates its bodies: the native simulator, or Isaac Lab."""
     network: NetworkConfig = NetworkConfig()
     """The networks."""
     ppo: PpoConfig = PpoConfig()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import select
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corvids.deploy.mocap.state_packet import KEY_SIZE
@@ -17,10 +18,15 @@ from corvids.errors import CorvidsError
 class StatePort:
     """Listens; hands out frames."""
 
-    def __init__(self, where: str, receiver: StateReceiver) -> None:
-        """``where``: ``udp:PORT`` or ``udp:HOST:PORT``."""
+    def __init__(
+        self,
+        where: str,
+        receiver: StateReceiver,
+        inherited: Callable[[str], socket.socket | None] | None = None,
+    ) -> None:
+        """``where``: ``udp:PORT`` or ``udp:HOST:PORT``; ``inherited`` gives what another process listens with there."""
         self.receiver = receiver
-        self.socket = listening_socket(where)
+        self.socket = (inherited(where) if inherited else None) or listening_socket(where)
         self._sender: tuple[str, int] | None = None
 
     def frames(self, now_s: float) -> Iterator[Frame]:

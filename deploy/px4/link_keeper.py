@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, mocap_config
+from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, mocap_config, tell
 from corvids.deploy.mocap.state_packet import is_state_packet, sent_s
 from corvids.deploy.mocap.state_port import StatePort
 from corvids.deploy.mocap.state_stream import StateReceiver
@@ -141,11 +141,12 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
                 return
     finally:
         if port:
-            print(account(port.receiver, relay.seen), flush=True)
             port.close()
         local.close()
         channel.close()
         socket_path.unlink(missing_ok=True)
+        if port:
+            tell(account(port.receiver, relay.seen))
 
 
 def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None, now_s: float) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import select
@@ -20,6 +21,7 @@ import time
 import types as python_types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cyclonedds.core import Policy, Qos, ReadCondition, WaitSet
@@ -33,6 +35,7 @@ from flying import STEP_S
 from message_px4 import TOPICS, MessagePx4
 from px4_layouts import LAYOUTS, Layout
 from standin import LOSS_S
+from tracking import Tracker
 
 BASIC = {"bool": bool, "char": types.uint8, "float32": types.float32, "float64": types.float64} | {
     f"{sign}int{bits}": getattr(types, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -41,6 +44,8 @@ CDR = Policy.DataRepresentation(use_cdrv0_representation=True)
 RELIABLE = Policy.Reliability.Reliable(duration(seconds=1))
 WRITERS = Qos(RELIABLE, Policy.Durability.TransientLocal, Policy.History.KeepLast(1), CDR)
 READERS = Qos(Policy.Reliability.BestEffort, Policy.Durability.Volatile, Policy.History.KeepLast(20), CDR)
+GUIDED_S = 1.0
+"""So long after a pose from motion capture it still knows its place [s]."""
 ANY_STATE = 0x1FF
 """Read, view and instance states that a reader waits for."""
 
@@ -114,8 +119,14 @@ class Controller:
         self.is_mute = self.is_over = False
         self.states: list[str] = []
         """Armed and mode, whenever they changed."""
+        self.tracker: Tracker | None = None
+        """What it knows its place by, if not by itself."""
+        if options.tracker:
+            self.tracker = Tracker(options.tracker, bytes.fromhex(options.key.read_text("ascii")))
         self.is_guided = False
-        """Whether it has got poses from motion capture."""
+        """Whether poses come from motion capture."""
+        self.guided_wrong_m = self.unguided_s = 0.0
+        """Largest error of such a pose, and longest time without one in the air."""
         self.commands_before_pilot = 0
         """Commands that it had heard when a pilot chose a mode."""
         self.sent = self.answered = 0
@@ -134,13 +145,18 @@ class Controller:
             now_s = time.monotonic()
             # A step that comes late, since the machine had other things to do, is made up for.
             self.px4.advance(now_s)
-            self._note()
+            if self.tracker:
+                self.tracker.look(self.px4.truth, now_s, self.px4.time_us(now_s))
+            self._note(now_s)
             if not self.is_mute:
                 for topic, fields in self.px4.say_slow(now_s):
                     self.wire.write(topic, fields)
                 if step % self.options.every == 0:
                     self._sent_s = time.monotonic()
-                    self.wire.write("vehicle_odometry", self.px4.odometry_fields(self._sent_s))
+                    fields = self.px4.odometry_fields(self._sent_s)
+                    if self.tracker and not self.is_guided:
+                        fields |= {"position": [math.nan] * 3, "velocity": [math.nan] * 3}
+                    self.wire.write("vehicle_odometry", fields)
                     self.sent += 1
             if step % 25 == 0:
                 self._obey()
@@ -159,11 +175,16 @@ class Controller:
                     self.wire.write("message_format_response", self.px4.format_answer(name, self.layouts))
                 else:
                     self.px4.hear(topic, message, now_s)
+                if topic == "vehicle_visual_odometry" and self.tracker:
+                    self.guided_wrong_m = max(self.guided_wrong_m, self.tracker.error_m(message))
 
-    def _note(self) -> None:
-        if self.px4.seen_from_outside and not self.is_guided:
-            self.is_guided = True
-            print("guided by motion capture", flush=True)
+    def _note(self, now_s: float) -> None:
+        age_s = now_s - self.px4.seen_s
+        if self.px4.truth.pos_ned[2] < 0.0:
+            self.unguided_s = max(self.unguided_s, age_s)
+        if (age_s <= GUIDED_S) != self.is_guided:
+            self.is_guided = not self.is_guided
+            print("guided by motion capture" if self.is_guided else "not guided any more", flush=True)
         state = f"{'armed' if self.px4.armed else 'disarmed'} {self.px4.main} {self.px4.sub}"
         if not self.states or self.states[-1] != state:
             self.states.append(state)
@@ -203,6 +224,8 @@ class Controller:
                 [m.timestamp_sample, m.timestamp, list(m.position), list(m.q), list(m.position_variance)]
                 for m in self.px4.seen_from_outside
             ],
+            "guided_wrong_m": self.guided_wrong_m,
+            "unguided_s": self.unguided_s,
             "resumed": self.px4.resumed,
             "sent": self.sent,
             "answered": self.answered,
@@ -224,6 +247,8 @@ def main() -> int:
     parser.add_argument("--full-thrust", type=float, default=20.0, help="full thrust over mass [m/s²]")
     parser.add_argument("--every", type=int, default=1, help="an odometry every so many steps of 4 ms")
     parser.add_argument("--jitter", type=float, default=0.0, help="of its steps, as a share of 4 ms")
+    parser.add_argument("--tracker", type=int, help="port to which a tracker streams, of which it lives")
+    parser.add_argument("--key", type=Path, help="file with the stream's key")
     parser.add_argument("--other-format", nargs="*", default=[], help="messages that it defines otherwise")
     parser.add_argument("--rename", nargs="*", default=[], help="OLD=NEW: topics of another version")
     controller = Controller(parser.parse_args())

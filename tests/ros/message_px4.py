@@ -37,6 +37,8 @@ class MessagePx4(FlyingStandin):
         self.setpoints = 0
         self.seen_from_outside: list[Any] = []
         """The newest poses from motion capture."""
+        self.seen_s = -1e9
+        """When the last one came."""
         self._rng = random.Random(0)
         self._told: Any = None
         self._slow_s = -1.0
@@ -59,6 +61,7 @@ class MessagePx4(FlyingStandin):
         elif topic == "vehicle_attitude_setpoint":
             self._last_target = SimpleNamespace(type_mask=ATTITUDE, thrust=-message.thrust_body[2])
         elif topic == "vehicle_visual_odometry":
+            self.seen_s = now_s
             self.seen_from_outside.append(message)
             del self.seen_from_outside[:-10]
         elif topic == "vehicle_command":

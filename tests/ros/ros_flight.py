@@ -7,7 +7,7 @@ what a test waits for is always a state, reached however often it takes, never a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,15 @@ class Flight:
     """A node, its flight controller, an operator, and a ball."""
 
     def __init__(
-        self, folder: Path, namespace: str = "", px4_loss_s: float = PX4_LOSS_S, **parameters: Any
+        self,
+        folder: Path,
+        namespace: str = "",
+        px4_loss_s: float = PX4_LOSS_S,
+        px4_options: Sequence[str] = (),
+        **parameters: Any,
     ) -> None:
         scope = ["--namespace", namespace] if namespace else []
-        options = ["--every", "2", "--full-thrust", full_thrust(), "--loss", str(px4_loss_s)]
+        options = ["--every", "2", "--full-thrust", full_thrust(), "--loss", str(px4_loss_s), *px4_options]
         self.px4 = FlightController(folder, *options, *scope)
         self.node = VehicleNode(folder, namespace=namespace, **parameters)
         remap = ["--ros-args", "-r", f"__ns:=/{namespace}"] if namespace else []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from message_px4 import MessagePx4, hash_of, plain_messages
 from px4_layouts import LAYOUTS
-from virtual_dds import MESSAGES, VirtualDds
+from virtual_dds import MESSAGES, VirtualDds, VirtualTransport
 
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
@@ -18,7 +18,7 @@ from corvids.deploy.supervision.checks import Mode
 from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
-from corvids_ros.message_link import HOLDS, MessageLink
+from corvids_ros.message_link import HOLDS, MessageLink, hear_all
 from corvids_ros.poses import PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
 from corvids_ros.px4_reader import MessageReader
@@ -279,6 +279,20 @@ def test_a_flood_of_messages_does_not_stop_the_ticks():
     ] * 1000
     assert sum(1 for _ in link.wait(dds.now_s)) == 100
     assert len(dds.runtime.inbox) == 900
+
+
+def test_a_keeper_hears_everything_that_is_there_at_one_look():
+    """A turn of an executor hands over one message; at 250 Hz a keeper that looks as rarely would fall behind."""
+    reader, pending = MessageReader(), [odometry(timestamp_sample=4_990_000 + 4_000 * n) for n in range(12)]
+
+    class OneAtATime(VirtualTransport):
+        def spin(self, seconds: float) -> None:
+            if pending:
+                reader.take_in("vehicle_odometry", pending.pop(0), 100.05)
+
+    hear_all(OneAtATime(VirtualDds(MessagePx4(20.0))), reader)
+    assert reader.counters.received == {"vehicle_odometry": 12}
+    hear_all(OneAtATime(VirtualDds(MessagePx4(20.0))), reader)
 
 
 def test_plain_messages_have_all_fields():

@@ -113,6 +113,23 @@ def test_the_command_resumes_with_the_runs_own_configuration_and_what_is_given_a
     )
 
 
+def test_a_run_from_isaac_lab_goes_on_there_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Where Isaac Lab is missing that is refused, rather than continued in another simulator without a word."""
+    train(tiny(iterations=1), tmp_path)
+    state = read_checkpoint(tmp_path)
+    torch.save({**state, "config": {**state["config"], "sim": "isaac"}}, tmp_path / CHECKPOINT)
+    monkeypatch.setattr("corvids.envs.isaac.importlib.util.find_spec", lambda name: None)
+    resume = ["train", "hover", "--run", str(tmp_path), "--resume", "--config.iterations", "2"]
+    assert main(resume) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("corvids: Isaac Lab (isaaclab) is not installed here")
+    assert main([*resume, "--sim", "native"]) == 0
+    after = read_checkpoint(tmp_path)
+    assert (after["iter"], after["config"]["sim"]) == (1, "native")
+
+
 # --- Refusals ------------------------------------------------------------------------------------------------------
 
 

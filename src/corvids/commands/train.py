@@ -42,8 +42,8 @@ class TrainOptions:
     """Folder for the checkpoint and the curves; default runs/TASK-PRESET."""
     resume: bool = False
     """Continue from the checkpoint in the run's folder, with its configuration but for what is given here."""
-    sim: Literal["native", "isaac"] = "native"
-    """Simulator to learn in: native, or Isaac Lab (single vehicles)."""
+    sim: Literal["native", "isaac"] | None = None
+    """Simulator to learn in: native, or Isaac Lab (single vehicles). A resumed run stays in its own."""
     device: str = "cpu"
     """Where to simulate and learn: cpu, cuda, cuda:0."""
     randomize: Literal["ranges", "calibrated"] | None = None
@@ -66,15 +66,15 @@ def main(argv: list[str]) -> int:
     config = options.config
     if options.randomize is not None:
         config = dataclasses.replace(config, env=dataclasses.replace(config.env, randomize=options.randomize))
-    train(config, run, device=options.device, resume=options.resume, sim=options.sim)
+    if options.sim is not None:
+        config = dataclasses.replace(config, sim=options.sim)
+    train(config, run, device=options.device, resume=options.resume)
     print(f"trained: {run / CHECKPOINT}")
     print(f"next: corvids export {run} --out {task}.onnx")
     return 0
 
 
-def train(
-    config: TrainConfig, run: Path, device: str = "cpu", resume: bool = False, sim: str = "native"
-) -> float:
+def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = False) -> float:
     """Train into folder ``run``; returns the seconds that learning took.
 
     Under ``torchrun`` each process simulates ``config.worlds`` worlds and takes the GPU of its local rank. Raises
@@ -88,7 +88,7 @@ def train(
         raise CorvidsError(
             f"task {config.env.task!r}: only single vehicles are drawn from their file's errors; use ranges"
         )
-    if sim == "isaac":
+    if config.sim == "isaac":
         check_isaac(config)
     if device == "cuda":
         device = f"cuda:{local}"
@@ -99,7 +99,7 @@ def train(
         _check_folder(run, resume)
     torch.manual_seed(config.seed + rank)
     kind = TeamEnvironment if config.env.task in TEAM_TASKS else Environment
-    if sim == "isaac":
+    if config.sim == "isaac":
         from corvids.envs.isaac.task_env import open_environment as kind
     env = RslVecEnv(kind(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
     check_reach(config, env.env.simulator)

@@ -3,7 +3,8 @@
 The runtime sends set-points to PX4 itself, and tells this process of each over a local socket, in frames as
 :mod:`corvids.deploy.px4.channels` has them. What is done when they stop: :mod:`corvids.deploy.px4.keeping`.
 
-With a state stream of motion capture it also hands the vehicle's pose on to PX4, and every frame to the runtime.
+With a state stream of motion capture it also hands the vehicle's pose on to PX4, and every frame to the runtime; see
+:mod:`corvids_ros.guide`.
 
 Run by the vehicle's node as ``python -m corvids_ros.keeper FOLDER SYSTEM NAMESPACE TOPICS MOCAP``, two of JSON.
 """
@@ -27,12 +28,12 @@ from typing import Any
 
 import rclpy
 
-from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, mocap_config
-from corvids.deploy.mocap.state_port import StatePort
-from corvids.deploy.mocap.state_stream import StateReceiver
+from corvids.deploy.mocap.relay import MocapConfig, mocap_config
 from corvids.deploy.px4.channels import BUFFER, KeeperChannel
 from corvids.errors import CorvidsError
-from corvids_ros.frame_watch import FrameWatch, PoseMessages
+from corvids_ros.frame_watch import FrameWatch
+from corvids_ros.guide import Guide
+from corvids_ros.message_link import hear_all
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
 from corvids_ros.ros_transport import RosTransport
@@ -59,16 +60,12 @@ def run(
 ) -> None:
     """Keep the stream until the runtime is gone and nothing needs keeping."""
     reader, watch = MessageReader(), FrameWatch(messages, transport)
-    port = StatePort(mocap.where, StateReceiver(mocap.stream)) if mocap else None
-    relay = MocapRelay(mocap.vehicle if mocap else 0, PoseMessages(messages, reader, transport))
 
     def hear(topic: str, message: object) -> None:
         reader.take_in(topic, message, transport.now_s)
 
     transport.subscribe("vehicle_status", partial(hear, "vehicle_status"))
-    if port:
-        transport.subscribe("vehicle_odometry", partial(hear, "vehicle_odometry"))  # for PX4's clock
-        transport.advertise("vehicle_visual_odometry")
+    guide = Guide(mocap, messages, reader, transport, hear) if mocap else None
     path = folder / "keeper"
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     local.bind(str(path))
@@ -77,17 +74,11 @@ def run(
     runtime, heard_s, looked_s = None, time.monotonic(), 0.0
     try:
         while True:
-            select.select([local, *([port.socket] if port else [])], [], [], LOOK_S)
+            select.select([local, *([guide.port.socket] if guide else [])], [], [], LOOK_S)
             now_s = transport.now_s
-            for frame in port.frames(now_s) if port else ():
-                to_px4, to_runtime = relay.relay(frame, now_s)
-                if to_px4 is not None:
-                    transport.publish("vehicle_visual_odometry", to_px4)
+            for packet in guide.relay(now_s) if guide else ():
                 if runtime is not None:
-                    with contextlib.suppress(
-                        OSError
-                    ):  # full, as the runtime is busy, or gone: newer ones follow
-                        local.sendto(to_runtime, runtime)
+                    is_taken(local, packet, runtime)  # or lost, as the runtime is busy: newer ones follow
             with contextlib.suppress(BlockingIOError):
                 while True:
                     frame, runtime = local.recvfrom(BUFFER)
@@ -96,21 +87,39 @@ def run(
             if now_s - looked_s < LOOK_S:
                 continue  # a set-point in time needs no more, and PX4 has yet to take it in: let it
             looked_s = now_s
-            transport.spin(0.0)
+            hear_all(transport, reader)
             watch.speak(now_s, reader.autopilot)
             answer = watch.to_runtime()
             if answer is not None and runtime is not None:
-                with contextlib.suppress(OSError):  # full, or gone: said again, or in vain
-                    local.sendto(answer, runtime)
-            has_nothing = watch.stream.has_nothing_to_keep(now_s, reader.autopilot, guides=port is not None)
-            if has_nothing and now_s - heard_s > watch.stream.config.linger_s:
+                is_taken(local, answer, runtime)  # or lost: it is said again
+            is_alone = now_s - heard_s > watch.stream.config.linger_s
+            if guide and guide.has_passed_on(partial(is_orphaned, local, runtime, is_alone)):
+                guide.close()
+                guide = None
+            has_nothing = watch.stream.has_nothing_to_keep(now_s, reader.autopilot, guides=guide is not None)
+            if has_nothing and is_alone:
                 return
     finally:
-        if port:
-            print(account(port.receiver, relay.seen), flush=True)
-            port.close()
         local.close()
         path.unlink(missing_ok=True)
+        if guide:
+            guide.close()
+
+
+def is_orphaned(local: socket.socket, runtime: str | None, is_alone: bool) -> bool:
+    """Whether the runtime has ended; one that never spoke is waited for as long as the keeper ``is_alone`` is not."""
+    return is_alone if runtime is None else not is_taken(local, b"", runtime)
+
+
+def is_taken(local: socket.socket, frame: bytes, runtime: str) -> bool:
+    """Send a frame to the runtime; whether that is there, if too busy to take it in now."""
+    try:
+        local.sendto(frame, runtime)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def command_line(

@@ -182,3 +182,12 @@ class MessageLink:
     def _hear(self, topic: str, message: Any) -> None:
         self._news += 1
         self.reader.take_in(topic, message, self.now_s)
+
+
+def hear_all(transport: Transport, reader: MessageReader) -> None:
+    """Take in all that has arrived: one turn of an executor hands over one message."""
+    for _ in range(BACKLOG_MAX):
+        before = sum(reader.counters.received.values())
+        transport.spin(0.0)
+        if sum(reader.counters.received.values()) == before:
+            return
