@@ -2,7 +2,8 @@
 
 The flight is simulated in pieces whose initial states are eliminated (see
 :mod:`corvids.calibration.statistics.projection`), so that least squares sees the vehicle's unknowns and the sensors'
-biases alone. The covariance uses the residuals' autocorrelation.
+biases alone. The covariance is from how differently the pieces pull at the unknowns, so that residuals may be
+correlated in time.
 """
 
 from __future__ import annotations

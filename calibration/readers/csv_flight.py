@@ -1,8 +1,7 @@
 """Flight logs as CSV files, one time base for all signals.
 
-Columns are as :data:`~corvids.envs.plants.flight_log.COLUMNS` says. A file with other names or units
-comes with a mapping (:mod:`corvids.calibration.readers.csv_table`). Cells may be empty where a signal is slower than
-others.
+Columns are as :data:`~corvids.envs.plants.flight_log.COLUMNS` says. A file with other names or units comes with a
+mapping (:mod:`corvids.calibration.readers.csv_table`). Cells may be empty where a signal is slower than others.
 """
 
 from __future__ import annotations
