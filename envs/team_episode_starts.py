@@ -1,4 +1,4 @@
-"""What a team's episodes start with; see :mod:`corvids.envs.episode_starts`."""
+"""What a team's episodes start with; see :mod:`corvids.envs.episodes.episode_starts`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
-from corvids.envs.load_sensing import LOAD_UNSEEN, LoadSensorParams, LoadSensorState
-from corvids.envs.sensing import SensorParams
+from corvids.envs.episodes.team_randomization import TeamDraws
+from corvids.envs.episodes.team_starts import settled_inner_loop
+from corvids.envs.mdp.team_task import TeamTask
+from corvids.envs.physics.team_world import TeamParams
+from corvids.envs.sensors.load_sensing import LOAD_UNSEEN, LoadSensorParams, LoadSensorState
+from corvids.envs.sensors.sensing import SensorParams
 from corvids.envs.stock import Stock
-from corvids.envs.team_randomization import TeamDraws
-from corvids.envs.team_starts import settled_inner_loop
-from corvids.envs.team_task import TeamTask
-from corvids.envs.team_world import TeamParams
 
 
 class TeamStart(NamedTuple):
@@ -23,27 +23,27 @@ class TeamStart(NamedTuple):
     """
 
     motion: torch.Tensor
-    """:class:`~corvids.envs.team_world.Motion`."""
+    """:class:`~corvids.envs.physics.team_world.Motion`."""
     drive: torch.Tensor
-    """:class:`~corvids.envs.team_world.Drive`."""
+    """:class:`~corvids.envs.physics.team_world.Drive`."""
     inner: torch.Tensor
-    """:class:`~corvids.envs.inner_loop.InnerLoop`."""
+    """:class:`~corvids.envs.physics.inner_loop.InnerLoop`."""
     load: torch.Tensor
-    """:class:`~corvids.envs.load.Load`."""
+    """:class:`~corvids.envs.physics.load.Load`."""
     drone_params: torch.Tensor
-    """:class:`~corvids.envs.team_world.DroneParams`."""
+    """:class:`~corvids.envs.physics.team_world.DroneParams`."""
     load_params: torch.Tensor
-    """:class:`~corvids.envs.load.LoadParams`."""
+    """:class:`~corvids.envs.physics.load.LoadParams`."""
     order: torch.Tensor
     """Command in force: none."""
     sensors: torch.Tensor
-    """:class:`~corvids.envs.sensing.SensorParams`."""
+    """:class:`~corvids.envs.sensors.sensing.SensorParams`."""
     load_sensors: torch.Tensor
-    """:class:`~corvids.envs.load_sensing.LoadSensorParams`."""
+    """:class:`~corvids.envs.sensors.load_sensing.LoadSensorParams`."""
     vehicle_age: torch.Tensor
     """Of the newest state that a drone has of itself [s]."""
     load_state: torch.Tensor
-    """:class:`~corvids.envs.load_sensing.LoadSensorState`."""
+    """:class:`~corvids.envs.sensors.load_sensing.LoadSensorState`."""
     episode: torch.Tensor
     """The task's memory of the episode."""
     path: torch.Tensor

@@ -16,14 +16,14 @@ import torch
 from corvids.controllers.ball_filter import BallFilterConfig
 from corvids.controllers.load_filter import LoadFilterConfig
 from corvids.controllers.packing import leaves, unpack
-from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
-from corvids.envs.episode_starts import SENSORS_UNUSED
-from corvids.envs.load_sensing import LOAD_NOISE_ROWS, LOAD_UNSEEN, LoadSensorParams, sense_load
-from corvids.envs.sensing import SensorParams, sense
-from corvids.envs.team_observation import critic_view, team_inputs
-from corvids.envs.team_task import Actions, TeamInputs, TeamTask
-from corvids.envs.team_world import DRIVE_AT_REST, LOAD_AT_REST, MOTION_AT_REST, TeamParams, TeamWorld
-from corvids.envs.wind import blown
+from corvids.envs.episodes.episode_starts import SENSORS_UNUSED
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.mdp.team_task import Actions, TeamInputs, TeamTask
+from corvids.envs.physics.team_world import DRIVE_AT_REST, LOAD_AT_REST, MOTION_AT_REST, TeamParams, TeamWorld
+from corvids.envs.physics.wind import blown
+from corvids.envs.sensors.load_sensing import LOAD_NOISE_ROWS, LOAD_UNSEEN, LoadSensorParams, sense_load
+from corvids.envs.sensors.sensing import SensorParams, sense
+from corvids.envs.sensors.team_observation import critic_view, team_inputs
 
 OWN_NOISE_ROWS = 12
 """Standard normal numbers that a drone's own sensors use at a control step."""
