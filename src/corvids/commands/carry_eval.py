@@ -44,7 +44,7 @@ class CarryFlyOptions:
     team: str = "falcon3"
     """Name or path of the team file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco; or px4-hil: MuJoCo, each member flown by a PX4 of its own."""
+    """Engine: native, mujoco or isaac; or px4-hil: MuJoCo, each member flown by a PX4 of its own."""
     condition: str = "step"
     """Row of the table of conditions of teams."""
     seconds: float = 20.0
