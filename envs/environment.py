@@ -13,10 +13,10 @@ from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Scalar
+from corvids.envs.compiled.kernels import kernel
 from corvids.envs.episodes.calibrated import draws_of
 from corvids.envs.episodes.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
 from corvids.envs.episodes.randomization import Randomization
-from corvids.envs.kernels import kernel
 from corvids.envs.mdp.actions import ACTIONS, CtbrAction
 from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.mdp.critic_truth import PRIVILEGED, TRUTH_MIRRORS, truth_of

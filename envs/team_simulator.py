@@ -18,8 +18,8 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.envs.kernels.compiling import compiled, on_tiles, padded
-from corvids.envs.kernels.team_tiles import TeamTiles
+from corvids.envs.compiled.compiling import compiled, on_tiles, padded
+from corvids.envs.compiled.team_tiles import TeamTiles
 from corvids.envs.physics.cables import SWEEPS
 from corvids.envs.physics.inner_loop import (
     ACCBR,

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from corvids.controllers.packing import leaves, map_leaves
-from corvids.envs.kernels.lanes import SCALARS
-from corvids.envs.kernels.native_code import find_compiler, load
-from corvids.envs.kernels.tracing import Program
+from corvids.envs.compiled.lanes import SCALARS
+from corvids.envs.compiled.native_code import find_compiler, load
+from corvids.envs.compiled.tracing import Program
 
 LANES = 8
 """Pieces side by side: a cache line of doubles."""

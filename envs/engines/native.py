@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import Four, RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
+from corvids.envs.compiled.compiling import compiled, padded
 from corvids.envs.engines.engine import PARAMS, TICK_S, Array, Contacts, State, check_state, spread
-from corvids.envs.kernels.compiling import compiled, padded
 from corvids.envs.physics.world import AT_REST, WorldParams, control, fly
 from corvids.vehicle import Vehicle
 

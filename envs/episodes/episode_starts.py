@@ -10,11 +10,11 @@ from corvids.controllers.ball_filter import UNKNOWN_BALL
 from corvids.controllers.packing import leaf_names, map_leaves, pack, unpack
 from corvids.controllers.spatial import Vec3
 from corvids.envs.episodes.randomization import Draws
+from corvids.envs.episodes.stock import Stock
 from corvids.envs.mdp.task import Task
 from corvids.envs.physics.world import WorldParams
 from corvids.envs.sensors.sensing import SensorParams, SensorState
 from corvids.envs.simulator import Simulator
-from corvids.envs.stock import Stock
 
 SENSORS_UNUSED = SensorState(0.0, 0.0, 0.0, UNKNOWN_BALL, 0.0, Vec3(0.0, 0.0, 0.0))
 """Template of the sensors' memory."""

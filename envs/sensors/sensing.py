@@ -17,7 +17,7 @@ import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallEstimate, BallFilterConfig, ball_filter
 from corvids.controllers.spatial import Quat, Scalar, Vec3, where
-from corvids.envs.kernels.tile_functions import TracedHistory
+from corvids.envs.compiled.tile_functions import TracedHistory
 
 BALL_SLOTS = 3
 """Most ball measurements that are taken in at one control tick (120 Hz over 50 Hz gives two or three)."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from corvids.calibration.flight.rollout import Rollout
-from corvids.envs.kernels.native_code import find_compiler
+from corvids.envs.compiled.native_code import find_compiler
 
 DT_S = 0.01
 STEPS = 60

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from corvids.envs import team_simulator
+from corvids.envs.compiled.native_code import find_compiler
+from corvids.envs.compiled.tile_functions import TileFunction
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.kernels.native_code import find_compiler
-from corvids.envs.kernels.tile_functions import TileFunction
 from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.sensors.sensing import Past
 from corvids.envs.tasks import TASKS

@@ -9,8 +9,8 @@ import torch
 
 from corvids.controllers.packing import leaf_names
 from corvids.controllers.rate_loop import gains_of
+from corvids.envs.compiled.native_code import find_compiler, load
 from corvids.envs.episodes.randomization import Draws, Randomization
-from corvids.envs.kernels.native_code import find_compiler, load
 from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator

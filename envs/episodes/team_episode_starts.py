@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
+from corvids.envs.episodes.stock import Stock
 from corvids.envs.episodes.team_randomization import TeamDraws
 from corvids.envs.episodes.team_starts import settled_inner_loop
 from corvids.envs.mdp.team_task import TeamTask
 from corvids.envs.physics.team_world import TeamParams
 from corvids.envs.sensors.load_sensing import LOAD_UNSEEN, LoadSensorParams, LoadSensorState
 from corvids.envs.sensors.sensing import SensorParams
-from corvids.envs.stock import Stock
 
 
 class TeamStart(NamedTuple):

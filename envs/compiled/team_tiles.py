@@ -1,4 +1,4 @@
-"""A whole control step of a team's simulator in one call, on the CPU; see :mod:`corvids.envs.kernels.tiles`.
+"""A whole control step of a team's simulator in one call, on the CPU; see :mod:`corvids.envs.compiled.tiles`.
 
 A thread takes a tile of worlds, with all drones and the load of each, through all physics steps of a control step. A
 physics step is the three functions that :mod:`corvids.envs.team_simulator` compiles for other devices, traced into C++:
@@ -16,10 +16,10 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.rate_loop import RateCommand
 from corvids.controllers.spatial import Vec3
-from corvids.envs.kernels.lane_functions import FUNCTIONS
-from corvids.envs.kernels.lanes import LANES, VECTORS
-from corvids.envs.kernels.native_code import load
-from corvids.envs.kernels.tracing import Program
+from corvids.envs.compiled.lane_functions import FUNCTIONS
+from corvids.envs.compiled.lanes import LANES, VECTORS
+from corvids.envs.compiled.native_code import load
+from corvids.envs.compiled.tracing import Program
 from corvids.envs.physics.inner_loop import INNER_AT_REST, run_inner_loop
 from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,

@@ -3,7 +3,7 @@
 Worlds do not interact, so a thread takes a tile of them — as many as fill one cache line of a row — through all physics
 steps of a control step before it turns to the next: state and parameters of a tile stay in the first-level cache, and
 threads meet once a control step. The step is the very one that runs on tensors, traced (see
-``envs/kernels/tracing.py``); the lanes of a tile are what the compiler vectorises over.
+``envs/compiled/tracing.py``); the lanes of a tile are what the compiler vectorises over.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.rate_loop import RateCommand, RateGains
 from corvids.controllers.spatial import Vec3
-from corvids.envs.kernels.lanes import LANES, VECTORS
-from corvids.envs.kernels.native_code import load
-from corvids.envs.kernels.tracing import Program
+from corvids.envs.compiled.lanes import LANES, VECTORS
+from corvids.envs.compiled.native_code import load
+from corvids.envs.compiled.tracing import Program
 from corvids.envs.physics.world import AT_REST, WorldParams, control, fly
 from corvids.errors import CorvidsError
 

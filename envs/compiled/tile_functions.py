@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from corvids.envs.kernels.lane_functions import FUNCTIONS
-from corvids.envs.kernels.lanes import LANES, VECTORS
-from corvids.envs.kernels.native_code import load
-from corvids.envs.kernels.traced_tensor import TracedTensor
-from corvids.envs.kernels.tracing import Program
+from corvids.envs.compiled.lane_functions import FUNCTIONS
+from corvids.envs.compiled.lanes import LANES, VECTORS
+from corvids.envs.compiled.native_code import load
+from corvids.envs.compiled.traced_tensor import TracedTensor
+from corvids.envs.compiled.tracing import Program
 from corvids.errors import CorvidsError
 
 _SOURCE = (

@@ -1,4 +1,5 @@
-"""What a team's environment computes at every control step, on packed tensors; compiled by :mod:`corvids.envs.kernels`.
+"""What a team's environment computes at every control step, on packed tensors; compiled by
+:mod:`corvids.envs.compiled.kernels`.
 
 Packed tensors have shape ``(k · drones, rows, 1)``, drones innermost, those of the load and of a world
 ``(k, rows, 1)``; component tensors ``(rows, drones)`` and ``(rows, 1)``; feature tensors a row for each drone,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from corvids.envs.kernels.tracing import TRUTHS, Program, Term
+from corvids.envs.compiled.tracing import TRUTHS, Program, Term
 
 _BINARY = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "truediv": "/", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from corvids.envs.kernels.native_code import find_compiler
+from corvids.envs.compiled.native_code import find_compiler
 
 OPTIONS = {
     "cpp.enable_floating_point_contract_flag": "fast",  # fused multiply-add: a fifth fewer instructions
