@@ -22,3 +22,7 @@ class Stock:
             self._stock, self._taken = self._draw(self._size), 0
         first, self._taken = self._taken, self._taken + count
         return self._stock[:, first : first + count]
+
+    def clear(self) -> None:
+        """Let what comes next be newly drawn."""
+        self._stock = None

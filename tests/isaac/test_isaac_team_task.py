@@ -10,7 +10,6 @@ import pytest
 import torch
 from test_isaac_tasks import isaac_lab_checks
 
-from corvids.envs import team_environment
 from corvids.envs.episodes.randomization import NO_RANDOMIZATION
 from corvids.envs.isaac import team_simulator
 from corvids.envs.team_environment import TeamEnvironment
@@ -23,8 +22,7 @@ FULL = preset("carry", "full").env
 
 @pytest.fixture(autouse=True)
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A minute of compiling does not pay for twenty steps."""
-    monkeypatch.setattr(team_environment, "compiled", lambda function, enabled=True: function)
+    """Compiling the physics of three drones does not pay for twenty steps."""
     monkeypatch.setattr(team_simulator, "fused", lambda function, device, enabled: function)
 
 
