@@ -176,6 +176,14 @@ class Environment:
         self.look()
         return self.observations, reward, done, extras
 
+    def reseed(self, seed: int) -> None:
+        """What is drawn from now on follows from ``seed`` alone; what was drawn for running episodes remains."""
+        self._generator.manual_seed(seed)
+        self._pool.normal_(generator=self._generator)
+        self._offsets.seed(seed)
+        self._calm_starts.restock()
+        self._wild_starts.restock()
+
     @property
     def delay_steps(self) -> torch.Tensor:
         """How many physics steps late a command comes into force, (rows, 1)."""

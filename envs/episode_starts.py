@@ -62,6 +62,10 @@ class EpisodeStarts:
         self.take = Stock(lambda count: torch.cat(self.draw(count)), max(simulator.worlds // 2, 16)).take
         """The next so many starts, all parts of each packed into one tensor, (·, count, 1)."""
 
+    def restock(self) -> None:
+        """Let the next start be newly drawn."""
+        self._stock = None
+
     def draw(self, count: int) -> Start:
         """``count`` new starts."""
         draws, task = self._draws, self._task

@@ -141,6 +141,12 @@ class TeamEnvironment:
         self.look()
         return self.observations, reward, done.repeat(self.drones), extras
 
+    def reseed(self, seed: int) -> None:
+        """As :meth:`corvids.envs.environment.Environment.reseed`."""
+        self._generator.manual_seed(seed)
+        self._pool.normal_(generator=self._generator)
+        self._offsets.manual_seed(seed)
+
     @property
     def delay_steps(self) -> torch.Tensor:
         """How many physics steps late each drone's command comes into force, (drones, rows)."""

@@ -41,7 +41,7 @@ RULES = {
     ),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
-        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google",
+        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google isaaclab_rl",
     ),
     "deploy": rule("corvids.deploy", "numpy onnxruntime pymavlink mcap"),
     "calibration": rule(
