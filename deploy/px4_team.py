@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corvids.deploy.checks import Proposal, Seen, Word
-from corvids.deploy.keeping import Level
 from corvids.deploy.pilot import Array
-from corvids.deploy.px4_flight import Link
-from corvids.deploy.px4_frames import yaw_ned_rad
-from corvids.deploy.px4_thrust import ThrustMap
-from corvids.deploy.reactions import STREAMING, State
-from corvids.deploy.supervisor import Supervisor, Verdict
+from corvids.deploy.px4.flight import Link
+from corvids.deploy.px4.frames import yaw_ned_rad
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.thrust import ThrustMap
+from corvids.deploy.supervision.checks import Proposal, Seen, Word
+from corvids.deploy.supervision.reactions import STREAMING, State
+from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 
 SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.envelope import Triple
-from corvids.deploy.px4_frames import Quaternion, enu_ned, flu_frd, quat_enu_ned
-from corvids.deploy.px4_state import finite, unit
+from corvids.deploy.px4.frames import Quaternion, enu_ned, flu_frd, quat_enu_ned
+from corvids.deploy.px4.state import finite, unit
+from corvids.deploy.supervision.envelope import Triple
 
 PORT = 19410
 """To which the first instance of PX4 sends it."""

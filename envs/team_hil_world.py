@@ -14,7 +14,7 @@ import numpy as np
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
 from corvids.envs.engines.team_engine import TeamState
-from corvids.envs.hil_world import (
+from corvids.envs.plants.hil_world import (
     ACCEL_STD_MPS2,
     GYRO_STD_RADPS,
     TICKS,
@@ -24,10 +24,10 @@ from corvids.envs.hil_world import (
     TRACKER_STEPS,
     Felt,
 )
-from corvids.envs.instruments import turned
-from corvids.envs.team_conditions import TeamTrials
-from corvids.envs.team_plant import LoadSensor
-from corvids.envs.team_referee import LOOK_S, TeamReferee, rotated
+from corvids.envs.plants.team_conditions import TeamTrials
+from corvids.envs.plants.team_plant import LoadSensor
+from corvids.envs.plants.team_referee import LOOK_S, TeamReferee, rotated
+from corvids.envs.sensors.instruments import turned
 from corvids.vehicle import GRAVITY_MPS2
 
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from corvids.deploy.checks import Autopilot, Mode
 from corvids.deploy.contract import Limits
-from corvids.deploy.envelope import Triple, envelope_of
 from corvids.deploy.fallback import Fallback
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_state import VehicleState
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.px4_team import Member, Px4Team
-from corvids.deploy.px4_thrust import thrust_map_of
-from corvids.deploy.reactions import State
-from corvids.deploy.supervisor import Request, Supervisor
+from corvids.deploy.supervision.checks import Autopilot, Mode
+from corvids.deploy.supervision.envelope import Triple, envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Request, Supervisor
 from corvids.vehicle import load_vehicle
 
 FALCON = load_vehicle("falcon")

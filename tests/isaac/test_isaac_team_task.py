@@ -10,9 +10,9 @@ import pytest
 import torch
 from test_isaac_tasks import isaac_lab_checks
 
-from corvids.envs import kernels
+from corvids.envs.compiled import kernels
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION
 from corvids.envs.isaac import team_simulator
-from corvids.envs.randomization import NO_RANDOMIZATION
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.presets import preset
 

@@ -17,29 +17,29 @@ import numpy as np
 from corvids.commands.carry_trials import CarryTrialsConfig
 from corvids.commands.px4_hil import CONNECT_S, ORIGIN, HilEnd
 from corvids.commands.px4_params import load_into, parameters_of
-from corvids.deploy.channels import udp_address
-from corvids.deploy.checks import Seen
 from corvids.deploy.contract import INNER_LOOP
-from corvids.deploy.envelope import Fence, envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.inner_loop import InnerLoop
-from corvids.deploy.mavlink_link import MavlinkLink
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
+from corvids.deploy.px4.channels import udp_address
+from corvids.deploy.px4.mavlink_link import MavlinkLink
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.px4_team import Member, Px4Team
-from corvids.deploy.px4_thrust import thrust_map_of
-from corvids.deploy.reactions import State
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.deploy.supervisor import Supervisor, Verdict
+from corvids.deploy.supervision.checks import Seen
+from corvids.deploy.supervision.envelope import Fence, envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
-from corvids.envs.hil_world import TRACKER_DELAY_S
-from corvids.envs.team_conditions import TeamTrials, condition_named, draw
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import command_at, standing
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.plants.hil_world import TRACKER_DELAY_S
+from corvids.envs.plants.team_conditions import TeamTrials, condition_named, draw
+from corvids.envs.plants.team_goals import command_at, standing
+from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.envs.team_hil_world import TeamHilWorld
-from corvids.envs.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
