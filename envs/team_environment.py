@@ -13,27 +13,27 @@ from typing import Any
 import torch
 
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
-from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
-from corvids.envs.compiling import compiled
+from corvids.envs.compiled.compiling import compiled
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig
-from corvids.envs.episode_starts import SENSORS_UNUSED
-from corvids.envs.load_sensing import (
+from corvids.envs.episodes.episode_starts import SENSORS_UNUSED
+from corvids.envs.episodes.team_randomization import TeamDraws
+from corvids.envs.episodes.team_starts import settled_inner_loop
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.mdp.team_task import Actions
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import LOAD_AT_REST, MOTION_AT_REST, TeamParams
+from corvids.envs.physics.wind import blown
+from corvids.envs.sensors.load_sensing import (
     LOAD_NOISE_ROWS,
     LOAD_UNSEEN,
     LoadSensorParams,
     LoadSensorState,
     sense_load,
 )
-from corvids.envs.sensing import SensorParams, sense
+from corvids.envs.sensors.sensing import SensorParams, sense
+from corvids.envs.sensors.team_observation import critic_view, team_inputs
 from corvids.envs.tasks import team_task_named
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_observation import critic_view, team_inputs
-from corvids.envs.team_randomization import TeamDraws
 from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_starts import settled_inner_loop
-from corvids.envs.team_task import Actions
-from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST, TeamParams
-from corvids.envs.wind import blown
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22

@@ -12,14 +12,14 @@ import pytest
 import torch
 from team_lab import POSITION_STD_M, Planted, falcons, fly, planted
 
-from corvids.calibration.team_calibration import calibrate_team
-from corvids.calibration.team_model import late
-from corvids.calibration.team_parameters import TeamUnknowns
-from corvids.calibration.team_record import TeamRecord, columns_of
+from corvids.calibration.readers.team_record import TeamRecord, columns_of
+from corvids.calibration.team.calibration import calibrate_team
+from corvids.calibration.team.model import late
+from corvids.calibration.team.parameters import TeamUnknowns
 from corvids.cli import main
 from corvids.controllers.packing import leaves
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_world import each_drone
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import each_drone
 from corvids.team import load_team, save_team
 
 FILE = falcons(1)

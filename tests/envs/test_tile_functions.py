@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from corvids.envs.compiled.native_code import find_compiler
+from corvids.envs.compiled.tile_functions import TileFunction
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.native_code import find_compiler
-from corvids.envs.sensing import Past
+from corvids.envs.sensors.sensing import Past
 from corvids.envs.tasks import TASKS
-from corvids.envs.tile_functions import TileFunction
 from corvids.errors import CorvidsError
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")

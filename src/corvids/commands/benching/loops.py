@@ -21,12 +21,12 @@ from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import Policy, PolicyFile
-from corvids.envs.actions import ACTIONS
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.nominal import world_params
+from corvids.envs.mdp.actions import ACTIONS
+from corvids.envs.physics.nominal import world_params
+from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator
 from corvids.envs.tasks import task_named
-from corvids.envs.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.training.presets import preset
 from corvids.vehicle import load_vehicle
