@@ -13,8 +13,7 @@ from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Scalar
-from corvids.envs.compiled.compiling import compiled, on_tiles
-from corvids.envs.compiled.tile_functions import TileFunction
+from corvids.envs.compiled.kernels import kernel
 from corvids.envs.episodes.calibrated import draws_of
 from corvids.envs.episodes.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
 from corvids.envs.episodes.randomization import Randomization
@@ -142,7 +141,7 @@ class Environment:
         )
         # Each with the results that replace arguments.
         self._act, self._blown, self._score, self._observe = (
-            self._kernel(function, into, compile_kernels)
+            kernel(function, into, self.device, compile_kernels)
             for function, into in (
                 (self._make_act(), {1: 2}),
                 (self._make_blown(), {0: 0}),
@@ -176,6 +175,14 @@ class Environment:
             extras["log"] = self.restart(ids, failed)
         self.look()
         return self.observations, reward, done, extras
+
+    def reseed(self, seed: int) -> None:
+        """What is drawn from now on follows from ``seed`` alone; what was drawn for running episodes remains."""
+        self._generator.manual_seed(seed)
+        self._pool.normal_(generator=self._generator)
+        self._offsets.seed(seed)
+        self._calm_starts.restock()
+        self._wild_starts.restock()
 
     @property
     def delay_steps(self) -> torch.Tensor:
@@ -219,22 +226,6 @@ class Environment:
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (worlds,)."""
         return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))
-
-    def _kernel(
-        self, function: Callable[..., Any], into: dict[int, int], compile_kernels: bool
-    ) -> Callable[..., tuple[torch.Tensor, ...]]:
-        """``function``, compiled; the results that ``into`` names are written over the arguments that it names."""
-        if on_tiles(self.device, compile_kernels):
-            return TileFunction(function, into)
-        compute = compiled(function, compile_kernels)
-
-        def written(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            results = compute(*tensors)
-            for number, argument in into.items():
-                tensors[argument].copy_(results[number])
-            return results
-
-        return written
 
     def _make_act(self):
         law = self.action

@@ -49,6 +49,9 @@ STREAMS_HZ = {
 }
 """What PX4 is asked to send, and how often [Hz]."""
 
+IMU_STREAMS = (common.MAVLINK_MSG_ID_HIGHRES_IMU, common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION)
+"""Those that an inner loop lives on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PeerConfig:
@@ -65,6 +68,9 @@ class PeerConfig:
     origin: tuple[float, float, float] | None = None
     """Latitude and longitude [°] and height [m above sea level] of the world's origin, told to a PX4 that does not know
     where on the globe it is (motion capture alone): without a place there it neither holds nor arms in HOLD."""
+
+    imu_hz: float | None = None
+    """How often accelerometer and attitude are asked for, where an inner loop lives on them [Hz]."""
 
     def __post_init__(self) -> None:
         if self.key is not None and len(self.key) != 32:
@@ -201,7 +207,10 @@ class Peer:
         if self._is_due("timesync", now_s, TIMESYNC_S):
             yield self._pack(common.MAVLink_timesync_message(0, int(1e9 * now_s)))
         if self.counters.received and self._is_due("streams", now_s, ASK_STREAMS_S):
-            for message_id, rate_hz in STREAMS_HZ.items():
+            wanted = dict(STREAMS_HZ)
+            if self.config.imu_hz:
+                wanted |= dict.fromkeys(IMU_STREAMS, self.config.imu_hz)
+            for message_id, rate_hz in wanted.items():
                 yield self._command(common.MAV_CMD_SET_MESSAGE_INTERVAL, message_id, 1e6 / rate_hz)
         if self.config.origin is None or not self.is_lost:
             return

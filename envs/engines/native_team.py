@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -31,10 +33,17 @@ class NativeTeam:
 
     dt_s = TICK_S
 
-    def __init__(self, team: Team, worlds: int, *, compile_kernels: bool = True) -> None:
+    def __init__(
+        self,
+        team: Team,
+        worlds: int,
+        *,
+        compile_kernels: bool = True,
+        make_simulator: Callable[..., TeamSimulator] = TeamSimulator,
+    ) -> None:
         self.worlds, self.drones = worlds, len(team.members)
         rate_hz = round(1.0 / TICK_S)
-        self._simulator = TeamSimulator(
+        self._simulator = make_simulator(
             team, worlds, physics_hz=rate_hz, control_hz=rate_hz, history_s=TICK_S, compile_kernels=compile_kernels
         )  # fmt: skip
         rows = self._simulator.rows

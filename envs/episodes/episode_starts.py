@@ -10,6 +10,7 @@ from corvids.controllers.ball_filter import UNKNOWN_BALL
 from corvids.controllers.packing import leaf_names, map_leaves, pack, unpack
 from corvids.controllers.spatial import Vec3
 from corvids.envs.episodes.randomization import Draws
+from corvids.envs.episodes.stock import Stock
 from corvids.envs.mdp.task import Task
 from corvids.envs.physics.world import WorldParams
 from corvids.envs.sensors.sensing import SensorParams, SensorState
@@ -58,17 +59,12 @@ class EpisodeStarts:
         self._task, self._draws, self._nominal, self._is_wild = task, draws, nominal, is_wild
         self._dt_s, self._tick_s, self._hover_n, self._actions = simulator.dt_s, tick_s, hover_n, actions
         self._wind = leaf_names(nominal).index("wind_w.x")
-        self._size, self._taken = max(simulator.worlds // 2, 16), 0
-        self._stock: torch.Tensor | None = None
+        self.take = Stock(lambda count: torch.cat(self.draw(count)), max(simulator.worlds // 2, 16)).take
+        """The next so many starts, all parts of each packed into one tensor, (·, count, 1)."""
 
-    def take(self, count: int) -> torch.Tensor:
-        """The next ``count`` starts, all parts of each packed into one tensor, (·, count, 1)."""
-        if count > self._size:
-            return torch.cat(self.draw(count))
-        if self._stock is None or self._taken + count > self._size:
-            self._stock, self._taken = torch.cat(self.draw(self._size)), 0
-        first, self._taken = self._taken, self._taken + count
-        return self._stock[:, first : first + count]
+    def restock(self) -> None:
+        """Let the next start be newly drawn."""
+        self._stock = None
 
     def draw(self, count: int) -> Start:
         """``count`` new starts."""

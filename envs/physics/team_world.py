@@ -184,10 +184,16 @@ def haul_each(
 
 def settle(before: Motion, free: Flight, pulls: Pulls, vehicle: VehicleParams, dt_s: float) -> Motion:
     """Each drone's flight under what its cable really did, on a ground that carries."""
+    flown = pulled(before, free, pulls, vehicle, dt_s)
+    body, force = on_ground(before.body, flown.body, flown.specific_force_w, vehicle)
+    return Motion(body, force, pulls.pull, pulls.tension_n)
+
+
+def pulled(before: Motion, free: Flight, pulls: Pulls, vehicle: VehicleParams, dt_s: float) -> Flight:
+    """Each drone's flight under what its cable really did, above no ground."""
     body = corrected(free.body, before.pull, pulls.pull, inertia_of(vehicle), dt_s)
     change = (pulls.pull.force_w - before.pull.force_w) * (1.0 / vehicle.mass_kg)
-    body, force = on_ground(before.body, body, free.specific_force_w + change, vehicle)
-    return Motion(body, force, pulls.pull, pulls.tension_n)
+    return Flight(body, free.specific_force_w + change)
 
 
 def inertia_of(vehicle: VehicleParams) -> Inertia:

@@ -58,6 +58,7 @@ class VirtualBall:
         self._sightings = BallSightings(seed)
         self._counter = HitCounter(1)
         self._is_released = False
+        self._hand_w: Vec3 | None = None
         self._away_until_s = -math.inf
         self._body: RigidBody | None = None
         self._stamp_s = -math.inf
@@ -69,9 +70,14 @@ class VirtualBall:
         """Counted hits."""
         return int(self._counter.hits[0])
 
+    def keep_in_place(self) -> None:
+        """From now on the hand that holds it stays where it is, whatever the vehicle does."""
+        if not self._is_released:
+            self._hand_w = self._ball.pos_w
+
     def release(self) -> None:
         """Let go of it, if it is held."""
-        self._is_released = True
+        self._is_released, self._hand_w = True, None
 
     def measure(self, now_s: float, state: Pose) -> list[tuple[float, tuple[float, float, float]]]:
         """Fly up to the newest pose; stamps [s] and places [m] measured that have arrived by ``now_s``."""
@@ -90,7 +96,7 @@ class VirtualBall:
                 else:
                     self._drop(stamp_s)
             if not self._is_released:
-                self._ball = Ball(body.pos_w + self._held_b, _ZERO, _ZERO)
+                self._ball = Ball(self._hand_w or body.pos_w + self._held_b, _ZERO, _ZERO)
             self._body, self._stamp_s = body, stamp_s
             if stamp_s >= self._away_until_s:
                 x, y, z = (float(component) for component in self._ball.pos_w)

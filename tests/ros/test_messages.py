@@ -281,6 +281,26 @@ def test_a_flood_of_messages_does_not_stop_the_ticks():
     assert len(dds.runtime.inbox) == 900
 
 
+def test_a_px4_that_knows_no_place_on_the_globe_is_told_one():
+    dds = VirtualDds(MessagePx4(20.0))
+    link = MessageLink(dds.runtime, MESSAGES)
+    link.tell_origin((47.4, 8.5, 488.0))
+    for _ in range(100):
+        list(link.wait(dds.now_s + 0.1))
+    assert dds.px4.origin == (47.4, 8.5, 488.0)
+    assert [command.command for command in dds.px4.commands_heard] == [100000], "once, as it then knows"
+
+
+def test_a_px4_that_knows_its_place_is_told_none():
+    dds = VirtualDds(MessagePx4(20.0))
+    dds.px4.origin = (1.0, 2.0, 3.0)
+    link = MessageLink(dds.runtime, MESSAGES)
+    link.tell_origin((47.4, 8.5, 488.0))
+    for _ in range(100):
+        list(link.wait(dds.now_s + 0.1))
+    assert dds.px4.commands_heard == []
+
+
 def test_a_keeper_hears_everything_that_is_there_at_one_look():
     """A turn of an executor hands over one message; at 250 Hz a keeper that looks as rarely would fall behind."""
     reader, pending = MessageReader(), [odometry(timestamp_sample=4_990_000 + 4_000 * n) for n in range(12)]

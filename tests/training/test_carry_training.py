@@ -12,6 +12,7 @@ from runs import read_checkpoint, uncompiled
 from corvids.commands.train import train
 from corvids.controllers.packing import leaves
 from corvids.envs import team_environment, team_simulator
+from corvids.envs.compiled import kernels
 from corvids.envs.physics.team_nominal import team_params
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
@@ -25,8 +26,9 @@ from corvids.training.vec_env import RslVecEnv
 @pytest.fixture(autouse=True)
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     uncompiled(monkeypatch)
-    for module in (team_environment, team_simulator):
+    for module in (kernels, team_simulator):
         monkeypatch.setattr(module, "compiled", lambda function, enabled=True: function)
+        monkeypatch.setattr(module, "on_tiles", lambda device, enabled=True: False)
 
 
 def tiny(name: str = "quick") -> TrainConfig:

@@ -53,6 +53,7 @@ class MessageReader:
             "battery_status": self._read_battery,
             "timesync_status": self._read_timesync,
             "sensor_combined": self._read_imu,
+            "vehicle_global_position": lambda message, now_s: None,  # that it comes says enough
         }
 
     def take_in(self, topic: str, message: Any, now_s: float) -> None:

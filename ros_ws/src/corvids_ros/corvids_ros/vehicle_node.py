@@ -120,6 +120,8 @@ class VehicleNode(LifecycleNode):
         link = MessageLink(self._transport, messages)
         if settings["imu"]:
             link.listen("sensor_combined")
+        if settings.origin:
+            link.tell_origin(settings.origin)
         if settings["mocap_topic"]:
             relay = link.relay_to_estimator(settings["mocap_pos_std_m"], settings["mocap_angle_std_rad"])
             self._watch_poses(link, settings, "mocap", relay)
