@@ -112,7 +112,7 @@ def test_imports_follow_the_rules(folder: str):
         ("deploy", "def f():\n    from torch import nn"),
         ("deploy", "from corvids.controllers import spatial"),
         ("deploy", "from corvids import envs"),
-        ("controllers", "from corvids.envs.world import World"),
+        ("controllers", "from corvids.envs.physics.world import World"),
         ("envs", "import corvids.training"),
         ("envs", "from envs import world"),
         ("training", "from corvids.deploy import runtime"),

@@ -8,11 +8,11 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, RateLoopState, gains_of, rate_loop
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled
+from corvids.envs.compiled.compiling import compiled
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.mujoco_team import MujocoTeam
 from corvids.envs.engines.team_engine import Bodies, Mask, TeamState
-from corvids.envs.team_world import TeamParams
+from corvids.envs.physics.team_world import TeamParams
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
 

@@ -12,15 +12,15 @@ from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.team_engine import Bodies, Mask, TeamState
-from corvids.envs.inner_loop import INNER_AT_REST
-from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_world import (
+from corvids.envs.physics.inner_loop import INNER_AT_REST
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
     TeamParams,
     TeamWorld,
 )
+from corvids.envs.team_simulator import TeamSimulator
 from corvids.team import Team
 
 _MOTION = leaf_names(MOTION_AT_REST)

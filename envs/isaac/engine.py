@@ -19,8 +19,8 @@ from corvids.envs.isaac.fused import fused
 from corvids.envs.isaac.scene import SceneBodies, inertias_of, open_scene, scene_cfg
 from corvids.envs.isaac.simulator import packed
 from corvids.envs.isaac.substep import BODIES, placed, push, take
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.world import AT_REST, WorldParams, control
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import AT_REST, WorldParams, control
 from corvids.vehicle import Vehicle
 
 

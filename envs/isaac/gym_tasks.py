@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 
 from corvids.envs.environment import EnvConfig
-from corvids.envs.randomization import Randomization
+from corvids.envs.episodes.randomization import Randomization
 from corvids.envs.tasks import TEAM_TASKS
 
 CONFIGS = {

@@ -23,8 +23,8 @@ from pxr import Gf, UsdPhysics
 from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.solver import SemiImplicitSolverCfg
 from corvids.envs.isaac.substep import Inertias
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
+from corvids.envs.physics.world import WorldParams
 
 ROWS = 13
 """Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""

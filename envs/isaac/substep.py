@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.spatial import Quat, Scalar, Vec3
-from corvids.envs.ball import Ball, bounced, collide, mean_ball_accel
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
-from corvids.envs.world import World, WorldParams
+from corvids.envs.physics.ball import Ball, bounced, collide, mean_ball_accel
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
+from corvids.envs.physics.world import World, WorldParams
 
 
 class Inertias(NamedTuple):

@@ -17,13 +17,13 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
-from corvids.envs.actions import ACTIONS
-from corvids.envs.critic_truth import TRUTH_MIRRORS
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.isaac.scene import scene_cfg, simulation_cfg
 from corvids.envs.isaac.simulator import IsaacSimulator
 from corvids.envs.isaac.stepping import SteppedByLab, quiet_start
-from corvids.envs.nominal import world_params
+from corvids.envs.mdp.actions import ACTIONS
+from corvids.envs.mdp.critic_truth import TRUTH_MIRRORS
+from corvids.envs.physics.nominal import world_params
 from corvids.envs.tasks import task_named
 from corvids.vehicle import load_vehicle
 

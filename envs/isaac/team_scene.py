@@ -10,8 +10,8 @@ from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.scene import box, scene_of
 from corvids.envs.isaac.team_substep import Weight
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_world import TeamParams
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import TeamParams
 from corvids.team import Team
 
 

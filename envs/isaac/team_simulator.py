@@ -10,15 +10,14 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, unpack
 from corvids.controllers.rate_loop import RateCommand
 from corvids.controllers.spatial import Vec3
-from corvids.envs.inner_loop import INNER_AT_REST, InnerLoop, run_inner_loop
 from corvids.envs.isaac.fused import fused
 from corvids.envs.isaac.scene import SceneBodies
 from corvids.envs.isaac.substep import BODIES
 from corvids.envs.isaac.team_scene import weights_of
 from corvids.envs.isaac.team_substep import placed_team, push_team, take_team
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_world import (
+from corvids.envs.physics.inner_loop import INNER_AT_REST, InnerLoop, run_inner_loop
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
@@ -26,6 +25,7 @@ from corvids.envs.team_world import (
     TeamWorld,
     control,
 )
+from corvids.envs.team_simulator import TeamSimulator
 from corvids.team import Team
 
 

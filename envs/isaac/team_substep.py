@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from corvids.controllers.spatial import Scalar, Vec3
-from corvids.envs.cables import SWEEPS, Wrench
 from corvids.envs.isaac.substep import Posed, body_of, moved, posed_ahead
-from corvids.envs.load import Load, LoadParams
-from corvids.envs.team_world import Drive, DroneParams, Motion, Pulls, fly_drones, haul_each, pulled
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, on_ground
+from corvids.envs.physics.cables import SWEEPS, Wrench
+from corvids.envs.physics.load import Load, LoadParams
+from corvids.envs.physics.team_world import Drive, DroneParams, Motion, Pulls, fly_drones, haul_each, pulled
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, on_ground
 
 
 class Weight(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from corvids.envs.carry_law import (
+from corvids.envs.mdp.carry_law import (
     FAN_M,
     HANG_M,
     NEAR_M,
@@ -18,11 +18,11 @@ from corvids.envs.carry_law import (
     load_share,
     summed,
 )
-from corvids.envs.features import rotation_matrix
-from corvids.envs.goal_path import COMMAND, PREVIEWS_S
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import quaternions
-from corvids.envs.team_task import TeamInputs
+from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.goal_path import COMMAND, PREVIEWS_S
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.mdp.team_task import TeamInputs
+from corvids.envs.plants.team_goals import quaternions
 from corvids.team import load_team
 
 

@@ -11,10 +11,10 @@ from engine_lab import doublets, start, with_racket
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Vec3
-from corvids.envs.conditions import CONDITIONS, draw
 from corvids.envs.engines.engine import TICK_S, Engine
 from corvids.envs.engines.native import NativeEngine
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.plants.conditions import CONDITIONS, draw
 from corvids.vehicle import Vehicle, load_vehicle, vehicle_names
 
 pytestmark = pytest.mark.isaac

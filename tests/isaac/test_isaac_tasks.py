@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.randomization import NO_RANDOMIZATION
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION
 from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.training.presets import preset
 

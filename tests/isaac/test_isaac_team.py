@@ -7,7 +7,7 @@ import pytest
 
 from corvids.envs.engines.native_team import NativeTeam
 from corvids.envs.engines.team_engine import Bodies, TeamState
-from corvids.envs.team_conditions import CONDITIONS, TeamTrials, draw
+from corvids.envs.plants.team_conditions import CONDITIONS, TeamTrials, draw
 from corvids.team import load_team
 
 pytestmark = pytest.mark.isaac

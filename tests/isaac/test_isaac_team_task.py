@@ -11,8 +11,8 @@ import torch
 from test_isaac_tasks import isaac_lab_checks
 
 from corvids.envs import team_environment
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION
 from corvids.envs.isaac import team_simulator
-from corvids.envs.randomization import NO_RANDOMIZATION
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.presets import preset
 

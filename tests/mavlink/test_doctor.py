@@ -14,7 +14,7 @@ from standin import Standin
 from corvids.cli import main
 from corvids.commands.doctor import diagnose, listen
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
-from corvids.deploy.mavlink_peer import PeerConfig
+from corvids.deploy.px4.mavlink_peer import PeerConfig
 from corvids.vehicle import load_vehicle
 
 VEHICLE = load_vehicle("px4_sih")

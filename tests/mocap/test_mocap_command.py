@@ -13,9 +13,9 @@ from mocap_lab import NatNetServer, vicon_datagram
 
 from corvids.cli import main
 from corvids.commands import mocap
-from corvids.deploy import natnet
-from corvids.deploy.state_port import StatePort
-from corvids.deploy.state_stream import StateReceiver
+from corvids.deploy.mocap import natnet
+from corvids.deploy.mocap.state_port import StatePort
+from corvids.deploy.mocap.state_stream import StateReceiver
 
 
 def free_port() -> int:

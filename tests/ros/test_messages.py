@@ -12,10 +12,10 @@ from message_px4 import MessagePx4, hash_of, plain_messages
 from px4_layouts import LAYOUTS
 from virtual_dds import MESSAGES, VirtualDds, VirtualTransport
 
-from corvids.deploy.checks import Mode
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.supervisor import Request
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.supervision.checks import Mode
+from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
 from corvids_ros.message_link import HOLDS, MessageLink, hear_all

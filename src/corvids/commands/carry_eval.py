@@ -17,7 +17,7 @@ from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.trials import open_policy
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
-from corvids.envs.team_referee import LOOK_S, TeamVerdict
+from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
 
 SETTLED_M, SETTLED_RAD, SETTLED_S = 0.10, math.radians(10.0), 1.0
 """A load has settled when it has begun to be so near its goal for so long (or up to the end)."""

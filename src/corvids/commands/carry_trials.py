@@ -15,16 +15,16 @@ from corvids.deploy.inner_loop import ImuPlant, InnerLoop
 from corvids.deploy.pilot import Pilot, Readings
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.envs.carry_law import hanging_places
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
-from corvids.envs.features import rotation_matrix
 from corvids.envs.isaac import require_isaac
-from corvids.envs.team_conditions import AFTER_S, TeamTrials, condition_named, draw
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import command_at
-from corvids.envs.team_plant import TeamPlant
-from corvids.envs.team_referee import TeamReferee, TeamVerdict
+from corvids.envs.mdp.carry_law import hanging_places
+from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.plants.team_conditions import AFTER_S, TeamTrials, condition_named, draw
+from corvids.envs.plants.team_goals import command_at
+from corvids.envs.plants.team_plant import TeamPlant
+from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team, load_team
 from corvids.vehicle import GRAVITY_MPS2

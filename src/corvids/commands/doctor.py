@@ -13,9 +13,9 @@ from typing import Literal
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
-from corvids.deploy.channels import PACKET, Channel, UdpChannel
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4_parameters import exchange
+from corvids.deploy.px4.channels import PACKET, Channel, UdpChannel
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.parameters import exchange
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Protocol
 
 from corvids.cli import first_word, parse
-from corvids.deploy import natnet, sih_truth, vicon
-from corvids.deploy.channels import BUFFER, listening_socket, udp_address
-from corvids.deploy.mocap_bridge import NatNetBridge, Tally, Up, ViconBridge
-from corvids.deploy.mocap_relay import account
-from corvids.deploy.state_port import StatePort, read_key
-from corvids.deploy.state_stream import Clock, StateReceiver, StateSender, StreamConfig
+from corvids.deploy.mocap import natnet, sih_truth, vicon
+from corvids.deploy.mocap.bridge import NatNetBridge, Tally, Up, ViconBridge
+from corvids.deploy.mocap.relay import account
+from corvids.deploy.mocap.state_port import StatePort, read_key
+from corvids.deploy.mocap.state_stream import Clock, StateReceiver, StateSender, StreamConfig
+from corvids.deploy.px4.channels import BUFFER, listening_socket, udp_address
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

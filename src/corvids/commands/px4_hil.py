@@ -13,14 +13,20 @@ from collections.abc import Iterator
 
 from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over, recording
 from corvids.commands.px4_params import load_into, parameters_of
-from corvids.deploy.channels import SAFE, SETPOINT, UdpChannel
-from corvids.deploy.hil_link import HilLink, Pose, Sensed, port_of
-from corvids.deploy.link_keeper import COMPONENT, Keeper
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.policy import PolicyFile
+from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel
+from corvids.deploy.px4.hil_link import HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.envs.engines.mujoco_engine import MujocoEngine
-from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_DELAY_S, TRACKER_POS_STD_M, Felt, HilWorld
-from corvids.envs.nominal import BallConfig
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.hil_world import (
+    TRACKER_ANGLE_STD_RAD,
+    TRACKER_DELAY_S,
+    TRACKER_POS_STD_M,
+    Felt,
+    HilWorld,
+)
 from corvids.vehicle import load_vehicle
 
 CONNECT_S = 120.0

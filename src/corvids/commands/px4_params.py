@@ -10,9 +10,9 @@ from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
-from corvids.deploy.channels import Channel, UdpChannel
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4_parameters import load_parameters, save_parameters
+from corvids.deploy.px4.channels import Channel, UdpChannel
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
 

@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 
 from corvids.cli import first_word, option_value, parse
-from corvids.envs.calibrated import describe
 from corvids.envs.environment import Environment
+from corvids.envs.episodes.calibrated import describe
 from corvids.envs.isaac import require_isaac
 from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
 from corvids.envs.team_environment import TeamEnvironment

@@ -1,4 +1,4 @@
-"""The link of one vehicle in messages: see :class:`corvids.deploy.px4_flight.Link`. No ROS: a transport moves them.
+"""The link of one vehicle in messages: see :class:`corvids.deploy.px4.flight.Link`. No ROS: a transport moves them.
 
 Set-points go straight to PX4, without a hop. The keeper, a process of its own, is told of each, and acts when they stop
 coming; once it had to ask PX4 to hold, this side streams nothing until the operator engages anew.
@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT
-from corvids.deploy.checks import Autopilot
-from corvids.deploy.envelope import Triple
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.state_packet import is_state_packet
-from corvids.deploy.state_stream import StateSink
-from corvids.deploy.supervisor import Request
+from corvids.deploy.mocap.state_packet import is_state_packet
+from corvids.deploy.mocap.state_stream import StateSink
+from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.supervisor import Request
 from corvids_ros.poses import Pose
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
@@ -64,7 +64,7 @@ class KeeperEnd(Protocol):
     """The runtime's end of the line to the keeper."""
 
     def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Send a frame; see :mod:`corvids.deploy.channels`."""
+        """Send a frame; see :mod:`corvids.deploy.px4.channels`."""
         ...
 
     def poll(self) -> bytes | None:

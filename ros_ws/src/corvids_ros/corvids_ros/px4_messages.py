@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from corvids.deploy.envelope import Triple
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_frames import Quaternion, enu_ned, flu_frd, level_ned, quat_enu_ned
-from corvids.deploy.supervisor import Request
+from corvids.deploy.px4.frames import Quaternion, enu_ned, flu_frd, level_ned, quat_enu_ned
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 
 SET_MODE, ARM_DISARM, SET_ORIGIN = 176, 400, 100000

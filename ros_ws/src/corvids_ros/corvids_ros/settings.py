@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
-from corvids.deploy.channels import udp_address
-from corvids.deploy.envelope import Fence, Triple
+from corvids.deploy.px4.channels import udp_address
+from corvids.deploy.supervision.envelope import Fence, Triple
 from corvids.errors import CorvidsError
 from corvids_ros.topics import Topics
 

@@ -27,11 +27,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from corvids.deploy.checks import Word
-from corvids.deploy.mocap_input import MocapInput
-from corvids.deploy.reactions import Reaction
-from corvids.deploy.state_port import read_key
-from corvids.deploy.supervisor import Entry
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.reactions import Reaction
+from corvids.deploy.supervision.supervisor import Entry
 from corvids.errors import CorvidsError
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.format_check import check_formats
