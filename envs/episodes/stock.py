@@ -14,6 +14,10 @@ class Stock:
         self._draw, self._size, self._taken = draw, size, 0
         self._stock: torch.Tensor | None = None
 
+    def restock(self) -> None:
+        """Draw anew what is taken from now on."""
+        self._stock = None
+
     def take(self, count: int) -> torch.Tensor:
         """The next ``count`` columns."""
         if count > self._size:
@@ -22,7 +26,3 @@ class Stock:
             self._stock, self._taken = self._draw(self._size), 0
         first, self._taken = self._taken, self._taken + count
         return self._stock[:, first : first + count]
-
-    def clear(self) -> None:
-        """Let what comes next be newly drawn."""
-        self._stock = None

@@ -72,7 +72,7 @@ class TeamEpisodeStarts:
         self._action_size, self._past_actions = action_size, past_actions
         self._wind = leaf_names(nominal.load).index("wind_w.x")
         stock = Stock(lambda count: torch.cat(self.draw(count)), max(worlds // 2, 16))
-        self.take, self.restock = stock.take, stock.clear
+        self.take, self.restock = stock.take, stock.restock
 
     def draw(self, count: int) -> TeamStart:
         """``count`` new starts."""
