@@ -52,19 +52,6 @@ def test_every_drone_of_every_world_has_a_row():
     torch.testing.assert_close(seen, expected, rtol=0.0, atol=0.02)
 
 
-def test_what_is_drawn_after_a_new_seed_follows_from_it_alone():
-    env, seen = make(randomization=Randomization()), []
-    for seed, steps in ((5, 0), (6, 3), (5, 7)):
-        env.reseed(seed)
-        env.restart(torch.arange(WORLDS), torch.zeros(WORLDS, dtype=torch.bool))
-        env.look()
-        seen.append(env.observations["critic"].clone())
-        for _ in range(steps):
-            env.step(nothing(env))
-    assert torch.equal(seen[0], seen[2])
-    assert (seen[0] - seen[1]).abs().max() > 0.1
-
-
 def test_no_drone_sees_another_and_the_critic_sees_all():
     pictures = []
     for shift in (0.0, 0.3):
