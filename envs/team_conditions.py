@@ -16,11 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from corvids.controllers.packing import map_leaves
-from corvids.envs.carry_law import hanging_places
 from corvids.envs.conditions import VEHICLE_RATE_HZ
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.team_engine import Bodies, TeamState
 from corvids.envs.features import rotation_matrix
+from corvids.envs.hanging import hanging_places
 from corvids.envs.instruments import Sensors, Signal
 from corvids.envs.pose_features import rotated
 from corvids.envs.team_facts import team_facts

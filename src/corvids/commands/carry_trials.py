@@ -15,10 +15,10 @@ from corvids.deploy.inner_loop import ImuPlant, InnerLoop
 from corvids.deploy.pilot import Pilot, Readings
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.envs.carry_law import hanging_places
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
 from corvids.envs.features import rotation_matrix
+from corvids.envs.hanging import hanging_places
 from corvids.envs.team_conditions import AFTER_S, TeamTrials, condition_named, draw
 from corvids.envs.team_facts import team_facts
 from corvids.envs.team_goals import command_at
