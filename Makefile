@@ -71,7 +71,7 @@ $(INSTALLED): pyproject.toml constraints/cpu.txt
 	@command -v g++ >/dev/null || echo "warning: no g++, so the simulator will not compile and runs several times slower" >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) setuptools
-	$(PIP) --no-build-isolation --editable '.[train,sim,calibrate,dev]'
+	$(PIP) --no-build-isolation --editable '.[train,sim,calibrate,marl,dev]'
 	@touch $@
 
 $(ROS_INSTALLED): constraints/ros.txt tests/ros/px4_layouts.py tests/ros/build_px4_msgs.py

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
+from corvids.calibration.covariance import left_out
 from corvids.calibration.record import Channel
 from corvids.controllers.spatial import Vec3
 from corvids.envs.ball import Ball, BallParams, step_flight
@@ -49,6 +50,10 @@ class Flights:
     """Its standard deviation."""
     noise_m: float
     """Standard deviation of a measured coordinate about its flight."""
+    rms_m: float
+    """Root mean square of the same, outliers and all."""
+    rms_left_out_m: float
+    """The same of each flight with the drag that all others tell."""
     velocity_std_mps: np.ndarray
     """Shape (F,): standard deviation of each flight's velocity, along each axis."""
     lean_rad: np.ndarray
@@ -87,6 +92,9 @@ def fit_flights(ball_w: Channel) -> Flights:
         problem.settle_noise(drag)
     residual, slope = problem.evaluate(drag)
     curvature = float((slope**2).sum())
+    flat, slopes = residual.reshape(len(residual), -1), slope.reshape(len(residual), -1, 1)
+    unseen = left_out(flat, slopes, np.array([[curvature]]))
+    sampled = 3.0 * float(problem.there.sum())
     # Flights are independent of each other; within one, errors may go together.
     scores = (residual * slope).reshape(len(residual), -1).sum(axis=1)
     count = len(scores)
@@ -103,6 +111,8 @@ def fit_flights(ball_w: Channel) -> Flights:
         drag_per_m=float(drag[0]),
         drag_std=float(np.sqrt(variance)),
         noise_m=problem.noise_m,
+        rms_m=problem.noise_m * float(np.sqrt((flat**2).sum() / sampled)),
+        rms_left_out_m=problem.noise_m * float(np.sqrt((unseen**2).sum() / sampled)),
         # Drag and gravity are common to all flights, so each is a straight line but for them.
         velocity_std_mps=np.array([problem.noise_m / (np.std(t) * np.sqrt(len(t))) for t in problem.times]),
         lean_rad=lean,

@@ -37,7 +37,7 @@ class Expected:
     value: float
     """Of the vehicle file."""
     std: float
-    """Least standard deviation that a fit of the flight can have (Cramér-Rao), but for what sampling adds to a lag."""
+    """Least standard deviation that a fit of the flight can have (Cramér-Rao)."""
     target: float
     """What was aimed at, in the same unit."""
     paid_by: str

@@ -1,8 +1,8 @@
 """Output-error fit of a vehicle's dynamics to a flight: simulate from the logged motor commands, compare, adjust.
 
 The flight is simulated in pieces whose initial states are eliminated (see :mod:`corvids.calibration.projection`), so
-that least squares sees the vehicle's unknowns and the sensors' biases alone. The covariance uses the residuals'
-autocorrelation.
+that least squares sees the vehicle's unknowns and the sensors' biases alone. The covariance is from how differently the
+pieces pull at the unknowns, so that residuals may be correlated in time.
 """
 
 from __future__ import annotations

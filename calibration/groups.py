@@ -34,14 +34,6 @@ def refuse_groups(reason: str) -> dict[str, GroupEstimate]:
     return {name: GroupEstimate(None, None, False, f"{reason}; fly {GROUPS[name][2]}") for name in GROUPS}
 
 
-def timing_std(fit: FlightFit) -> float:
-    """Standard deviation of a time constant that sampling alone causes [s].
-
-    When within its interval a logged command took effect is not in the log: anywhere, with equal probability.
-    """
-    return max(fit.segments.dt_s, fit.segments.command_interval_s) / math.sqrt(12.0)
-
-
 def _estimate(group: str, fit: FlightFit) -> GroupEstimate:
     name, largest, manoeuvre = GROUPS[group]
     if name == "log_tau_rise" and "log_tau_fall" in fit.names:
@@ -52,7 +44,7 @@ def _estimate(group: str, fit: FlightFit) -> GroupEstimate:
     else:
         value, std = fit.value(name), fit.std(name)
     if group == "motor_tau_s":
-        std = math.hypot(std, timing_std(fit))
+        std = math.hypot(std, fit.segments.lag_std_s)
     if not fit.informed(name):
         return GroupEstimate(
             None, None, False, f"the log does not tell it from the vehicle file; fly {manoeuvre}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from corvids.calibration.csv_table import Table
 from corvids.calibration.estimates import GroupEstimate
-from corvids.calibration.table_fit import Curve, TableFit
+from corvids.calibration.table_fit import Curve, Prediction, TableFit
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle
 
@@ -60,7 +60,11 @@ def fit_latency(vehicle: Vehicle, table: Table) -> TableFit:
     std = float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
     good = std < 0.005
     reason = "" if good else f"{value:.3g} ± {std:.2g} s is too uncertain; {moves}"
-    return TableFit({"delay_s": GroupEstimate(float(value), std, good, reason)}, {}, curve)
+    off = np.array(parts) - np.mean(parts)
+    rms = float(np.sqrt(np.mean(off**2)))
+    # Of each piece from the mean of the others.
+    prediction = Prediction("delay of a piece [s]", rms, rms * len(parts) / (len(parts) - 1))
+    return TableFit({"delay_s": GroupEstimate(float(value), std, good, reason)}, {}, curve, prediction)
 
 
 def _signals(table: Table) -> list[tuple[np.ndarray, np.ndarray]]:

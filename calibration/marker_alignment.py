@@ -15,8 +15,10 @@ from scipy.optimize import least_squares
 from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation
 
+from corvids.calibration.covariance import left_out_rms
 from corvids.calibration.estimates import GroupEstimate
 from corvids.calibration.record import Channel
+from corvids.calibration.table_fit import Prediction
 from corvids.errors import CorvidsError
 
 WINDOW_S = 0.06
@@ -46,6 +48,7 @@ class MarkerAlignment:
     """Shape (n, 3): rates [rad/s] of the gyroscope."""
     fitted: np.ndarray
     """Shape (n, 3): of the markers, turned."""
+    prediction: Prediction
 
 
 def fit_markers(gyro_b: Channel, pose: Channel) -> MarkerAlignment:
@@ -90,7 +93,10 @@ def fit_markers(gyro_b: Channel, pose: Channel) -> MarkerAlignment:
     )
     if not figures["clock_offset_s"].identified:
         figures["clock_offset_s"] = dataclasses.replace(figures["clock_offset_s"], reason=_MOVE)
-    return MarkerAlignment(figures, time, felt, felt - found.fun.reshape(-1, 3))
+    prediction = Prediction(
+        "rate [rad/s]", float(np.sqrt(np.mean(found.fun**2))), left_out_rms(found.fun, found.jac, PIECES)
+    )
+    return MarkerAlignment(figures, time, felt, felt - found.fun.reshape(-1, 3), prediction)
 
 
 def _marker_rates(pose: Channel) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Rotor speed after its command: time constants up and down, and dead time, from a log of both.
 
 Model, exact between samples: ``dΩ/dt = (Ω(u) - Ω) / τ`` with τ by the sign of the difference and u of ``dead_s`` ago,
-held; the steady speed Ω(u) is a parabola that is fitted along.
+held; the steady speed Ω(u) is a parabola that is fitted along. The dead time counts from a command's time stamp.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ def fit_motor(vehicle: Vehicle, table: Table) -> TableFit:
     gains = np.polyfit(command, speed, 2)[::-1]
     start = np.array([np.log(rotors.tau_rise_s), np.log(rotors.tau_fall_s), interval, *gains])
     scale = np.array([0.5, 0.5, 0.01, *[max(float(np.ptp(speed)), 1.0)] * 3])
-    x, covariance, left = robust_fit(lambda x: speed_at(x) - speed, start, scale, blocks=20)
+    solution = robust_fit(lambda x: speed_at(x) - speed, start, scale, blocks=20)
+    x, covariance, left, _ = solution
     std = np.sqrt(np.diag(covariance))
     rise, fall = np.exp(x[:2])
-    # When within its interval a logged command took effect is not in the log.
-    sampling = interval / np.sqrt(12.0)
     values = (rise, fall, x[2])
-    stds = (float(rise * std[0]), float(fall * std[1]), float(np.hypot(std[2], sampling)))
+    stds = (float(rise * std[0]), float(fall * std[1]), float(std[2]))
     figures = {}
     for name, value, spread in zip(names, values, stds, strict=True):
         limit = 0.2 * value if name != "dead_time_s" else 0.005
@@ -58,7 +57,8 @@ def fit_motor(vehicle: Vehicle, table: Table) -> TableFit:
         for name in names[:2]
         if figures[name].identified
     }
-    return TableFit(figures, estimates, _curve(time, speed, left + speed))
+    curve = _curve(time, speed, left + speed)
+    return TableFit(figures, estimates, curve, solution.predicts("rotor speed [rad/s]"))
 
 
 def _respond(

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from scipy.optimize import least_squares
 
-from corvids.calibration.covariance import autocovariance, long_run_variance, sandwich
+from corvids.calibration.covariance import autocovariance, left_out, long_run_variance, sandwich
 
 MOST_PASSES = 10
 """After so many a fit ends in any case."""
@@ -32,11 +32,13 @@ class Fit:
     values: np.ndarray
     """Shape (P,)."""
     covariance: np.ndarray
-    """Shape (P, P)."""
+    """Shape (P, P): 1.96 of its standard deviations to each side hold 95 %, however few the pieces."""
     prior_std: np.ndarray
     """Shape (P,): how well each was known before."""
     noise: dict[str, float]
-    """Standard deviation of each compared signal's residuals, at the fit."""
+    """Root mean square of each compared signal's residuals, at the fit."""
+    left_out: dict[str, float]
+    """The same, each piece predicted by a fit to all others: what an unseen piece of flight is predicted to."""
     residuals: np.ndarray
     """Shape (N, R): prediction minus measurement, in units of the signals."""
 
@@ -138,12 +140,14 @@ class Projection:
     def found(self, theta: np.ndarray, channels: tuple[str, ...]) -> dict[str, Any]:
         """The fields of a :class:`Fit` whose unknowns are ``theta`` (P,)."""
         residual, slopes = self.evaluate(theta)
+        information = np.einsum("nrp,nrq->pq", slopes, slopes) + np.diag(self.prior_std**-2.0)
         return {
             "names": self.names,
             "values": theta,
-            "covariance": sandwich(residual, slopes, self.rows, self.prior_std),
+            "covariance": sandwich(residual, slopes, self.prior_std),
             "prior_std": self.prior_std,
             "noise": self.spread(residual, channels),
+            "left_out": self.spread(left_out(residual, slopes, information), channels),
             "residuals": residual * self.sigma,
         }
 

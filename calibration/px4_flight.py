@@ -65,6 +65,7 @@ class _Reading:
             resets_s=self._resets(),
             parameters=raw.parameters,
             findings=tuple(self.findings),
+            simulated=raw.simulated,
         )
 
     def _start(self) -> int:

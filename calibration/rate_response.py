@@ -1,8 +1,9 @@
 """How a body rate follows its setpoint: bandwidth, damping and dead time of the closed rate loop, from a log of both.
 
 Model, exact between samples of a setpoint that is held: ``ω̈ = ωn²·(g·ω_set(t - d) - ω) - 2ζωn·ω̇``, plus an offset. The
-bandwidth is where that low-pass has lost 3 dB; the dead time is what the loop delays besides. Error bars are those of a
-loop that is such a low-pass: what a real one does besides (an integrator, a notch, saturation) is not in them.
+bandwidth is where that low-pass has lost 3 dB; the dead time is what the loop delays besides, from a setpoint's time
+stamp on. Error bars are those of a loop that is such a low-pass: what a real one does besides (an integrator, a notch,
+saturation) is not in them.
 """
 
 from __future__ import annotations
@@ -54,17 +55,16 @@ def fit_rate_loop(vehicle: Vehicle, table: Table) -> TableFit:
     starts = [np.array([math.log(f), math.log(0.7), d, 1.0, 0.0]) for f in _FREQUENCIES for d in _DELAYS_S]
     start = min(starts, key=lambda x: float(np.sum(residual(x) ** 2)))
     scale = np.array([0.5, 0.5, 0.01, 0.3, 0.1 * span])
-    x, covariance, _ = robust_fit(residual, start, scale, blocks=20)
+    solution = robust_fit(residual, start, scale, blocks=20)
+    x, covariance = solution.x, solution.covariance
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     bandwidth, slopes = _bandwidth(x[0], x[1])
     damping = math.exp(x[1])
-    # When within its interval a logged setpoint came into force is not in the log.
-    sampling = dt_s / math.sqrt(12.0)
     spread = math.sqrt(max(float(slopes @ covariance[:2, :2] @ slopes), 0.0))
     found = {
         "bandwidth_radps": (bandwidth, spread, 0.2 * bandwidth),
         "damping": (damping, damping * float(error[1]), 0.3 * damping),
-        "delay_s": (float(x[2]), math.hypot(float(error[2]), sampling), 0.005),
+        "delay_s": (float(x[2]), float(error[2]), 0.005),
         "gain": (float(x[3]), float(error[3]), 0.1),
     }
     fitted = respond(setpoint, dt_s, x)
@@ -79,7 +79,7 @@ def fit_rate_loop(vehicle: Vehicle, table: Table) -> TableFit:
         elif not std < most:
             reason = f"{value:.3g} ± {std:.2g} is too uncertain; {_MOVES}"
         figures[name] = GroupEstimate(value, std, not reason, reason)
-    return TableFit(figures, {}, _curve(time_s, rate, fitted))
+    return TableFit(figures, {}, _curve(time_s, rate, fitted), solution.predicts("rate [rad/s]"))
 
 
 def respond(setpoint: np.ndarray, dt_s: float, x: np.ndarray) -> np.ndarray:

@@ -70,6 +70,8 @@ class FlightRecord:
     """PX4's parameters."""
     findings: tuple[Finding, ...]
     """What was wrong with the log."""
+    simulated: bool = False
+    """Whether PX4 wrote it of a vehicle that it simulated, whose rotors advance in steps."""
 
     @property
     def duration_s(self) -> float:

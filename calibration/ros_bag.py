@@ -1,4 +1,4 @@
-"""ROS 2 bags (mcap or sqlite3), read without ROS: PX4's topics as a log of PX4's, poses of ball and vehicle.
+"""ROS 2 bags (mcap or sqlite3), read without ROS: PX4's topics as a log of PX4's, poses of ball, vehicle and load.
 
 PX4's messages in a bag have the fields that the ULog of the same flight has, so that both become a :class:`RawLog` and
 are read by the same code.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy as np
 
 from corvids.calibration.ball_record import BALL, POSE, BallRecord, ball_record
 from corvids.calibration.csv_table import Table
+from corvids.calibration.record import FlightRecord
+from corvids.calibration.team_record import TeamRecord, gathered
 from corvids.calibration.ulog import TOPICS, RawLog
 from corvids.errors import CorvidsError
 
@@ -69,6 +71,50 @@ def read_ball_bag(path: str | os.PathLike[str], ball_topic: str, vehicle_topic: 
         columns["vehicle_time_s"] = pose[:, 0] - first_s
         columns.update({name: pose[:, 1 + k] for k, name in enumerate(POSE)})
     return ball_record(Table(path.name, _hash(path), columns))
+
+
+def read_team_bag(
+    path: str | os.PathLike[str],
+    drones: int,
+    load_topic: str,
+    drone_topic: str,
+    motor_topic: str,
+    flights: Sequence[FlightRecord] = (),
+) -> TeamRecord:
+    """Poses of a load and its drones, and PX4's motor commands, on topics in which ``{}`` stands for a drone's number.
+
+    ``flights``: each drone's own log, where the bag has no motor commands. Those in a bag carry PX4's time stamps,
+    which become the bag's by the median of how late they were received; a constant rest is the fit's to find.
+    """
+    path = Path(path)
+    numbers = range(1, drones + 1)
+    signal_of = {load_topic: "load"} | {drone_topic.replace("{}", str(n)): f"drone{n}" for n in numbers}
+    motor_of = {} if flights else {motor_topic.replace("{}", str(n)): f"drone{n}_motor" for n in numbers}
+    if len(signal_of) + len(motor_of) != 1 + drones * (1 if flights else 2):
+        raise CorvidsError(
+            f"{path}: topics of {drones} drones need {{}} in their names, for a drone's number"
+        )
+    rows: dict[str, list[list[float]]] = {topic: [] for topic in (*signal_of, *motor_of)}
+    late_us: dict[str, list[float]] = {topic: [] for topic in motor_of}
+    for topic, stamp_ns, message in _messages(path, rows.__contains__):
+        if topic in signal_of:
+            rows[topic].append([1e-3 * stamp_ns, *_pose(path, topic, message)])
+        else:
+            values = dict(_flat(message))
+            late_us[topic].append(1e-3 * stamp_ns - values["timestamp"])
+            rows[topic].append([values["timestamp"], *(values[f"control[{k}]"] for k in range(4))])
+    signals = {}
+    for topic, signal in (signal_of | motor_of).items():
+        if not rows[topic]:
+            raise CorvidsError(f"{path}: has no message on {topic}")
+        found = np.array(rows[topic])
+        if topic in signal_of and found.shape[1] != 8:
+            raise CorvidsError(f"{path}: {topic} has positions without attitudes; name a topic of poses")
+        if topic in motor_of:
+            found[:, 0] += np.median(late_us[topic])
+            found[:, 1:] = np.nan_to_num(found[:, 1:], nan=0.0)  # PX4 writes NaN for a motor that is off
+        signals[signal] = found[:, 0], found[:, 1:]
+    return gathered(path.name, _hash(path), signals, drones, flights)
 
 
 def _messages(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, int, Any]]:

@@ -8,6 +8,7 @@ within a step they reach the rotors is for a fit to find out.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -19,6 +20,8 @@ GROUND_MARGIN_S = 0.6
 """Flight next to contact with the ground that is left out [s]: lift-off and touch-down are not free flight."""
 MAX_RATE_HZ = 250.0
 """Faster sensors are averaged down to at most this rate."""
+EVERY_COMMAND = 1.5
+"""Commands are taken to be all in the log if they are apart by less than so many steps."""
 RUNNING = 0.05
 """Mean motor command above which the motors carry something."""
 
@@ -49,8 +52,8 @@ class Segments:
     """Shape (N,): when each piece begins, since the start of its log."""
     log: np.ndarray
     """Shape (N,): index of the log that a piece is from."""
-    command_interval_s: float
-    """Median time between two logged motor commands [s]."""
+    lag_std_s: float
+    """How uncertain a rotor's lag is because of when commands were logged, beside what residuals tell [s]."""
 
     def __len__(self) -> int:
         return len(self.start_s)
@@ -117,7 +120,7 @@ def cut(record: FlightRecord, length_s: float = 1.0, lead_s: float = 0.4, tail_s
         vel_w=_sampled(vel, at, 0.0),
         start_s=starts,
         log=np.zeros(len(starts), int),
-        command_interval_s=command.interval_s,
+        lag_std_s=_lag_std_s(record.simulated, command.interval_s, dt_s),
     )
 
 
@@ -136,7 +139,7 @@ def joined(parts: list[Segments]) -> Segments:
     arrays["log"] = np.concatenate([part.log + begin for part, begin in zip(parts, first_log, strict=False)])
     return dataclasses.replace(
         first,
-        command_interval_s=max(part.command_interval_s for part in parts),
+        lag_std_s=max(part.lag_std_s for part in parts),
         commands=tuple(channel for channels in commands for channel in channels),
         **arrays,
     )
@@ -151,6 +154,18 @@ def flying_s(record: FlightRecord) -> float:
     return max(
         0.0, float(end - begin - sum(min(b, end) - max(a, begin) for a, b in spans if b > begin and a < end))
     )
+
+
+def _lag_std_s(simulated: bool, command_interval_s: float, dt_s: float) -> float:
+    """Standard deviation of a rotor's lag that the residuals do not show [s]; 0 where every command was logged.
+
+    Commands that were logged more rarely than the sensors: what they were in between is not in the log, and a lag looks
+    shorter, by less than half their interval. PX4's simulators advance a lag by ``dt/τ`` of what is missing in each of
+    their steps: an exact lag that does the same is shorter by half a step. Both are taken as even up to that.
+    """
+    if simulated or command_interval_s > EVERY_COMMAND * dt_s:
+        return max(dt_s, command_interval_s) / math.sqrt(12.0)
+    return 0.0
 
 
 def _step(gyro: Channel) -> float:
@@ -230,6 +245,4 @@ def _empty(dt_s: float, lead: int, steps: int) -> Segments:
     shapes = {"gyro_b": 3, "accel_b": 3, "quat_wb": 4, "vel_w": 3}
     arrays = {name: np.zeros((0, steps, width)) for name, width in shapes.items()}
     none = np.zeros(0)
-    return Segments(
-        dt_s, lead, (), **arrays, start_s=none, log=np.zeros(0, int), command_interval_s=float("inf")
-    )
+    return Segments(dt_s, lead, (), **arrays, start_s=none, log=np.zeros(0, int), lag_std_s=0.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares
 
+from corvids.calibration.covariance import left_out_rms
 from corvids.calibration.estimates import Estimates, GroupEstimate
 
 ROBUST_AT = 3.0
@@ -26,6 +28,17 @@ class Curve:
     fitted: np.ndarray
 
 
+class Prediction(NamedTuple):
+    """How well a fit predicts what it was fitted to, and what it was not."""
+
+    what: str
+    """What is predicted, with its unit."""
+    rms: float
+    """Root mean square of the error, at the fit."""
+    rms_left_out: float
+    """The same, each part of the recording predicted by a fit to the others."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TableFit:
     """What a table told."""
@@ -36,12 +49,31 @@ class TableFit:
     """What of them goes into the vehicle file."""
     curve: Curve
     """The fit beside the measurements."""
+    prediction: Prediction | None = None
+    """None where nothing was fitted."""
+
+
+class Found(NamedTuple):
+    """A robust fit of P unknowns to R measurements."""
+
+    x: np.ndarray
+    """Estimates (P,)."""
+    covariance: np.ndarray
+    """Shape (P, P)."""
+    left: np.ndarray
+    """Residuals (R,)."""
+    rms_left_out: float
+    """Their root mean square, each block predicted by a fit to the others."""
+
+    def predicts(self, what: str) -> Prediction:
+        """How well, in words for a report."""
+        return Prediction(what, float(np.sqrt(np.mean(self.left**2))), self.rms_left_out)
 
 
 def robust_fit(
     residual: Callable[[np.ndarray], np.ndarray], start: np.ndarray, scale: np.ndarray, blocks: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Estimate (P,), covariance (P, P) and final residuals of a least-squares problem.
+) -> Found:
+    """Solve a least-squares problem.
 
     ``scale``: size of each unknown. Neighbouring residuals may be correlated: the covariance is the larger, unknown by
     unknown, of the one for independent residuals and of the one from the scatter of ``blocks`` consecutive blocks.
@@ -61,7 +93,7 @@ def robust_fit(
     )
     blocked = inverse @ (scores.T @ scores) @ inverse * (blocks / max(blocks - len(x), 1))
     wider = np.sqrt(np.maximum(1.0, np.diag(blocked) / np.maximum(np.diag(white), 1e-300)))
-    return x, white * np.outer(wider, wider), left
+    return Found(x, white * np.outer(wider, wider), left, left_out_rms(left, slopes, blocks))
 
 
 def _slopes(residual: Callable[[np.ndarray], np.ndarray], x: np.ndarray, scale: np.ndarray) -> np.ndarray:

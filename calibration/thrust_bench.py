@@ -40,9 +40,8 @@ def fit_thrust(vehicle: Vehicle, table: Table) -> TableFit:
 
     start = np.array([float(np.median(thrust / command)), 0.5, known_loss][: 3 if has_voltage else 2])
     scale = np.array([start[0], 1.0, 0.2])[: len(start)]
-    x, covariance, left = robust_fit(
-        lambda x: thrust_at(x) - thrust, start, scale, blocks=min(20, len(command))
-    )
+    solution = robust_fit(lambda x: thrust_at(x) - thrust, start, scale, blocks=min(20, len(command)))
+    x, covariance, left, _ = solution
     std = np.sqrt(np.diag(covariance))
     figures = {"thrust_max_n": _figure(x[0], std[0], 0.05 * x[0], "measure more points up to full command")}
     steepest = "step the command from 10 % to 100 %"
@@ -74,7 +73,7 @@ def fit_thrust(vehicle: Vehicle, table: Table) -> TableFit:
         thrust[order],
         (left + thrust)[order],
     )
-    return TableFit(figures, estimates, curve)
+    return TableFit(figures, estimates, curve, solution.predicts("thrust [N]"))
 
 
 def _points(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

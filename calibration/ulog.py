@@ -53,6 +53,8 @@ class RawLog:
     """Time during which the logger could not write [s]."""
     damaged: bool
     """Whether parts of the file could not be read."""
+    simulated: bool = False
+    """Whether a firmware wrote it that flies a simulated vehicle."""
 
 
 def read_ulog(path: str | os.PathLike[str]) -> RawLog:
@@ -90,6 +92,7 @@ def read_ulog(path: str | os.PathLike[str]) -> RawLog:
         },
         dropout_s=1e-3 * sum(dropout.duration for dropout in log.dropouts),
         damaged=bool(log.file_corruption),
+        simulated=str(log.msg_info_dict.get("ver_hw", "")).endswith("SITL"),
     )
 
 

@@ -10,12 +10,11 @@ from scipy.linalg import block_diag
 
 from corvids.calibration.estimates import Estimates, GroupEstimate
 from corvids.calibration.flight_fit import FlightFit
-from corvids.calibration.groups import timing_std
 from corvids.calibration.parameters import Airframe
 from corvids.vehicle import Vehicle
 
 _MASS, _TIMING = "mass", "timing"
-"""Errors besides those of the fit: the mass's relative one, and that of sampling [s]."""
+"""Errors besides those of the fit: the mass's relative one, and that of when commands were logged [s]."""
 _KAPPA = "log_kappa"
 _TURNING = ("roll_accel_max_radps2", "pitch_accel_max_radps2", "yaw_accel_max_radps2")
 
@@ -42,7 +41,7 @@ def physical_estimates(
     vehicle = airframe.vehicle
     names = list(numbers)
     sources = [*fit.names, _MASS, _TIMING]
-    covariance = block_diag(fit.covariance, _mass_error(vehicle) ** 2, timing_std(fit) ** 2)
+    covariance = block_diag(fit.covariance, _mass_error(vehicle) ** 2, fit.segments.lag_std_s**2)
     slopes = np.array(
         [[one.value * one.relative.get(source, 0.0) for source in sources] for one in numbers.values()]
     ).reshape(len(names), len(sources))

@@ -16,9 +16,9 @@ from corvids.controllers.spatial import Scalar
 from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.calibrated import draws_of
 from corvids.envs.carry_config import CarryConfig
-from corvids.envs.compiling import compiled, on_tiles
 from corvids.envs.critic_truth import PRIVILEGED, TRUTH_MIRRORS, truth_of
 from corvids.envs.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
+from corvids.envs.kernels import kernel
 from corvids.envs.mirrors import Signs
 from corvids.envs.nominal import BallConfig, world_params
 from corvids.envs.randomization import Randomization
@@ -26,7 +26,6 @@ from corvids.envs.sensing import NOISE_ROWS, SensorParams, Signals, sense
 from corvids.envs.simulator import Simulator
 from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
-from corvids.envs.tile_functions import TileFunction
 from corvids.envs.wind import blown
 from corvids.envs.world import AT_REST
 from corvids.vehicle import load_vehicle
@@ -142,7 +141,7 @@ class Environment:
         )
         # Each with the results that replace arguments.
         self._act, self._blown, self._score, self._observe = (
-            self._kernel(function, into, compile_kernels)
+            kernel(function, into, self.device, compile_kernels)
             for function, into in (
                 (self._make_act(), {1: 2}),
                 (self._make_blown(), {0: 0}),
@@ -219,22 +218,6 @@ class Environment:
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (worlds,)."""
         return dict(zip(leaf_names(AT_REST), self.simulator.state[:, : self.worlds, 0], strict=True))
-
-    def _kernel(
-        self, function: Callable[..., Any], into: dict[int, int], compile_kernels: bool
-    ) -> Callable[..., tuple[torch.Tensor, ...]]:
-        """``function``, compiled; the results that ``into`` names are written over the arguments that it names."""
-        if on_tiles(self.device, compile_kernels):
-            return TileFunction(function, into)
-        compute = compiled(function, compile_kernels)
-
-        def written(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            results = compute(*tensors)
-            for number, argument in into.items():
-                tensors[argument].copy_(results[number])
-            return results
-
-        return written
 
     def _make_act(self):
         law = self.action

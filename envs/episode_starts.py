@@ -12,6 +12,7 @@ from corvids.controllers.spatial import Vec3
 from corvids.envs.randomization import Draws
 from corvids.envs.sensing import SensorParams, SensorState
 from corvids.envs.simulator import Simulator
+from corvids.envs.stock import Stock
 from corvids.envs.task import Task
 from corvids.envs.world import WorldParams
 
@@ -58,17 +59,8 @@ class EpisodeStarts:
         self._task, self._draws, self._nominal, self._is_wild = task, draws, nominal, is_wild
         self._dt_s, self._tick_s, self._hover_n, self._actions = simulator.dt_s, tick_s, hover_n, actions
         self._wind = leaf_names(nominal).index("wind_w.x")
-        self._size, self._taken = max(simulator.worlds // 2, 16), 0
-        self._stock: torch.Tensor | None = None
-
-    def take(self, count: int) -> torch.Tensor:
-        """The next ``count`` starts, all parts of each packed into one tensor, (·, count, 1)."""
-        if count > self._size:
-            return torch.cat(self.draw(count))
-        if self._stock is None or self._taken + count > self._size:
-            self._stock, self._taken = torch.cat(self.draw(self._size)), 0
-        first, self._taken = self._taken, self._taken + count
-        return self._stock[:, first : first + count]
+        self.take = Stock(lambda count: torch.cat(self.draw(count)), max(simulator.worlds // 2, 16)).take
+        """The next so many starts, all parts of each packed into one tensor, (·, count, 1)."""
 
     def draw(self, count: int) -> Start:
         """``count`` new starts."""

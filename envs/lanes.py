@@ -85,9 +85,11 @@ INLINE Lanes root(Lanes a) {
 }
 #endif
 
-// A row's lanes lie side by side, but a world's numbers shall: to[lane * stride + row]. Blocks of 16 by 16 are
-// transposed in four rounds: a vector exchanges every other number (pair, four, eight) with the one as far away.
-INLINE void spread(Real* to, const int64_t stride, const Lanes* rows, const int64_t count) {
+// A row's lanes lie side by side, but a world's numbers shall: to[lane * stride + row], of the first ``lanes``. Blocks
+// of 16 by 16 are transposed in four rounds: a vector exchanges every other number (pair, four, eight) with the one as
+// far away.
+INLINE void spread(Real* to, const int64_t stride, const Lanes* rows, const int64_t count,
+                   const int64_t lanes = LANES) {
   int64_t begin = 0;
 #if defined(__GNUC__) && !defined(__clang__)
   for (; begin + LANES <= count; begin += LANES) {
@@ -108,10 +110,11 @@ INLINE void spread(Real* to, const int64_t stride, const Lanes* rows, const int6
         block[row + apart] = __builtin_shuffle(low, high, second);
       }
     }
-    for (int64_t lane = 0; lane < LANES; ++lane) std::memcpy(to + lane * stride + begin, block + lane, sizeof(Lanes));
+    for (int64_t lane = 0; lane < LANES; ++lane)
+      if (lane < lanes) std::memcpy(to + lane * stride + begin, block + lane, sizeof(Lanes));
   }
 #endif
-  for (int64_t lane = 0; lane < LANES; ++lane)
+  for (int64_t lane = 0; lane < lanes; ++lane)
     for (int64_t row = begin; row < count; ++row) to[lane * stride + row] = rows[row][lane];
 }
 """

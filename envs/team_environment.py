@@ -6,39 +6,28 @@ actor and one critic, which is told the truth of the whole world (MAPPO, Yu et a
 
 from __future__ import annotations
 
-import math
+import random
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from corvids.controllers.packing import leaf_names, leaves, pack, unpack
+from corvids.controllers.packing import leaf_names
 from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
-from corvids.envs.compiling import compiled
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig
-from corvids.envs.episode_starts import SENSORS_UNUSED
-from corvids.envs.load_sensing import (
-    LOAD_NOISE_ROWS,
-    LOAD_UNSEEN,
-    LoadSensorParams,
-    LoadSensorState,
-    sense_load,
-)
-from corvids.envs.sensing import SensorParams, sense
+from corvids.envs.kernels import kernel
+from corvids.envs.stock import Stock
 from corvids.envs.tasks import team_task_named
+from corvids.envs.team_episode_starts import TeamEpisodeStarts, TeamStart
+from corvids.envs.team_kernels import NOISE_ROWS, TeamKernels
 from corvids.envs.team_nominal import team_params
-from corvids.envs.team_observation import critic_view, team_inputs
 from corvids.envs.team_randomization import TeamDraws
 from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_starts import settled_inner_loop
-from corvids.envs.team_task import Actions
-from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST, TeamParams
-from corvids.envs.wind import blown
+from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22
 """Least size of the pool of noise; many worlds have a larger one."""
-_NOISE_ROWS = 12 + LOAD_NOISE_ROWS
 
 
 class TeamEnvironment:
@@ -64,7 +53,7 @@ class TeamEnvironment:
         self.config, self.worlds, self.device = config, worlds, torch.device(device)
         carry = config.carry
         self.team = load_team(carry.team)
-        self.drones = len(self.team.members)
+        self.drones = drones = len(self.team.members)
         self.task = team_task_named(config.task)(self.team, carry)
         self.action = AccbrAction(carry)
         self.tick_s = 1.0 / config.control_hz
@@ -73,40 +62,54 @@ class TeamEnvironment:
             device=self.device, compile_kernels=compile_kernels,
         )  # fmt: skip
         nominal = team_params(self.team, self.simulator.dt_s)
-        self._templates = nominal
-        self._generator = torch.Generator(self.device).manual_seed(seed)
-        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, self._generator)
-        rows, drones = self.simulator.rows, self.drones
-        pool = max(_NOISE_POOL, 2 * _NOISE_ROWS * drones * rows)
-        self._pool = torch.randn(pool, device=self.device, generator=self._generator)
-        self._offsets = torch.Generator().manual_seed(seed)
-
-        def zeros(count: int, columns: int = drones) -> torch.Tensor:
-            return torch.zeros((count, columns, rows), device=self.device)
-
-        self._sensors = zeros(len(SensorParams._fields))
-        self._load_sensors = zeros(len(LoadSensorParams._fields))
-        self._vehicle_age = zeros(1)[0]
-        self._load_state = zeros(len(list(leaves(LOAD_UNSEEN))))
-        self._episode = zeros(len(self.task.EPISODE), 1)
-        self._path = zeros(self.task.PATH, 1)
-        self._delay_steps = zeros(1)[0]
-        self._wind_mean, self._gust = zeros(2, 1), zeros(1, 1)[0]
-        drone_names, load_names = leaf_names(nominal.drones), leaf_names(nominal.load)
-        self._drone_wind = slice(drone_names.index("wind_w.x"), drone_names.index("wind_w.x") + 3)
-        self._load_wind = slice(load_names.index("wind_w.x"), load_names.index("wind_w.x") + 3)
-        self._memory = torch.zeros((drones * rows, self.task.MEMORY), device=self.device)
-        self._guidance = torch.zeros((drones * rows, ACCBR_ACTIONS), device=self.device)
-        self._past = torch.zeros((drones * rows, PAST_ACTIONS * ACCBR_ACTIONS), device=self.device)
-        facts = self.task.facts().to(self.device)
-        self._facts = facts[:, None].expand(-1, rows, -1).reshape(drones * rows, -1).contiguous()
+        generator = torch.Generator(self.device).manual_seed(seed)
+        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, generator)
+        rows = self.simulator.rows
+        pool = max(_NOISE_POOL, 2 * NOISE_ROWS * drones * rows)
+        self._pool = torch.randn(pool, device=self.device, generator=generator)
+        self._offsets = random.Random(seed)
+        self._calm_starts, self._wild_starts = (
+            TeamEpisodeStarts(
+                self.task, self._draws, nominal, worlds, dt_s=self.simulator.dt_s, tick_s=self.tick_s,
+                action_size=ACCBR_ACTIONS, past_actions=PAST_ACTIONS, is_wild=is_wild,
+            )
+            for is_wild in (False, True)
+        )  # fmt: skip
+        self._paths = Stock(lambda count: self.task.draw_path(self._draws, count), max(worlds // 2, 16))
+        sizes = [len(part) for part in self._calm_starts.draw(1)]
+        # One tensor, so that starts come into place by one operation.
+        self._per_world = torch.zeros((sum(sizes), rows, 1), device=self.device)
+        self._at = at = TeamStart(*self._per_world.split(sizes))
+        simulator = self.simulator
+        simulator.motion, simulator.drive, simulator.inner, simulator.drone_params, simulator.command = (
+            part.view(-1, drones, rows) for part in (at.motion, at.drive, at.inner, at.drone_params, at.order)
+        )
+        simulator.load, simulator.load_params = (part.view(-1, 1, rows) for part in (at.load, at.load_params))
+        drone_wind, load_wind = (leaf_names(one).index("wind_w.x") for one in nominal)
+        self._drone_wind = at.drone_params[drones * drone_wind : drones * (drone_wind + 3)]
+        self._load_wind = at.load_params[load_wind : load_wind + 3]
+        self._given = torch.zeros((ACCBR_ACTIONS * drones, rows, 1), device=self.device)
+        self._guidance = torch.zeros_like(self._given)
         self._world_steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
         self.steps_max = round(config.episode_s * config.control_hz)
         """Control steps in the longest episode."""
         self._is_wild = torch.arange(rows, device=self.device) < config.randomization.wild_share * worlds
         self._next_path = torch.zeros(worlds, dtype=torch.long, device=self.device)
-        self._score = compiled(self._make_score(), compile_kernels)
-        self._observe = compiled(self._make_observe(), compile_kernels)
+        self._kernels = kernels = TeamKernels(
+            self.task, self.action, nominal, self.task.facts().to(self.device), drones, self.tick_s,
+            self.simulator.sample_s, config.ball_filter, carry.load_filter,
+        )  # fmt: skip
+        self._actor_features = kernels.actor_features(PAST_ACTIONS)
+        # Each with the results that replace arguments.
+        self._act, self._wander, self._score, self._observe = (
+            kernel(function, into, self.device, compile_kernels, worlds)
+            for function, into in (
+                (kernels.act(), {1: 2}),
+                (kernels.blow(), {0: 0, 1: 1}),
+                (kernels.score(), {2: 7, 3: 5}),
+                (kernels.observe(), {0: 7, 1: 8, 2: 13}),
+            )
+        )
         # Rows beyond the last world are padding: they fly with the others, are never scored, and are never reset.
         self._reset(torch.arange(rows, device=self.device))
         self.observations = self._look()
@@ -141,26 +144,26 @@ class TeamEnvironment:
     @property
     def delay_steps(self) -> torch.Tensor:
         """How many physics steps late each drone's command comes into force, (drones, rows)."""
-        return self._delay_steps
+        return self._at.delay_steps[..., 0]
 
     def order(self, action: torch.Tensor) -> torch.Tensor:
         """The command (5, drones, rows) that raw actions (worlds · drones, 5) mean; the wind moves on."""
-        squashed = self.action.squash(self._padded(action), self._guidance)
-        self._past = torch.cat((squashed, self._past[:, :-ACCBR_ACTIONS]), dim=1)
+        by_drone = (ACCBR_ACTIONS, self.drones, -1)
+        self._given.view(by_drone)[..., : self.worlds].copy_(action.t().reshape(by_drone))
+        command, _ = self._act(self._given, self._guidance, self._at.actions)
         self._blow()
-        return self.action.command(squashed).t().reshape(ACCBR_ACTIONS, self.drones, self.simulator.rows)
+        return command.view(by_drone)
 
     def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Rewards (worlds · drones,) of the control step that was made; which worlds failed, which are over."""
-        simulator = self.simulator
-        reward, failed, self._episode, self._path = self._score(
-            simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,
-            self._path, self._past, self._episode,
-        )  # fmt: skip
+        at, worlds = self._at, self.worlds
+        reward, failed, _, _ = self._score(
+            at.motion, at.drive, at.load, at.drone_params, at.load_params, at.path, at.actions, at.episode
+        )
         self._world_steps += 1
-        failed = failed[: self.worlds] > 0.0
+        failed = failed[:worlds, 0] > 0.0
         timed_out = (self._world_steps >= self.steps_max) & ~failed
-        return reward[:, : self.worlds].reshape(-1), failed, timed_out
+        return reward[:, :worlds].reshape(-1), failed, timed_out
 
     def restart(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
         """Begin episodes anew in worlds ``ids`` (n,); the figures of those that ended, ``failed`` (worlds,) or not."""
@@ -177,12 +180,12 @@ class TeamEnvironment:
     @property
     def past_actions(self) -> torch.Tensor:
         """Squashed actions that the actor has been shown last, newest first, (worlds · drones, ·)."""
-        return self.real(self._past)
+        return self.real(self._kernels.features(self._at.actions))
 
     @property
     def guidance(self) -> torch.Tensor:
         """What is added to the next raw action, (worlds · drones, 5)."""
-        return self.real(self._guidance)
+        return self.real(self._kernels.features(self._guidance))
 
     def named_state(self) -> dict[str, torch.Tensor]:
         """The physical state, each of its numbers by name, (drones, worlds), the load's (1, worlds)."""
@@ -194,120 +197,43 @@ class TeamEnvironment:
             for name, values in zip(leaf_names(template), packed, strict=True)
         }
 
-    def _make_score(self):
-        task, templates, tick_s = self.task, self._templates, self.tick_s
-        drones, rows = self.drones, self.simulator.rows
-
-        def score(motion, drive, load, drone_params, load_params, path, past, episode):
-            world = TeamSimulator.tree(motion, drive, load)
-            truth = _truth(drone_params, load_params, templates)
-            columns = past.reshape(drones, rows, -1).permute(2, 1, 0).unbind(0)
-            actions = Actions(columns[:ACCBR_ACTIONS], columns[ACCBR_ACTIONS : 2 * ACCBR_ACTIONS])
-            wanted = path.transpose(1, 2).unbind(0)
-            before = unpack(episode.transpose(1, 2), task.EPISODE)
-            result = task.score(world, truth, wanted, actions, before, tick_s)
-            moved = torch.stack(list(task.move(wanted, tick_s))).transpose(1, 2)
-            failed = torch.where(result.failed, 1.0, 0.0)[:, 0]
-            after = torch.stack(list(result.episode)).transpose(1, 2)
-            return result.reward.t().contiguous(), failed, after.contiguous(), moved.contiguous()
-
-        return score
-
-    def _make_observe(self):
-        task, tick_s, sample_s = self.task, self.tick_s, self.simulator.sample_s
-        drones, templates, config = self.drones, self._templates, self.config
-
-        def observe(
-            motion, drive, load, drone_params, load_params, sensors, load_sensors, vehicle_age, load_state,
-            history, newest, noise, path, memory, past, facts,
-        ):  # fmt: skip
-            seen = history.transpose(2, 3)
-            truth = _truth(drone_params, load_params, templates)
-            noise = noise.transpose(1, 2)
-            state, signals = sense(
-                seen[..., :drones], newest, sample_s, tick_s,
-                SensorParams(*sensors.transpose(1, 2).unbind(0)),
-                SENSORS_UNUSED._replace(
-                    vehicle_age_s=vehicle_age.t(), since_start_s=torch.full_like(vehicle_age.t(), math.inf)
-                ),
-                noise[:12], config.ball_filter, with_ball=False,
-            )  # fmt: skip
-            reception = sense_load(
-                seen[..., drones:], newest, sample_s, tick_s, truth.load.pose_point_b_m,
-                LoadSensorParams(*load_sensors.transpose(1, 2).unbind(0)),
-                unpack(load_state.transpose(1, 2), LOAD_UNSEEN),
-                noise[12:], config.carry.load_filter,
-            )  # fmt: skip
-            command = task.command(path.transpose(1, 2).unbind(0))
-            reported = reception.age_s + SensorParams(*sensors.transpose(1, 2).unbind(0)).clock_error_s
-            inputs = team_inputs(signals, reception.estimate, reported, command, facts)
-            memory = task.remember(inputs, memory, tick_s)
-            guidance = task.guidance(inputs, memory)
-            actor = task.observe(inputs, memory, past, guidance)
-            world = TeamSimulator.tree(motion, drive, load)
-            critic = torch.cat((actor, critic_view(world, truth, command)), dim=-1)
-            kept = torch.stack(list(leaves(reception))).transpose(1, 2)
-            return state.vehicle_age_s.t().contiguous(), kept.contiguous(), memory, guidance, actor, critic
-
-        return observe
+    def real(self, rows: torch.Tensor) -> torch.Tensor:
+        """Rows (drones · rows, ·) without padding."""
+        if len(rows) == self.worlds * self.drones:
+            return rows
+        return rows.reshape(self.drones, self.simulator.rows, -1)[:, : self.worlds].flatten(0, 1)
 
     def _look(self) -> dict[str, torch.Tensor]:
-        simulator = self.simulator
-        count = _NOISE_ROWS * self.drones * simulator.rows
-        start = int(torch.randint(len(self._pool) - count, (), generator=self._offsets))
-        noise = self._pool[start : start + count].reshape(_NOISE_ROWS, self.drones, simulator.rows)
-        self._vehicle_age, self._load_state, self._memory, self._guidance, actor, critic = self._observe(
-            simulator.motion, simulator.drive, simulator.load, simulator.drone_params, simulator.load_params,
-            self._sensors, self._load_sensors, self._vehicle_age, self._load_state, simulator.history,
-            simulator.newest, noise, self._path, self._memory, self._past, self._facts,
+        at, simulator = self._at, self.simulator
+        *_, self._guidance, critic = self._observe(
+            at.motion, at.drive, at.load, at.drone_params, at.load_params, at.sensors, at.load_sensors,
+            at.vehicle_age, at.load_state, simulator.history, simulator.newest, self._normal(NOISE_ROWS * self.drones),
+            at.path, at.memory, at.actions,
         )  # fmt: skip
-        return {"actor": self.real(actor), "critic": self.real(critic)}
+        critic = self.real(critic)
+        # What actors see is written once: it is what the critic's begins with.
+        return {"actor": critic[:, : self._actor_features], "critic": critic}
 
     def _reset(self, ids: torch.Tensor) -> None:
-        draws, task, config, count = self._draws, self.task, self.config.randomization, len(ids)
-        drones = self.drones
-        drone_params, load_params = draws.team(count)
-        truth = TeamParams(
-            unpack(drone_params, self._templates.drones), unpack(load_params, self._templates.load)
-        )
-        path = task.draw_path(draws, None, count)
-        # Half of the bad starts are as bad as they come, so that the worst are not the rarest.
-        severity = draws.uniform((0.0, 2.0), count).clamp(max=1.0) * self._is_wild[ids]
-        start = task.draw_start(draws, truth, path, severity[:, None])
-        self.simulator.place(ids, start, settled_inner_loop(truth), drone_params, load_params)
-        sensors = draws.sensors(count * drones).reshape(-1, drones, count)
-        load_sensors = draws.load_sensors(count).transpose(1, 2)
-        self._sensors[:, :, ids], self._load_sensors[:, :, ids] = sensors, load_sensors
-        mine, theirs = SensorParams(*sensors), LoadSensorParams(*load_sensors)
-        phase = draws.uniform((0.0, 1.0), 2, drones, count)
-        self._vehicle_age[:, ids] = mine.vehicle_delay_s + phase[0] * mine.vehicle_period_s - self.tick_s
-        age = theirs.delay_s + phase[1] * theirs.period_s - self.tick_s
-        body = start.load.body
-        pose_point = body.pos_w + body.quat_wb.rotate(truth.load.pose_point_b_m)
-        seen = LOAD_UNSEEN.estimate._replace(pos_w=pose_point, vel_w=body.vel_w, quat_wb=body.quat_wb)
-        fresh = LoadSensorState(age.t(), seen._replace(omega_b=body.omega_b))
-        self._load_state[:, :, ids] = pack(fresh).transpose(1, 2)
-        episode = torch.tensor(list(task.EPISODE), device=self.device)
-        self._episode[:, :, ids] = episode[:, None, None]
-        self._path[:, 0, ids] = path
-        delay_s = draws.uniform(config.command_delay_s, drones, count)
-        self._delay_steps[:, ids] = torch.round(delay_s / self.simulator.dt_s)
-        self._wind_mean[:, 0, ids] = load_params[self._load_wind][:2, :, 0]
-        self._gust[:, ids] = draws.uniform(config.gust_std_mps, 1, count)
-        both = (torch.arange(drones, device=self.device)[:, None] * self.simulator.rows + ids).reshape(-1)
-        self._memory[both] = 0.0
-        self._past[both] = 0.0
+        is_wild = self._is_wild[ids]
+        for some, starts in ((ids[is_wild], self._wild_starts), (ids[~is_wild], self._calm_starts)):
+            if len(some):
+                self._per_world[:, some] = starts.take(len(some))
+        self.simulator.forget(ids)
         real = ids[ids < self.worlds]
         self._world_steps[real] = 0
         self._next_path[real] = self._path_steps(len(real))
 
     def _blow(self) -> None:
         """One wind for the load and all drones of a world."""
-        wind = self.simulator.load_params[self._load_wind]
-        kick = torch.randn(wind.shape, device=wind.device, generator=self._generator)
-        wind = blown(wind, self._wind_mean, self._gust, kick, self.tick_s)
-        self.simulator.load_params[self._load_wind] = wind
-        self.simulator.drone_params[self._drone_wind] = wind
+        at = self._at
+        self._wander(self._load_wind, self._drone_wind, at.wind_mean, at.gust_std_mps, self._normal(3))
+
+    def _normal(self, count: int) -> torch.Tensor:
+        """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""
+        size = count * self.simulator.rows
+        start = self._offsets.randrange(len(self._pool) - size)
+        return self._pool[start : start + size].view(count, self.simulator.rows, 1)
 
     def _path_steps(self, count: int) -> torch.Tensor:
         return (self._draws.uniform(self.config.command_s, count) / self.tick_s).long()
@@ -315,33 +241,13 @@ class TeamEnvironment:
     def _change_paths(self) -> None:
         ids = (self._world_steps >= self._next_path).nonzero().squeeze(-1)
         if len(ids):
-            last = self._path[:, 0, ids]
-            self._path[:, 0, ids] = self.task.draw_path(self._draws, last, len(ids))
+            self._at.path[:, ids, 0] = self._paths.take(len(ids))
             self._next_path[ids] = self._world_steps[ids] + self._path_steps(len(ids))
 
     def _metrics(self, ids: torch.Tensor, failed: torch.Tensor) -> dict[str, torch.Tensor]:
         fields = list(self.task.EPISODE._fields)
-        episode = self._episode[:, 0, ids]
+        episode = self._at.episode[:, ids, 0]
         log = {name: episode[fields.index(name)] for name in self.task.METRICS}
         log["episode_s"] = self._world_steps[ids] * self.tick_s
         log["failed"] = failed[ids].float()
         return log
-
-    def real(self, rows: torch.Tensor) -> torch.Tensor:
-        """Rows without padding."""
-        if self.simulator.rows == self.worlds:
-            return rows
-        return rows.reshape(self.drones, self.simulator.rows, -1)[:, : self.worlds].flatten(0, 1)
-
-    def _padded(self, rows: torch.Tensor) -> torch.Tensor:
-        """The opposite."""
-        missing = self.simulator.rows - self.worlds
-        by_drone = rows.reshape(self.drones, self.worlds, -1)
-        return torch.nn.functional.pad(by_drone, (0, 0, 0, missing)).flatten(0, 1)
-
-
-def _truth(drone_params: torch.Tensor, load_params: torch.Tensor, templates: TeamParams) -> TeamParams:
-    return TeamParams(
-        unpack(drone_params.transpose(1, 2), templates.drones),
-        unpack(load_params.transpose(1, 2), templates.load),
-    )

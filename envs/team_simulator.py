@@ -41,14 +41,16 @@ from corvids.team import Team
 
 Tree = TypeVar("Tree")
 
-SENSED_ROWS = 13
-"""Rows of a packed :class:`~corvids.envs.team_world.Motion` or :class:`~corvids.envs.load.Load` that are its body's."""
+SENSED_ROWS = 16
+"""Rows of a packed :class:`~corvids.envs.team_world.Motion` or :class:`~corvids.envs.load.Load` that sensors look back
+at: its body's 13, and what fills their cache line."""
 
 
 class TeamSimulator:
     """Worlds with one ``team`` each, advanced by control steps under a rate loop of ``physics_hz``.
 
     Commands are ACCBR where ``with_inner_loop``, CTBR otherwise. ``history_s`` is how far back :attr:`history` reaches.
+    All states are written in place, so that they may be parts of a tensor that somebody resets as a whole.
     :attr:`drone_params` and :attr:`load_params` begin as the team file has them; randomization writes them, and so do
     events: a cable is cut by ``attached``, a rotor lost by its ``thrust_max_n``.
     """
@@ -97,10 +99,13 @@ class TeamSimulator:
         """Command in force of every drone: thrust [N] and body rates [rad/s], or ACCBR."""
         self.sample_s = self.substeps * self.dt_s
         slots = round(history_s / self.sample_s) + 2
-        self.history = torch.zeros(
-            (slots, SENSED_ROWS, self.drones + 1, self.rows), device=self.device, dtype=dtype
+        # A sample of one body is a cache line.
+        samples = torch.zeros(
+            (self.rows, slots, self.drones + 1, SENSED_ROWS), device=self.device, dtype=dtype
         )
-        """Ring of bodies, every drone's and then the load's, one slot a control step; :attr:`newest` is the last."""
+        self.history = samples.permute(1, 3, 0, 2)
+        """Ring (slots, sensed, rows, bodies), every drone's and then the load's, one slot a control step;
+        :attr:`newest` is the last."""
         self.newest = torch.zeros((), device=self.device, dtype=torch.int64)
         self._head = 0
         vehicles = [member.vehicle for member in team.members]
@@ -151,39 +156,38 @@ class TeamSimulator:
         """One control step: ``command`` (·, drones, rows) comes into force ``delay_steps`` (drones, rows) late."""
         if self._tiles is None:
             self._step_all(command, delay_steps)
-        else:
-            tensors = (
-                self.motion, self.drive, self.inner, self.load, self.drone_params, self.load_params, self.command,
-                command.contiguous(), delay_steps.contiguous(),
-            )  # fmt: skip
-            self._tiles.advance(tensors, self._tile_gains, self.substeps)
-        self._end_step(command)
+            self._end_step(command)
+            return
+        tensors = (
+            self.motion, self.drive, self.inner, self.load, self.drone_params, self.load_params, self.command,
+            command.contiguous(), delay_steps.contiguous(),
+        )  # fmt: skip
+        self._head = (self._head + 1) % len(self.history)
+        self._tiles.advance(tensors, self._tile_gains, self.history, self._head, self.substeps)
+        self.command.copy_(command)
+        self.newest.fill_(self._head)
 
     def _end_step(self, command: torch.Tensor) -> None:
         """``command`` is in force from now on; sensors may see the bodies as they are."""
         self.command.copy_(command)
         self._head = (self._head + 1) % len(self.history)
-        self.history[self._head, :, : self.drones].copy_(self.motion[:SENSED_ROWS])
-        self.history[self._head, :, self.drones :].copy_(self.load[:SENSED_ROWS])
+        self.history[self._head] = self._seen
         self.newest.fill_(self._head)
 
     def _step_all(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
         """One physics step of all worlds after the other."""
+        motion, drive, inner, load = self.motion, self.drive, self.inner, self.load
         for index in self._indices:
-            free, self.drive, self.inner = self._fly(
-                self.motion,
-                self.drive,
-                self.inner,
-                self.drone_params,
-                self._gains,
-                self._inner_gains,
-                self.command,
-                command,
-                delay_steps,
-                index,
-            )
-            self.load, pulls = self._haul(self.motion, free, self.load, self.drone_params, self.load_params)
-            self.motion = self._settle(self.motion, free, pulls, self.drone_params)
+            free, drive, inner = self._fly(
+                motion, drive, inner, self.drone_params, self._gains, self._inner_gains, self.command, command,
+                delay_steps, index,
+            )  # fmt: skip
+            load, pulls = self._haul(motion, free, load, self.drone_params, self.load_params)
+            motion = self._settle(motion, free, pulls, self.drone_params)
+        for kept, new in (
+            (self.motion, motion), (self.drive, drive), (self.inner, inner), (self.load, load),
+        ):  # fmt: skip
+            kept.copy_(new)
 
     def place(
         self,
@@ -208,8 +212,16 @@ class TeamSimulator:
         self.drone_params[:, :, ids] = drone_params.transpose(1, 2)
         self.load_params[:, :, ids] = load_params.transpose(1, 2)
         self.command[:, :, ids] = 0.0
-        bodies = torch.cat((self.motion[:SENSED_ROWS, :, ids], self.load[:SENSED_ROWS, :, ids]), dim=1)
-        self.history[:, :, :, ids] = bodies
+        self.forget(ids)
+
+    def forget(self, ids: torch.Tensor) -> None:
+        """Let worlds ``ids`` (n,) have always been in the state that they are in."""
+        self.history[:, :, ids] = self._seen[:, ids]
+
+    @property
+    def _seen(self) -> torch.Tensor:
+        """What sensors would see now, (sensed, rows, bodies)."""
+        return torch.cat((self.motion[:SENSED_ROWS], self.load[:SENSED_ROWS]), dim=1).transpose(1, 2)
 
     def _columns(self, members: list[Tree]) -> tuple[Tree, torch.Tensor]:
         """Template of one member's tree of numbers, and all members' packed as (leaves, drones, 1)."""

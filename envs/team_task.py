@@ -87,8 +87,8 @@ class TeamTask(Protocol):
         """What each drone knows of its team, (drones, f)."""
         ...
 
-    def draw_path(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
-        """Paths (PATH, count); ``last`` are those in force, or None at the start of an episode."""
+    def draw_path(self, draws: Draws, count: int) -> torch.Tensor:
+        """Paths (PATH, count)."""
         ...
 
     def draw_start(

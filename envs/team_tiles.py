@@ -43,7 +43,7 @@ _SOURCE = (
 constexpr int64_t DRONES = @DRONES@, MOTION = @MOTION@, DRIVE = @DRIVE@, INNER = @INNER@, LOAD = @LOAD@,
                   PARAMS = @PARAMS@, LOAD_PARAMS = @LOAD_PARAMS@, COMMANDS = @COMMANDS@, GAINS = @GAINS@,
                   FREE = @FREE@, PULLS = @PULLS@, FLY_STEADY = @FLY_STEADY@, HAUL_STEADY = @HAUL_STEADY@,
-                  SETTLE_STEADY = @SETTLE_STEADY@;
+                  SETTLE_STEADY = @SETTLE_STEADY@, SENSED = 16;
 
 struct Drone {
   Lanes motion[MOTION], drive[DRIVE], inner[INNER], params[PARAMS], last[COMMANDS], next[COMMANDS], delay_steps;
@@ -81,7 +81,8 @@ static void store(Real* to, const Lanes* tile, const int64_t count, const int64_
 // Arrays are (rows, drones, worlds), the load's (rows, 1, worlds).
 extern "C" void advance(Real* motion, Real* drive, Real* inner, Real* load_state, const Real* params,
                         const Real* load_params, const Real* last, const Real* next, const Real* delay_steps,
-                        const Real* gains, int64_t worlds, int64_t substeps, int64_t threads) {
+                        const Real* gains, Real* history, int64_t worlds, int64_t slots, int64_t newest,
+                        int64_t substeps, int64_t threads) {
   #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
   for (int64_t first = 0; first < worlds; first += LANES) {
     Drone drones[DRONES];
@@ -114,6 +115,11 @@ extern "C" void advance(Real* motion, Real* drive, Real* inner, Real* load_state
       store(inner + to, drones[i].inner, INNER, stride);
     }
     store(load_state + first, c.load, LOAD, worlds);
+    // History is (worlds, slots, bodies, sensed).
+    constexpr int64_t SAMPLE = (DRONES + 1) * SENSED;
+    Real* now = history + (first * slots + newest) * SAMPLE;
+    for (int64_t i = 0; i < DRONES; ++i) spread(now + i * SENSED, slots * SAMPLE, drones[i].motion, SENSED);
+    spread(now + DRONES * SENSED, slots * SAMPLE, c.load, SENSED);
   }
 }
 """
@@ -173,11 +179,18 @@ class TeamTiles:
             source = source.replace(f"@{name}@", str(value))
         self._library = load(source)
         self._advance = self._library.advance
-        self._advance.argtypes = [ctypes.c_void_p] * 10 + [ctypes.c_int64] * 3
+        self._advance.argtypes = [ctypes.c_void_p] * 11 + [ctypes.c_int64] * 5
         self._advance.restype = None
 
-    def advance(self, tensors: Sequence[torch.Tensor], gains: torch.Tensor, substeps: int) -> None:
-        """Step in place, ``substeps`` times.
+    def advance(
+        self,
+        tensors: Sequence[torch.Tensor],
+        gains: torch.Tensor,
+        history: torch.Tensor,
+        newest: int,
+        substeps: int,
+    ) -> None:
+        """Step in place, ``substeps`` times; what sensors see goes into slot ``newest`` of ``history``.
 
         ``tensors``: motion, drive, inner, load, drone and load parameters, the last command, the next one, which takes
         over when its delay is over, and that delay [steps], (drones, worlds). ``gains`` (drones, ·) are the rate
@@ -193,7 +206,9 @@ class TeamTiles:
                     f"with {worlds} worlds on the last axis after {shape}"
                 )
         threads = min(torch.get_num_threads(), worlds // LANES)
-        self._advance(*(tensor.data_ptr() for tensor in (*tensors, gains)), worlds, substeps, threads)
+        slots = len(history)
+        arrays = (tensor.data_ptr() for tensor in (*tensors, gains, history))
+        self._advance(*arrays, worlds, slots, newest, substeps, threads)
 
 
 Traced = tuple[Program, list[tuple[str, Any]]]

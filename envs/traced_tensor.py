@@ -1,7 +1,8 @@
 """Tensors of terms: with them in place of tensors, a function of whole tensors leaves behind a list of operations.
 
 One world stands for all: a packed tensor of shape ``(k, rows, 1)`` is traced as ``(k, 1, 1)``, features ``(rows, k)``
-as ``(1, k)``. Axes behave as torch's do; every operation comes apart into scalar ones.
+as ``(1, k)``, those of every drone of a team, ``(drones · rows, k)``, as ``(drones, k)``. Axes behave as torch's do;
+every operation comes apart into scalar ones.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from corvids.envs.tracing import TRUTHS, Program, Term
 
 _BINARY = {
     "add": "+", "sub": "-", "mul": "*", "div": "/", "truediv": "/", "lt": "<", "gt": ">", "le": "<=", "ge": ">=",
-    "and": "&", "or": "|", "minimum": "smaller", "maximum": "larger", "atan2": "atan2",
+    "and": "&", "or": "|", "logical_or": "|", "minimum": "smaller", "maximum": "larger", "atan2": "atan2",
 }  # fmt: skip
 _UNARY = {
     "neg": "negative", "invert": "not", "abs": "abs", "relu": "relu", "sqrt": "sqrt", "rsqrt": "rsqrt", "exp": "exp",
+    "log": "log",
     "log1p": "log1p", "tanh": "tanh", "atan": "atan", "atanh": "atanh", "sin": "sin", "cos": "cos", "floor": "floor",
 }  # fmt: skip
 
@@ -143,10 +145,22 @@ def _reshaped(one: TracedTensor, value: TracedTensor, *shape: Any) -> TracedTens
 
 
 def _split(
-    one: TracedTensor, value: TracedTensor, sizes: tuple[int, ...], dim: int = 0
+    one: TracedTensor, value: TracedTensor, sizes: int | tuple[int, ...], dim: int = 0
 ) -> list[TracedTensor]:
-    parts = np.split(value.terms, np.cumsum(sizes)[:-1], axis=dim)
-    return [TracedTensor(one.program, part) for part in parts]
+    length = value.shape[dim]
+    ends = np.cumsum(sizes)[:-1] if isinstance(sizes, tuple) else range(sizes, length, sizes)
+    return [TracedTensor(one.program, part) for part in np.split(value.terms, ends, axis=dim)]
+
+
+def _expanded(one: TracedTensor, value: TracedTensor, *sizes: int) -> TracedTensor:
+    shape = [length if size == -1 else size for size, length in zip(sizes, value.shape, strict=True)]
+    return TracedTensor(one.program, np.broadcast_to(value.terms, shape))
+
+
+def _cross(one: TracedTensor, a: Any, b: Any) -> TracedTensor:
+    a, b = (TracedTensor(one.program, array) for array in np.broadcast_arrays(_array(a), _array(b)))
+    ahead, behind = [1, 2, 0], [2, 0, 1]
+    return a[..., ahead] * b[..., behind] - a[..., behind] * b[..., ahead]
 
 
 _SHAPED: dict[str, Callable[..., Any]] = {
@@ -168,6 +182,12 @@ _SHAPED: dict[str, Callable[..., Any]] = {
         TracedTensor(one.program, part) for part in np.moveaxis(value.terms, dim, 0)
     ),
     "split": _split,
+    "expand": _expanded,
+    "expand_as": lambda one, value, other: _expanded(one, value, *other.shape),
+    "transpose": lambda one, value, a, b: TracedTensor(one.program, np.swapaxes(value.terms, a, b)),
+    "permute": lambda one, value, *axes: TracedTensor(one.program, np.transpose(value.terms, axes)),
+    "t": lambda one, value: TracedTensor(one.program, value.terms.T),
+    "linalg_cross": _cross,
     "unsqueeze": lambda one, value, dim: TracedTensor(one.program, np.expand_dims(value.terms, dim)),
     "squeeze": lambda one, value, dim: TracedTensor(one.program, np.squeeze(value.terms, dim)),
     "reshape": _reshaped,

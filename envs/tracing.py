@@ -37,7 +37,7 @@ _EVALUATED: dict[str, Callable[..., Any]] = {
     "seldom": bool,
     **{
         name: getattr(math, name)
-        for name in ("exp", "log1p", "tanh", "atan", "atanh", "atan2", "sin", "cos", "floor")
+        for name in ("exp", "log", "log1p", "tanh", "atan", "atanh", "atan2", "sin", "cos", "floor")
     },
 }
 """What an operation makes of numbers."""
@@ -58,7 +58,10 @@ _RENDERED = {
     "larger": "larger({0}, {1})",
     "smaller": "smaller({0}, {1})",
     "seldom": "{0}",
-    **{name: name + "({0})" for name in ("exp", "log1p", "tanh", "atan", "atanh", "sin", "cos", "floor")},
+    **{
+        name: name + "({0})"
+        for name in ("exp", "log", "log1p", "tanh", "atan", "atanh", "sin", "cos", "floor")
+    },
     "atan2": "atan2({0}, {1})",
 }
 """Operations in C++; those that are not here are written between their two operands."""
@@ -185,6 +188,12 @@ class Program:
                     return other
                 if operation == "*" and value == 0.0:
                     return term
+        if operation in ("&", "|"):
+            for term, other in (terms, terms[::-1]):
+                if _is_known(term):
+                    return other if bool(term.arguments[1]) == (operation == "&") else term
+        if operation == "where" and _is_known(terms[0]):
+            return terms[1] if terms[0].arguments[1] else terms[2]
         if operation == "/" and terms[1].is_steady and not terms[0].is_steady:
             return self.apply("*", terms[0], self.apply("/", 1.0, terms[1]))
         if operation in ("+", "-") and terms[1].operation == "relu":

@@ -37,7 +37,7 @@ import json, sys
 if sys.argv[1] == "-c":
     sys.exit(0)
 peer, name, worlds, device, threads, seconds = sys.argv[2:]
-print(json.dumps(dict(ready=True, task="fake", version="9.9")), flush=True)
+print(json.dumps(dict(ready=True, task="fake", version="9.9", control_hz=50)), flush=True)
 for _ in sys.stdin:
     with open({turns!r}, "a") as turns:
         turns.write(f"{{peer}} {{name}} {{worlds}}\\n")
@@ -165,7 +165,7 @@ def test_the_workers_answers_are_not_disturbed_by_what_a_peer_prints(tmp_path: P
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     ready, *samples = run(2, 3)
-    assert ready == {"ready": True, "task": "idle", "version": "1.2"}
+    assert ready == {"ready": True, "task": "idle", "version": "1.2", "control_hz": 50}
     assert len(samples) == 3
     assert all(Sample(**sample).steps > 0 for sample in samples)
     assert run(4, 0) == [{"error": "ValueError: two lines"}]
@@ -187,6 +187,26 @@ def test_mujoco_is_measured_here_as_it_is_by_the_worker():
     assert sample.steps >= chunk
     with pytest.raises(RuntimeError, match="runs on the CPU alone"):
         CONTESTANTS["mujoco"]["dynamics"](2, "cuda", 1)
+
+
+def test_mujocos_bare_team_is_the_one_of_the_team_file_and_hangs_there():
+    """Three Falcons of 0.6168 kg and half a cable each, a load of 1.4 kg and the other halves, cables of 1 m."""
+    mujoco = pytest.importorskip("mujoco")
+    from corvids.envs.engines.mujoco_team import bare_team
+    from corvids.team import load_team
+
+    model, state, forces = bare_team(load_team("falcon3"), 0.002)
+    assert model.body_mass.tolist() == pytest.approx([0.0, *[0.6168 + 0.0118] * 3, 1.4 + 0.0354], abs=1e-4)
+    assert model.tendon_range[:, 1].tolist() == [1.0] * 3
+    data = mujoco.MjData(model)
+    mujoco.mj_setState(model, data, state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    data.xfrc_applied[:] = forces.reshape(-1, 6)
+    start = data.qpos.copy()
+    for _ in range(500):
+        mujoco.mj_step(model, data)
+    assert data.ten_length.tolist() == pytest.approx([1.0] * 3, abs=0.003)
+    assert abs(data.qpos - start).max() < 0.02
+    assert data.efc_force.sum() == pytest.approx(1.4354 * 9.80665, rel=0.02)
 
 
 # --- The verb ------------------------------------------------------------------------------------------------------
@@ -239,11 +259,26 @@ def test_peers_take_turns_with_us_where_they_have_the_row(
     assert str(fake_python) not in out.read_text()
 
 
+def test_a_teams_whole_environment_is_measured_beside_mujocos_bare_dynamics(
+    capsys: pytest.CaptureFixture[str],
+):
+    pytest.importorskip("mujoco.rollout")
+    (ours, theirs), said = bench(capsys, *TINY, "--rows", "team", "--worlds", "2", "--against", "mujoco")
+    for line in (ours, theirs):
+        assert (line["name"], line["worlds"], line["physics_hz"], line["control_hz"]) == ("team", 2, 500, 100)
+        assert line["steps_per_s"] == pytest.approx(100.0 * line["sim_s_per_s"], rel=1e-3)
+    assert (ours["task"], theirs["task"], theirs["peer"]) == ("carry", "three drones and a load", "mujoco")
+    assert re.search(r"^team: [0-9.]+x mujoco per CPU-second, [0-9.]+x per second, at 2 worlds$", said, re.M)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--rows", "dynamcs"], "--rows: unknown row 'dynamcs'; there are: dynamics, env, ppo, inference"),
-        (["--rows", ","], "--rows: name one at least of: dynamics, env, ppo, inference"),
+        (
+            ["--rows", "dynamcs"],
+            "--rows: unknown row 'dynamcs'; there are: dynamics, env, ppo, inference, team",
+        ),
+        (["--rows", ","], "--rows: name one at least of: dynamics, env, ppo, inference, team"),
         (["--worlds", "4096,many"], "--worlds: 'many' must be a whole number from 1 to 1048576"),
         (["--worlds", "0"], "--worlds: '0' must be a whole number"),
         (["--worlds", ""], "--worlds: name one number at least"),

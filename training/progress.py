@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -39,11 +40,15 @@ class ProgressLogger(Logger):
     progress: Progress | None = None
     means: Mapping[str, float] = MappingProxyType({})
     """Newest mean of each metric over the episodes that ended in a batch."""
+    _cpu_s = 0.0
 
     def log(self, it: int, start_it: int, total_it: int, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """Write all curves; show episode metrics, speed and time left."""
         self.means = {**self.means, **self._episode_means()}
         super().log(it, start_it, total_it, *args, **kwargs)
+        before, self._cpu_s = self._cpu_s, time.process_time()
+        if self.writer is not None:
+            self.writer.add_scalar("Perf/cpu_s", self._cpu_s - before, it)
         if self.writer is None or self.progress is None:
             return
         samples = self.cfg["num_steps_per_env"] * self.num_envs * self.gpu_world_size

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
+from corvids.envs.team_nominal import team_params
 from corvids.envs.team_world import TeamParams
 from corvids.errors import CorvidsError
+from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
 
 Array = NDArray[np.float64]
@@ -180,6 +182,32 @@ class MujocoTeam:
         both = np.empty(len(self._qpos))
         both[self.of_drones], both[self.of_loads] = of_drones, of_loads
         return both
+
+
+def bare_team(team: Team, timestep_s: float) -> tuple[mujoco.MjModel, Array, Array]:
+    """One team that hangs its load on vertical cables: model, full state, and forces on all bodies that hold it.
+
+    Nothing but rigid bodies, gravity, ground and cables that do not stretch, by MuJoCo's cheapest integrator.
+    """
+    params = map_leaves(lambda leaf: leaf.numpy().reshape(-1), team_params(team, TICK_S))
+    drones = len(team.members)
+    model = _build(params, drones, "limit", timestep_s)
+    model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    data = mujoco.MjData(model)
+    pos_w = data.qpos.reshape(-1, 7)[:, :3]
+    above = np.array(params.drones.cable.load_point_b) - np.array(params.drones.cable.drone_point_b)
+    pos_w[:drones] = above.T
+    pos_w[:drones, 2] += params.drones.cable.length_m
+    pos_w[:, 2] += 1.5
+    full = mujoco.mjtState.mjSTATE_FULLPHYSICS
+    state = np.empty(mujoco.mj_stateSize(model, full))
+    mujoco.mj_getState(model, data, state, full)
+    # The most even shares of the load that do not turn it.
+    x, y, _ = params.drones.cable.load_point_b
+    shares = np.linalg.lstsq(np.stack((np.ones(drones), x, y)), np.array((1.0, 0.0, 0.0)), rcond=None)[0]
+    forces = np.zeros((model.nbody, 6))  # the world is the first body
+    forces[1 : drones + 1, 2] = GRAVITY_MPS2 * (params.drones.vehicle.mass_kg + params.load.mass_kg * shares)
+    return model, state, forces.reshape(-1)
 
 
 def _build(params: Any, drones: int, cables: str, timestep_s: float) -> mujoco.MjModel:

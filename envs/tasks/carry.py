@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import ClassVar, NamedTuple
 
@@ -33,6 +34,8 @@ class Episode(NamedTuple):
     """Running mean (1 s) of the load's distance from its goal."""
     error_deg: Scalar
     """The same of the angle."""
+    team_return: Scalar
+    """Rewards so far, summed over the drones."""
 
 
 class Carry:
@@ -43,8 +46,8 @@ class Carry:
     FACTS: ClassVar[tuple[str, ...]] = FACTS
     MEMORY: ClassVar[int] = 6
     PATH: ClassVar[int] = PATH_ROWS
-    EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0)
-    METRICS: ClassVar[tuple[str, ...]] = ("error_m", "error_deg")
+    EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0, 0.0)
+    METRICS: ClassVar[tuple[str, ...]] = ("error_m", "error_deg", "team_return")
 
     def __init__(self, team: Team, config: CarryConfig) -> None:
         self._team, self._config = team, config
@@ -56,7 +59,7 @@ class Carry:
         """As :func:`corvids.envs.team_facts.team_facts`."""
         return team_facts(self._team)
 
-    def draw_path(self, draws: Draws, last: torch.Tensor | None, count: int) -> torch.Tensor:
+    def draw_path(self, draws: Draws, count: int) -> torch.Tensor:
         """A pose within the range of goals, about which some swing."""
         return some_path(draws, count, self._config.tilt_rad, self._config.moving_share)
 
@@ -64,7 +67,7 @@ class Carry:
         self, draws: Draws, truth: TeamParams, path: torch.Tensor, severity: torch.Tensor
     ) -> TeamWorld:
         """The load level where a goal might be; the drones above it."""
-        place, yaw = self.draw_path(draws, None, truth.load.mass_kg.shape[0])[[0, 1, 2, 5]].split((3, 1))
+        place, yaw = self.draw_path(draws, truth.load.mass_kg.shape[0])[[0, 1, 2, 5]].split((3, 1))
         return hanging(draws, truth, self._outward, place, yaw[0], severity)
 
     def move(self, path: tuple[Scalar, ...], tick_s: float) -> tuple[Scalar, ...]:
@@ -97,7 +100,9 @@ class Carry:
         mean_m = episode.error_m + (off.pos_m - episode.error_m) * share
         degrees = off.angle_rad * (180.0 / math.pi)
         mean_deg = episode.error_deg + (degrees - episode.error_deg) * share
-        return TeamScore(reward, failed, Episode(episode.steps + 1.0, mean_m, mean_deg))
+        earned = functools.reduce(torch.add, reward.split(1, dim=1))
+        after = Episode(episode.steps + 1.0, mean_m, mean_deg, episode.team_return + earned)
+        return TeamScore(reward, failed, after)
 
     def remember(self, inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
         """Sums of the load's errors."""

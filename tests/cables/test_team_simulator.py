@@ -80,8 +80,27 @@ def test_a_placed_world_alone_is_changed_and_remembers_where_it_is():
     assert torch.equal(simulator.motion[..., [0, 1, 3]], kept[..., [0, 1, 3]])
     assert torch.equal(simulator.motion[..., 2], kept[..., 0])
     slot = simulator.history[5]
-    assert torch.equal(slot[:3, 3, 2], simulator.load[:3, 0, 2])  # the load is the last body
-    assert torch.equal(slot[:13, :3, 2], simulator.motion[:13, :, 2])
+    assert torch.equal(slot[:3, 2, 3], simulator.load[:3, 0, 2])  # the load is the last body
+    assert torch.equal(slot[:13, 2, :3], simulator.motion[:13, :, 2])
+
+
+@pytest.mark.parametrize("compile_kernels", [False, pytest.param(True, marks=needs_compiler)])
+def test_sensors_look_back_at_every_body_and_forget_one_world(compile_kernels: bool):
+    simulator = flying("falcon3", compile_kernels=compile_kernels)
+    command, delay = orders(simulator)
+    seen = []
+    for _ in range(3):
+        simulator.step(command, delay)
+        bodies = torch.cat((simulator.motion[:13], simulator.load[:13]), dim=1).transpose(1, 2)
+        seen.append((int(simulator.newest), bodies.clone()))
+    assert not torch.equal(seen[0][1], seen[2][1])
+    for slot, bodies in seen:
+        assert torch.equal(simulator.history[slot, :13], bodies)  # the load is the last body
+    simulator.forget(torch.tensor([2]))
+    others = [0, 1, 3]
+    for slot, bodies in seen:
+        assert torch.equal(simulator.history[slot, :13, others], bodies[:, others])
+        assert torch.equal(simulator.history[slot, :13, 2], seen[2][1][:, 2])
 
 
 def test_inner_loops_hold_what_thrust_alone_would_drop():

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from corvids.calibration.flight_calibration import Calibration, calibrate_records
 from corvids.calibration.record import Channel, FlightRecord
-from corvids.controllers.packing import leaves, map_leaves, unpack
-from corvids.controllers.rate_loop import RateCommand, RateLoopState, gains_of, rate_loop
-from corvids.controllers.spatial import Quat, Vec3
+from corvids.calibration.rollout import Rollout
+from corvids.controllers.packing import map_leaves
+from corvids.controllers.rate_loop import Four, RateCommand, RateGains, RateLoopState, gains_of, rate_loop
+from corvids.controllers.spatial import Quat, Scalar, Vec3, clip
 from corvids.envs.nominal import vehicle_params
 from corvids.envs.vehicle_dynamics import RigidBody, VehicleParams, step_body, step_rotors
-from corvids.vehicle import Vehicle
+from corvids.vehicle import GRAVITY_MPS2, Vehicle, load_vehicle
 
-PHYSICS_DT_S, LOG_DT_S = 0.002, 0.004
+PHYSICS_DT_S, LOG_DT_S = 0.0008, 0.004
 NOISE = {"gyro": 0.03, "accel": 0.6, "velocity": 0.03, "attitude": 0.004}
 """Standard deviations [rad/s, m/s², m/s, rad]; the last two wander with a time constant of half a second."""
 
@@ -77,69 +80,140 @@ def truths(vehicle: Vehicle) -> dict[str, float]:
     }
 
 
-def fly(vehicles: list[Vehicle], seconds: float, delays_s: np.ndarray, seed: int) -> list[FlightRecord]:
+class _State(NamedTuple):
+    body: RigidBody
+    force_w: Vec3
+    felt_b: Vec3
+    """What an accelerometer feels, mean of a step of the log."""
+    rotors: Four
+    loop: RateLoopState
+    command: Four
+    """Motor commands that the rate loop last gave."""
+
+
+class _Params(NamedTuple):
+    vehicle: VehicleParams
+    gains: RateGains
+    weight_n: Scalar
+    late: Scalar
+    """Physics steps that pass before a new motor command reaches the rotors."""
+
+
+class _Inputs(NamedTuple):
+    rate_b: Vec3
+    """Rates to add to those that follow the tilts."""
+    tilt_x: Scalar
+    tilt_y: Scalar
+    thrust: Scalar
+    """Part of the weight to add."""
+    noise_b: Vec3
+    """Of the gyroscope."""
+
+
+_NONE, _NO_FOUR = Vec3(0.0, 0.0, 0.0), Four(0.0, 0.0, 0.0, 0.0)
+
+
+def fly(
+    vehicles: list[Vehicle],
+    seconds: float,
+    delays_s: np.ndarray,
+    seed: int,
+    computing_s: np.ndarray | None = None,
+) -> list[FlightRecord]:
     """Logs of one flight of each vehicle: multi-sine rates, tilts and thrust steps about a hover.
 
-    ``delays_s``: by how much each log's sensors are stamped late.
+    ``delays_s``: by how much each log's sensors are stamped late; ``computing_s``: how long after its time stamp, less
+    than a sampling interval, a motor command reaches the rotors.
     """
     rng = np.random.default_rng(seed)
-    count = len(vehicles)
-    flat = [list(leaves(vehicle_params(vehicle, PHYSICS_DT_S))) for vehicle in vehicles]
-    packed = torch.tensor(flat, dtype=torch.float64).T
-    params: VehicleParams = unpack(packed, vehicle_params(vehicles[0], PHYSICS_DT_S))
     # Every autopilot holds the same nominal gains: those of the first vehicle's file.
-    gains = gains_of(vehicles[0], LOG_DT_S, dtype=torch.float64)
-    zero = torch.zeros(count, dtype=torch.float64)
-    body = RigidBody(
-        Vec3(zero, zero, zero + 50.0),
-        Vec3(zero, zero, zero),
-        Quat(zero + 1.0, zero, zero, zero),
-        Vec3(zero, zero, zero),
+    gains = map_leaves(float, gains_of(vehicles[0], LOG_DT_S, dtype=torch.float64))
+    roll = _rollout()
+    taken_s = np.zeros(len(vehicles)) if computing_s is None else computing_s
+    records = []
+    for index, (vehicle, delay_s, late_s) in enumerate(zip(vehicles, delays_s, taken_s, strict=True)):
+        params = _Params(
+            vehicle_params(vehicle, PHYSICS_DT_S), gains, vehicle.weight_n, round(late_s / PHYSICS_DT_S)
+        )
+        hover = vehicle.hover_command
+        state = _State(
+            RigidBody(Vec3(0.0, 0.0, 50.0), _NONE, Quat(1.0, 0.0, 0.0, 0.0), _NONE),
+            Vec3(0.0, 0.0, GRAVITY_MPS2),
+            Vec3(0.0, 0.0, GRAVITY_MPS2),
+            _NO_FOUR.map(lambda _, hover=hover: math.sqrt(hover)),
+            _LOOP_AT_REST,
+            _NO_FOUR.map(lambda _, hover=hover: hover),
+        )
+        inputs = torch.as_tensor(_inputs(round(seconds / LOG_DT_S), rng))[..., None]
+        _, told = roll(_tensors(state), _tensors(params), inputs)
+        rows = told[0, :, :, 0].numpy()
+        gyro, accel, quat, vel, command = np.split(rows, (3, 6, 10, 13), axis=-1)
+        accel = accel + rng.normal(0.0, NOISE["accel"], accel.shape)
+        logged = {"gyro": gyro, "accel": accel, "quat": quat, "vel": vel, "command": command}
+        records.append(_record(f"vehicle-{index}", logged, float(delay_s), rng))
+    return records
+
+
+_LOOP_AT_REST = RateLoopState(*(_NONE,) * 5)
+
+
+def _tensors(tree: Any) -> Any:
+    return map_leaves(lambda leaf: torch.full((1, 1), float(leaf), dtype=torch.float64), tree)
+
+
+@functools.lru_cache(maxsize=1)
+def _rollout() -> Rollout:
+    """The flight of one vehicle, a step of the log at a time."""
+
+    def step(at: _State, of: _Params, given: _Inputs) -> tuple[_State, Any]:
+        gyro_b = at.body.omega_b + given.noise_b
+        loop, motors = rate_loop(at.loop, _command(at.body, of.weight_n, given), gyro_b, of.gains, LOG_DT_S)
+        body, force_w, rotors, felt_b = at.body, at.force_w, at.rotors, _NONE
+        parts = round(LOG_DT_S / PHYSICS_DT_S)
+        for part in range(parts):
+            is_old = of.late > part + 0.5
+            obeyed = Four(
+                *(torch.where(is_old, old, new) for old, new in zip(at.command, motors, strict=True))
+            )
+            rotors, forces = step_rotors(rotors, obeyed, of.vehicle, PHYSICS_DT_S)
+            body, force_w = step_body(body, force_w, forces, _NONE, of.vehicle, PHYSICS_DT_S)
+            felt_b = felt_b + body.quat_wb.unrotate(force_w) * (1.0 / parts)
+        after = _State(body, force_w, felt_b, rotors, loop, motors)
+        return after, (gyro_b, at.felt_b, at.body.quat_wb, at.body.vel_w, motors)
+
+    vehicle = load_vehicle("air")
+    params = _Params(
+        vehicle_params(vehicle, PHYSICS_DT_S),
+        map_leaves(float, gains_of(vehicle, LOG_DT_S, dtype=torch.float64)),
+        0.0,
+        0.0,
     )
-    loop = map_leaves(lambda _: zero, RateLoopState(*(Vec3(0.0, 0.0, 0.0),) * 5))
-    hover = torch.tensor([vehicle.hover_command for vehicle in vehicles], dtype=torch.float64)
-    rotors = None
-    force_w = Vec3(zero, zero, zero + 9.81)
+    still = RigidBody(_NONE, _NONE, Quat(1.0, 0.0, 0.0, 0.0), _NONE)
+    state = _State(still, _NONE, _NONE, _NO_FOUR, _LOOP_AT_REST, _NO_FOUR)
+    return Rollout(step, state, params, _Inputs(_NONE, 0.0, 0.0, 0.0, _NONE))
+
+
+def _inputs(steps: int, rng: np.random.Generator) -> np.ndarray:
+    """Shape (steps, 9): the rows of :class:`_Inputs`: a multi-sine, wandering tilts, steps of thrust; noise."""
     phases = rng.uniform(0.0, 2.0 * math.pi, (6, 6))
-    weight = torch.tensor([vehicle.weight_n for vehicle in vehicles], dtype=torch.float64)
-    logged: dict[str, list[np.ndarray]] = {name: [] for name in ("gyro", "accel", "command", "quat", "vel")}
-    felt_b = Vec3(zero, zero, zero + 9.81)
-    for step in range(round(seconds / LOG_DT_S)):
-        t = step * LOG_DT_S
-        gyro = body.omega_b.stack() + torch.as_tensor(rng.normal(0.0, NOISE["gyro"], (count, 3)))
-        logged["gyro"].append(gyro.numpy())
-        logged["accel"].append(felt_b.stack().numpy() + rng.normal(0.0, NOISE["accel"], (count, 3)))
-        logged["quat"].append(torch.stack(tuple(body.quat_wb), -1).numpy())
-        logged["vel"].append(body.vel_w.stack().numpy())
-        command = _command(body, weight, t, phases)
-        loop, motors = rate_loop(loop, command, Vec3.unstack(gyro), gains, LOG_DT_S)
-        logged["command"].append(torch.stack(tuple(motors), -1).numpy())
-        if rotors is None:
-            rotors = motors.map(lambda _: torch.sqrt(hover))
-        for _ in range(round(LOG_DT_S / PHYSICS_DT_S)):
-            rotors, forces = step_rotors(rotors, motors, params, PHYSICS_DT_S)
-            body, force_w = step_body(body, force_w, forces, Vec3(0.0, 0.0, 0.0), params, PHYSICS_DT_S)
-        felt_b = body.quat_wb.unrotate(force_w)
-    arrays = {name: np.stack(values, 1) for name, values in logged.items()}
-    return [
-        _record(f"vehicle-{index}", {name: one[index] for name, one in arrays.items()}, delays_s[index], rng)
-        for index in range(count)
-    ]
-
-
-def _command(body: RigidBody, weight_n: torch.Tensor, t: float, phases: np.ndarray) -> RateCommand:
-    """Rates that follow wandering tilts with a multi-sine on top; thrust that holds height, with steps on top."""
+    t = LOG_DT_S * np.arange(steps)
     frequencies = np.array([0.7, 1.1, 1.7, 2.6, 3.7, 5.3])
-    sines = np.sin(2.0 * math.pi * frequencies * t + phases[:3]).sum(axis=-1) / math.sqrt(6.0)
-    tilts = 0.3 * np.sin(2.0 * math.pi * np.array([0.13, 0.17]) * t + phases[3, :2])
+    angles = 2.0 * math.pi * frequencies * t[:, None, None] + phases[:3]
+    sines = np.sin(angles).sum(axis=-1) / math.sqrt(6.0) * [0.8, 0.8, 0.6]
+    tilts = 0.3 * np.sin(2.0 * math.pi * np.array([0.13, 0.17]) * t[:, None] + phases[3, :2])
+    thrust = 0.2 * np.sign(np.sin(2.0 * math.pi * 0.31 * t + phases[4, 0]))[:, None]
+    return np.concatenate((sines, tilts, thrust, rng.normal(0.0, NOISE["gyro"], (steps, 3))), axis=-1)
+
+
+def _command(body: RigidBody, weight_n: Scalar, given: _Inputs) -> RateCommand:
+    """Rates that follow wandering tilts with a multi-sine on top; thrust that holds height, with steps on top."""
     up = body.quat_wb.body_z()
     # The body's x axis is near the world's x axis: a tilt about y moves it along x.
-    rate_x = 5.0 * (float(tilts[0]) + up.y + 0.06 * body.vel_w.y) + 0.8 * float(sines[0])
-    rate_y = 5.0 * (float(tilts[1]) - up.x - 0.06 * body.vel_w.x) + 0.8 * float(sines[1])
-    rate_z = 0.6 * float(sines[2]) - 1.0 * body.quat_wb.yaw()
-    step = 0.2 * math.copysign(1.0, math.sin(2.0 * math.pi * 0.31 * t + phases[4, 0]))
-    rise = 1.0 + step - 0.25 * body.vel_w.z - 0.1 * (body.pos_w.z - 50.0)
-    return RateCommand(weight_n * rise.clamp(0.3, 1.8), Vec3(rate_x, rate_y, rate_z))
+    rate_x = 5.0 * (given.tilt_x + up.y + 0.06 * body.vel_w.y) + given.rate_b.x
+    rate_y = 5.0 * (given.tilt_y - up.x - 0.06 * body.vel_w.x) + given.rate_b.y
+    rate_z = given.rate_b.z - 1.0 * body.quat_wb.yaw()
+    rise = 1.0 + given.thrust - 0.25 * body.vel_w.z - 0.1 * (body.pos_w.z - 50.0)
+    return RateCommand(weight_n * clip(rise, 0.3, 1.8), Vec3(rate_x, rate_y, rate_z))
 
 
 def _record(

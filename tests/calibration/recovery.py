@@ -22,7 +22,7 @@ import numpy as np
 import team_lab
 import torch
 from ball_lab import Planted, juggle
-from flight_lab import fly, planted_vehicle, truths
+from flight_lab import PHYSICS_DT_S, fly, planted_vehicle, truths
 from table_lab import AIR, bench, motor_log, wandering
 from team_lab import falcons
 
@@ -95,17 +95,17 @@ def line(trials: list[Trial]) -> dict[str, Any]:
 def flights(indices: list[int], seed: int) -> Iterator[Trial]:
     """Vehicles flown by their rate loop in the native simulator; mass weighed, arms measured."""
     file = load_vehicle("air")
-    draws = [np.random.default_rng((seed, index)) for index in indices]
-    vehicles = [planted_vehicle(file, rng) for rng in draws]
-    late_s = np.array([rng.uniform(0.0, 0.008) for rng in draws])
-    records = fly(vehicles, FLIGHT_S, late_s, seed + 1 + indices[0])
-    for index, vehicle, delay, record in zip(indices, vehicles, late_s, records, strict=True):
+    for index in indices:
+        rng = np.random.default_rng((seed, index))
+        vehicle = planted_vehicle(file, rng)
+        stamped_s, computing_s = rng.uniform(0.0, 0.008, 1), PHYSICS_DT_S * rng.integers(0, 5, 1)
+        (record,) = fly([vehicle], FLIGHT_S, stamped_s, seed + index, computing_s)
         found = calibrate_records(file, [record])
         told = {name: figure(found.groups[name], truth) for name, truth in truths(vehicle).items()}
         fit = found.fit
         if fit is not None:
             late = GroupEstimate(fit.value("delay_s"), fit.std("delay_s"), fit.informed("delay_s"))
-            told["latency_error_s"] = figure(late, float(delay), scale=1.0)
+            told["latency_error_s"] = figure(late, float(stamped_s[0] + computing_s[0]), scale=1.0)
             moments, stds = found.estimates["body.inertia_kgm2"]
             for axis, value, std, truth in zip("xyz", moments, stds, vehicle.body.inertia_kgm2, strict=True):
                 told[f"inertia_{axis}_kgm2"] = figure(GroupEstimate(value, std, True), truth)
@@ -228,8 +228,6 @@ ROWS: dict[str, Callable[[list[int], int], Iterator[Trial]]] = {
     "load": loads,
 }
 """What can be measured."""
-TOGETHER = 20
-"""So many vehicles fly in one batch; with another number, noise is drawn otherwise."""
 
 
 def trials(
@@ -237,18 +235,11 @@ def trials(
 ) -> list[Trial]:
     """Recordings 0 to ``count - 1``: those of ``kept``, and the others, told to ``keep`` with their CPU time [s]."""
     found = {index: trial for index, trial in kept.items() if index < count}
-    for begin in range(0, count, TOGETHER):
-        batch = list(range(begin, begin + TOGETHER))
-        if all(index in found for index in batch if index < count):
-            continue
+    begin_s = time.process_time()
+    for trial in ROWS[row]([index for index in range(count) if index not in found], seed):
+        found[trial.number] = trial
+        keep(trial, time.process_time() - begin_s)
         begin_s = time.process_time()
-        for trial in ROWS[row](batch, seed):
-            if trial.number < count and trial.number not in found:
-                found[trial.number] = trial
-                keep(trial, time.process_time() - begin_s)
-            begin_s = time.process_time()
-            if all(index in found for index in batch if index < count):
-                break
     return [found[index] for index in range(count)]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from corvids.calibration.ball_calibration import tilt_of
 from corvids.calibration.ball_hits import Hits
-from corvids.calibration.covariance import scattered
+from corvids.calibration.covariance import left_out, left_out_rms, sandwich, scattered
 from corvids.calibration.robust import robust_mean
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -84,3 +84,39 @@ def test_what_lasts_from_piece_to_piece_widens_error_bars():
         scores = (values - values.mean())[:, None]
         found.append((inverse @ scattered(scores, curvatures, inverse) @ inverse)[0, 0] * pieces)
     assert 1.35 < np.mean(found) < 2.0
+
+
+def fitted(errors: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates (P,) of unknowns that are zero, and residuals (N, R), by linear least squares."""
+    flat = slopes.reshape(-1, slopes.shape[-1])
+    found = np.linalg.lstsq(flat, -errors.ravel(), rcond=None)[0]
+    return found, errors + slopes @ found
+
+
+def test_intervals_from_few_pieces_that_wander_hold_what_they_say():
+    """Twenty pieces; what errs at a piece's end errs at the next one's beginning, the other way round."""
+    rng = np.random.default_rng(4)
+    slopes = rng.normal(1.0, 0.3, (20, 5, 2)) * np.array([1.0, -1.0, 1.0, -1.0, 1.0])[:, None] ** [0, 1]
+    inside = []
+    for _ in range(400):
+        edges = rng.normal(0.0, 0.3, 21)
+        errors = rng.normal(0.0, 1.0, (20, 5)) + (edges[1:] - edges[:-1])[:, None]
+        found, left = fitted(errors, slopes)
+        std = np.sqrt(np.diag(sandwich(left, slopes, np.full(2, 1e3))))
+        inside.append(np.abs(found) < 1.96 * std)
+    held = np.mean(inside, axis=0)
+    assert ((held > 0.92) & (held < 0.98)).all(), held
+
+
+def test_what_a_fit_to_the_others_predicts_is_what_such_a_fit_predicts():
+    rng = np.random.default_rng(5)
+    slopes, errors = rng.normal(size=(6, 4, 3)), rng.normal(size=(6, 4))
+    _, left = fitted(errors, slopes)
+    information = np.einsum("nrp,nrq->pq", slopes, slopes)
+    told = left_out(left, slopes, information)
+    for piece in range(6):
+        others = [index for index in range(6) if index != piece]
+        found, _ = fitted(errors[others], slopes[others])
+        np.testing.assert_allclose(told[piece], errors[piece] + slopes[piece] @ found, rtol=1e-9)
+    rms = left_out_rms(left.ravel(), slopes.reshape(-1, 3), 6)
+    np.testing.assert_allclose(rms, np.sqrt(np.mean(told**2)), rtol=1e-9)

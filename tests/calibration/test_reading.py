@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +185,21 @@ def test_damaged_logs_neither_crash_nor_hang(tmp_path: Path):
             assert "\n" not in str(error)
             outcomes["refused"] += 1
     assert outcomes["read"] and outcomes["refused"]
+
+
+@pytest.mark.parametrize(
+    ("simulated", "every", "lag_std_ms"),
+    [(False, 1, 0.0), (True, 1, 4.0 / 12.0**0.5), (False, 5, 20.0 / 12.0**0.5)],
+    ids=["all commands", "a simulator's steps", "every fifth command"],
+)
+def test_a_lag_is_as_uncertain_as_when_commands_took_effect(
+    tmp_path: Path, simulated: bool, every: int, lag_std_ms: float
+):
+    path = tmp_path / "flight.ulg"
+    path.write_bytes(ulog(flight_topics(seconds=3.0)))
+    record = px4_flight(read_ulog(path))
+    command = record.command
+    assert command is not None and not record.simulated
+    sparse = dataclasses.replace(command, time_s=command.time_s[::every], values=command.values[::every])
+    pieces = cut(dataclasses.replace(record, command=sparse, simulated=simulated))
+    assert len(pieces) and pieces.lag_std_s == pytest.approx(1e-3 * lag_std_ms, rel=1e-6)

@@ -112,6 +112,8 @@ def test_the_command_writes_a_team_file_with_error_bars(tmp_path: Path, elastic:
     assert main([*words, "--json", str(figures)]) == 0
     new = load_team(out)
     said = json.loads(figures.read_text())
+    seen, unseen = said["fit"]["rms"], said["fit"]["rms_left_out"]
+    assert all(seen[name] < unseen[name] < 1.5 * seen[name] for name in seen), (seen, unseen)
     assert new.cable.axial_stiffness_n == said["figures"]["axial_stiffness_n"]["value"]
     origin = new.provenance["cable.axial_stiffness_n"]
     assert (

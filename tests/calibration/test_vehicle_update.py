@@ -27,7 +27,7 @@ def known_fit(airframe: Airframe) -> FlightFit:
     nothing = np.zeros((0, 1, 3))
     channel = Channel("planted", "1", np.zeros(1), np.zeros((1, 4)))
     pieces = Segments(
-        0.004, 1, (channel,), nothing, nothing, nothing, nothing, np.zeros(0), np.zeros(0, int), 0.004
+        0.004, 1, (channel,), nothing, nothing, nothing, nothing, np.zeros(0), np.zeros(0, int), 0.001
     )
     start = airframe.start()
     return FlightFit(
@@ -38,6 +38,7 @@ def known_fit(airframe: Airframe) -> FlightFit:
         start=start,
         noise={},
         noise_before={},
+        left_out={},
         residuals=np.zeros((0, 1)),
         segments=pieces,
     )
@@ -74,7 +75,7 @@ def test_errors_and_correlations_are_those_of_a_monte_carlo():
     weighed = vehicle.provenance["body.mass_kg"].std / vehicle.body.mass_kg
     assert moment_stds[2] / moments[2] == pytest.approx(math.sqrt(weighed**2 + 3.0 * 0.005**2), rel=1e-6)
     tau, tau_std = estimates["rotors.tau_rise_s"]
-    assert tau_std == pytest.approx(math.hypot(0.005 * tau, 0.004 / math.sqrt(12.0)), rel=1e-6)
+    assert tau_std == pytest.approx(math.hypot(0.005 * tau, 0.001), rel=1e-6)
 
 
 def test_the_new_file_holds_them(tmp_path):

@@ -57,7 +57,7 @@ def test_no_drone_sees_another_and_the_critic_sees_all():
     for shift in (0.0, 0.3):
         env = make()
         env.simulator.motion[:SENSED, 2] += shift  # drone 2, wherever it is and goes
-        env.simulator.history[:, :SENSED, 2] += shift
+        env.simulator.history[:, :SENSED, :, 2] += shift
         pictures.append(env._look())
     calm, moved = ({name: group.reshape(3, WORLDS, -1) for name, group in one.items()} for one in pictures)
     assert torch.equal(calm["actor"][:2], moved["actor"][:2])
@@ -104,15 +104,14 @@ def test_a_crash_of_one_ends_its_world_for_all_and_a_time_limit_says_so():
 
 def test_a_reset_touches_its_world_alone():
     env = make(randomization=Randomization())
-    before = {
-        name: getattr(env, name).clone() for name in ("_path", "_load_state", "_sensors", "_delay_steps")
-    }
+    parts = {name: getattr(env._at, name) for name in ("path", "load_state", "sensors", "delay_steps")}
+    before = {name: part.clone() for name, part in parts.items()}
     motion, params = env.simulator.motion.clone(), env.simulator.drone_params.clone()
     env._reset(torch.tensor([3]))
     others = [0, 1, 2, 4]
     for name, was in before.items():
-        assert torch.equal(getattr(env, name)[..., others], was[..., others]), name
-        assert not torch.equal(getattr(env, name)[..., 3], was[..., 3]), name
+        assert torch.equal(parts[name][:, others], was[:, others]), name
+        assert not torch.equal(parts[name][:, 3], was[:, 3]), name
     for now, was in ((env.simulator.motion, motion), (env.simulator.drone_params, params)):
         assert torch.equal(now[..., others], was[..., others])
         assert not torch.equal(now[..., 3], was[..., 3])

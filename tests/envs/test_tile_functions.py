@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from corvids.envs import team_simulator
+from corvids.envs.carry_config import CarryConfig
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.native_code import find_compiler
 from corvids.envs.sensing import Past
 from corvids.envs.tasks import TASKS
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.envs.tile_functions import TileFunction
 from corvids.errors import CorvidsError
 
@@ -35,6 +38,9 @@ def mixed(packed: torch.Tensor, row: torch.Tensor) -> tuple[torch.Tensor, ...]:
         torch.atan2(a, b), torch.minimum(a, b), torch.maximum(c, d), torch.where(is_far, -a, b / (3.0 + row)),
         is_far.to(row.dtype), torch.linalg.vector_norm(rest, dim=-1, keepdim=True), torch.full_like(a, 7.0),
         torch.zeros_like(a), torch.ones_like(b) - row, (1.0 - five).clamp(-0.5, 0.5)[:, 3:4], five.relu()[:, 1::3],
+        torch.log(0.1 + c.square()), torch.sin(a * 40.0), torch.cos(a * -40.0), torch.linalg.cross(rest, rest + e),
+        five.t().reshape(5, -1).transpose(0, 1).permute(0, 1), (a.expand_as(both) + five.split(2, dim=1)[1]),
+        a.expand(-1, 3), torch.where(torch.logical_or(a > 1.0, b > 1.0), 1.0, 0.0),
         2.0 / (2.0 + e.square()), (torch.tensor((1.0, -1.0)) * both)[:, [1, 0]], a.clamp(min=0.1).sqrt(), turned, pair,
     )  # fmt: skip
     kept = torch.stack(torch.broadcast_tensors(a - row, b * 2.0, c))
@@ -89,6 +95,35 @@ def test_it_looks_back_as_sensors_do_and_never_out_of_the_ring():
     assert torch.isfinite(row[2:]).all()
 
 
+def test_features_of_several_drones_are_given_without_padding():
+    def mine(packed: Any) -> tuple[Any, ...]:
+        rows = packed.shape[1]
+        return (packed.reshape(20, 2, rows).permute(1, 2, 0).reshape(2 * rows, 20) * 2.0,)
+
+    packed = torch.randn(40, WORLDS, 1, generator=torch.Generator().manual_seed(3))
+    (whole,) = mine(packed)
+    assert torch.equal(TileFunction(mine)(packed)[0], whole)
+    for real in (3, 16, 41):
+        (few,) = TileFunction(mine, real=real)(packed)
+        assert torch.equal(few, whole.reshape(2, WORLDS, 20)[:, :real].flatten(0, 1))
+
+
+def test_each_drone_looks_back_at_its_own_body_and_all_at_one():
+    random = torch.Generator().manual_seed(4)
+    history = torch.randn(WORLDS, SLOTS, 3, SENSED, generator=random).permute(1, 3, 0, 2)
+    age_s = torch.rand(2 * WORLDS, 1, generator=random) * (SLOTS - 1) * 0.01
+
+    def look(history: Any, newest: Any, age_s: Any) -> tuple[Any, ...]:
+        ages = age_s.reshape(2, -1).t()
+        own, load = (Past(one, newest, 0.01, ages) for one in (history[..., :2], history[..., 2:]))
+        return tuple(past.row(4).t().unsqueeze(-1) for past in (own, load))
+
+    newest, ages = torch.tensor(6), age_s.reshape(2, WORLDS, 1)
+    expected, found = look(history, newest, ages), TileFunction(look)(history, newest, ages)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(found[0], found[1])
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_compiled_environment_gives_what_an_uncompiled_one_does(task: str):
     config = EnvConfig(task=task, physics_hz=100, rate_loop_hz=100)
@@ -103,6 +138,34 @@ def test_a_compiled_environment_gives_what_an_uncompiled_one_does(task: str):
         torch.testing.assert_close(computed[1], expected[1], rtol=1e-4, atol=1e-4)
         assert (computed[2] == expected[2]).all()
         assert expected[2][3] == (tick == 0)
+
+
+@pytest.mark.parametrize(("reward", "members"), [("own", 1), ("zeng", 3)])
+def test_a_compiled_team_environment_gives_what_an_uncompiled_one_does(
+    reward: Any, members: int, monkeypatch: pytest.MonkeyPatch
+):
+    """The physics, which is compared elsewhere, and takes long to compile for many drones, on tensors in both."""
+    monkeypatch.setattr(team_simulator, "on_tiles", lambda device, enabled=True: False)
+    monkeypatch.setattr(team_simulator, "compiled", lambda function, enabled=True: function)
+    carry = CarryConfig(team=f"falcon{members}", reward=reward)
+    config = EnvConfig(task="carry", control_hz=100, carry=carry, command_s=(0.03, 0.06))
+    plain, tiled = (TeamEnvironment(config, 20, compile_kernels=compiled) for compiled in (False, True))
+    random = torch.Generator().manual_seed(2)
+    for env in (plain, tiled):  # one ends at once, so that a reset is compared, too
+        env.simulator.world.load.body.pos_w.z[3] = 0.05
+    for tick in range(8):
+        action = 0.3 * torch.randn(20 * members, 5, generator=random)
+        expected, computed = plain.step(action), tiled.step(action)
+        seen = expected[0]["actor"].shape[1]
+        torch.testing.assert_close(computed[0]["actor"], expected[0]["actor"], rtol=1e-3, atol=1e-3)
+        # Tensions of stiff cables magnify the last digits of places.
+        told = [one[0]["critic"][:, seen:] for one in (computed, expected)]
+        torch.testing.assert_close(*told, rtol=1e-2, atol=0.05)
+        torch.testing.assert_close(computed[1], expected[1], rtol=1e-4, atol=1e-4)
+        assert (computed[2] == expected[2]).all()
+        assert (expected[2].reshape(members, 20)[:, 3] == (tick == 0)).all()
+    torch.testing.assert_close(tiled.guidance, plain.guidance, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(tiled.past_actions, plain.past_actions, rtol=1e-4, atol=1e-4)
 
 
 def test_what_it_does_not_know_and_what_it_would_misread_is_refused():

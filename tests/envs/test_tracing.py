@@ -53,6 +53,17 @@ def sometimes(x, y, z):
     return torch.where(mask, far, x), torch.where(mask, far - y, y), root * x
 
 
+def test_what_is_known_decides_before_anything_is_written():
+    program = Program()
+    x = program.variable("in[0]")
+    is_far: Any = x > 2.0
+    true, false = program.constant(True), program.constant(False)
+    assert program.apply("|", is_far, false) is is_far is program.apply("&", true, is_far)
+    assert program.apply("|", true, is_far) is true
+    assert program.apply("&", is_far, false) is false
+    assert program.apply("where", false, 1.0, x) is x
+
+
 @needs_compiler
 def test_what_is_seldom_needed_is_passed_over_and_right_where_it_is_needed():
     program = Program()

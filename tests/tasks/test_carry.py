@@ -33,7 +33,7 @@ def scene(reward: str = "own") -> tuple[Carry, TeamWorld, TeamParams, list[torch
     task = Carry(FALCON3, CarryConfig(reward=reward, moving_share=0.0))  # type: ignore[arg-type]
     drawn, truth = draws(), team_params(FALCON3, 0.002)
     truth = map_leaves(lambda leaf: leaf.float(), truth)
-    path = task.draw_path(drawn, None, 1)
+    path = task.draw_path(drawn, 1)
     world = task.draw_start(drawn, truth, path, torch.zeros(1, 1))
     rows = list(path[:, :, None].unbind(0))
     body = world.load.body
@@ -143,7 +143,7 @@ def test_facts_are_own_pooled_and_shared():
 
 def test_goals_stay_within_their_range():
     task = Carry(FALCON3, CarryConfig())
-    path = task.draw_path(draws(), None, 4000)
+    path = task.draw_path(draws(), 4000)
     for row, low, high in ((0, -1, 1), (1, -1, 1), (2, 0.5, 1.5), (3, -0.786, 0.786), (5, -3.15, 3.15)):
         assert low <= path[row].min() < low + 0.1 and high - 0.1 < path[row].max() <= high
     assert (path[6:12].norm(dim=0) > 0.0).float().mean() == pytest.approx(0.3, abs=0.03)
@@ -153,7 +153,7 @@ def test_starts_hang_from_cables_that_are_taut_and_apart():
     task, drawn = Carry(FALCON3, CarryConfig()), draws()
     count = 500
     truth = map_leaves(lambda leaf: leaf.float().expand(count, -1), team_params(FALCON3, 0.002))
-    path = task.draw_path(drawn, None, count)
+    path = task.draw_path(drawn, count)
     for severity, least in ((0.0, 0.999), (1.0, 0.895)):
         world = task.draw_start(drawn, truth, path, torch.full((count, 1), severity))
         body, load, cable = world.motion.body, world.load.body, truth.drones.cable

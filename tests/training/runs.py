@@ -11,21 +11,21 @@ from typing import Any
 import pytest
 import torch
 
-from corvids.envs import environment, simulator
+from corvids.envs import kernels, simulator
 from corvids.envs.environment import EnvConfig
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.runner import CHECKPOINT
 
 ROOT = Path(__file__).resolve().parents[2]
 UNCOMPILED = """
-from corvids.envs import environment, simulator
-environment.compiled = simulator.compiled = lambda function, enabled=True: function
+from corvids.envs import kernels, simulator
+kernels.compiled = simulator.compiled = lambda function, enabled=True: function
 """
 """Start of a program that simulates without the compiler."""
 
 
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (environment, simulator):
+    for module in (kernels, simulator):
         monkeypatch.setattr(module, "compiled", lambda function, enabled=True: function)
 
 

@@ -11,7 +11,7 @@ from runs import read_checkpoint, uncompiled
 
 from corvids.commands.train import train
 from corvids.controllers.packing import leaves
-from corvids.envs import team_environment, team_simulator
+from corvids.envs import kernels, team_environment, team_simulator
 from corvids.envs.team_nominal import team_params
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
@@ -25,8 +25,9 @@ from corvids.training.vec_env import RslVecEnv
 @pytest.fixture(autouse=True)
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     uncompiled(monkeypatch)
-    for module in (team_environment, team_simulator):
+    for module in (kernels, team_simulator):
         monkeypatch.setattr(module, "compiled", lambda function, enabled=True: function)
+        monkeypatch.setattr(module, "on_tiles", lambda device, enabled=True: False)
 
 
 def tiny(name: str = "quick") -> TrainConfig:

@@ -26,8 +26,8 @@ from corvids.deploy.policy import PolicyFile
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError
 
-ROWS = ("dynamics", "env", "ppo", "inference")
-"""What can be measured."""
+ROWS = ("dynamics", "env", "ppo", "inference", "team")
+"""What can be measured; the last only if it is asked for."""
 _WORLDS_MAX = 1 << 20
 
 
@@ -38,8 +38,9 @@ class BenchOptions:
     Contestants for the same row and number of worlds take turns; figures are medians over the rounds.
     """
 
-    rows: str = ",".join(ROWS)
-    """What to measure: dynamics, env, ppo (the whole of learning), inference (the runtime, one vehicle)."""
+    rows: str = ",".join(ROWS[:-1])
+    """What to measure: dynamics, env, ppo (the whole of learning), inference (the runtime, one vehicle); and team, the
+    whole environment of three drones that carry a load, beside which mujoco steps the bare dynamics of the same."""
     worlds: str = "1,256,4096,16384"
     """Numbers of parallel worlds."""
     task: str = "juggle"
@@ -124,6 +125,8 @@ def _own(row: str, worlds: int, setting: Setting, file: PolicyFile | None) -> Su
         return Inference(file, setting)
     if row == "ppo":
         return Learning(setting, worlds)
+    if row == "team":
+        return environment(setting._replace(task="carry"), worlds)
     return (dynamics if row == "dynamics" else environment)(setting, worlds)
 
 

@@ -6,7 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures
+from corvids.commands.calibration_files import (
+    Outputs,
+    figures_of,
+    prediction_html,
+    prediction_of,
+    print_figures,
+    print_prediction,
+)
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, SOFT, canvas, figure_html, page, svg_of, table_html
 
@@ -50,10 +57,12 @@ def main(argv: list[str]) -> int:
         ],
         "findings": [f"{one.signal}: {one.text}" for one in (*record.findings, *findings)],
         "figures": figures_of(result.figures),
+        "prediction": prediction_of(result.prediction),
     }
     for text in figures["findings"]:
         print(text)
     print_figures(figures["figures"])
+    print_prediction(figures["prediction"])
     if outputs.page is not None:
         rows = [
             (name, f"{one['value']:.5g}", f"{one['std']:.2g}", "" if one["identified"] else one["reason"])
@@ -69,6 +78,7 @@ def main(argv: list[str]) -> int:
         axes[0].legend(frameon=False, loc="upper right", ncols=2)
         axes[-1].set(xlabel="time since the start of the log [s]")
         body = table_html(("figure", "value", "standard deviation", ""), rows)
+        body += prediction_html(figures["prediction"])
         body += figure_html(svg_of(figure), "Body rates by the gyroscope and by the markers.")
         write_atomically(outputs.page, page("alignment", f"from {record.name} and {table.name}", body))
     outputs.write_json(figures)

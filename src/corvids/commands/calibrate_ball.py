@@ -11,7 +11,15 @@ import numpy as np
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text
+from corvids.commands.calibration_files import (
+    Outputs,
+    figures_of,
+    prediction_html,
+    prediction_of,
+    print_figures,
+    print_prediction,
+    source_text,
+)
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, canvas, figure_html, page, svg_of, table_html
 from corvids.errors import CorvidsError
@@ -76,6 +84,7 @@ def main(argv: list[str]) -> int:
     for finding in figures["findings"]:
         print(f"  {finding}")
     print_figures(figures["figures"])
+    print_prediction(figures["prediction"])
     for name, flag in (("ball_drag_per_m", "drag-per-m"), ("ball_radius_m", "radius-m")):
         if result.figures[name].identified:
             print(f"train with: --config.env.ball.{flag} {result.figures[name].value:.4g}")
@@ -94,6 +103,8 @@ def main(argv: list[str]) -> int:
 
 def summary(vehicle: str, result: BallCalibration) -> dict[str, Any]:
     """The JSON of a ball's calibration."""
+    from corvids.calibration.table_fit import Prediction
+
     return {
         "vehicle": vehicle,
         "log": {"name": result.record.name, "sha256": result.record.sha256},
@@ -103,6 +114,9 @@ def summary(vehicle: str, result: BallCalibration) -> dict[str, Any]:
         "other_bounces": result.hits.others,
         "position_noise_m": result.flights.noise_m,
         "figures": figures_of(result.figures),
+        "prediction": prediction_of(
+            Prediction("position in flight [m]", result.flights.rms_m, result.flights.rms_left_out_m)
+        ),
         "restitution_over_radius": [dataclasses.asdict(ring) for ring in result.rings],
         "racket_normal_b": None if result.normal_b is None else result.normal_b.tolist(),
     }
@@ -115,7 +129,10 @@ def _page(figures: dict[str, Any], result: BallCalibration) -> bytes:
         else (name, "–", "–", f"refused: {one['reason']}")
         for name, one in figures["figures"].items()
     ]
-    parts = [table_html(("figure", "value", "standard deviation", ""), rows)]
+    parts = [
+        table_html(("figure", "value", "standard deviation", ""), rows),
+        prediction_html(figures["prediction"]),
+    ]
     if figures["findings"]:
         parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in figures['findings'])}</ul>")
     if result.rings:

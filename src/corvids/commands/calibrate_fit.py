@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text
+from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text, unknowns_of
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
@@ -98,12 +98,10 @@ def summary(options: FitOptions, vehicle: Vehicle, result: Calibration) -> dict[
         if fit is None
         else {
             "flight_s": round(len(fit.segments) * fit.segments.gyro_b.shape[1] * fit.segments.dt_s, 3),
-            "unknowns": {
-                name: {"value": float(value), "std": fit.std(name), "informed": fit.informed(name)}
-                for name, value in zip(fit.names, fit.values, strict=True)
-            },
+            "unknowns": unknowns_of(fit),
             "rms_before": fit.noise_before,
             "rms_after": fit.noise,
+            "rms_left_out": fit.left_out,
         },
     }
 

@@ -41,9 +41,9 @@ class PlanOptions:
     seconds: float = 60.0
     """Longest flight [s]."""
     out: Path | None = None
-    """Where to write the setpoints (JSON)."""
+    """Where to write the setpoints (JSON); the report page has the same name with .html."""
     json: Path | None = None
-    """Where to write the figures."""
+    """Where to write the figures; without --out the report page has this name with .html."""
     force: bool = False
     """Replace files that are there."""
 
@@ -55,14 +55,17 @@ def main(argv: list[str]) -> int:
 
     from corvids.calibration.design import TARGETS
     from corvids.commands.plan_making import make_plan
+    from corvids.commands.plan_report import write_plan_report
 
     wanted = options.want or tuple(TARGETS)
     for name in wanted:
         if name not in TARGETS:
             raise CorvidsError(f"--want {name}: is no figure of a flight{nearest(name, list(TARGETS))}")
-    for path in (options.out, options.json):
+    leading = options.out or options.json
+    shown = None if leading is None else leading.with_suffix(".html")
+    for path, suffix in ((options.out, ".json"), (options.json, ".json"), (shown, ".html")):
         if path is not None:
-            check_writable(path, ".json")
+            check_writable(path, suffix)
             if path.exists() and not options.force:
                 raise CorvidsError(f"{path}: is there already; give --force to replace it, or another name")
     vehicle = load_vehicle(options.vehicle)
@@ -70,6 +73,9 @@ def main(argv: list[str]) -> int:
         vehicle, limits, wanted, options.seconds, lambda text: print(f"{text} …", file=sys.stderr, flush=True)
     )
     _print(plan)
+    if shown is not None:
+        write_plan_report(shown, plan)
+        print(f"written: {shown}")
     for path, content in (
         (options.json, (json.dumps(figures(plan), indent=1) + "\n").encode()),
         (options.out, to_bytes(plan.setpoints)),

@@ -6,7 +6,15 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text
+from corvids.commands.calibration_files import (
+    Outputs,
+    figures_of,
+    prediction_html,
+    prediction_of,
+    print_figures,
+    print_prediction,
+    source_text,
+)
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, canvas, figure_html, page, svg_of, table_html
 from corvids.vehicle import load_vehicle
@@ -54,8 +62,10 @@ def main(argv: list[str], action: str) -> int:
         "what": action,
         "log": {"name": table.name, "sha256": table.sha256},
         "figures": figures_of(result.figures),
+        "prediction": prediction_of(result.prediction),
     }
     print_figures(figures["figures"])
+    print_prediction(figures["prediction"])
     if outputs.page is not None:
         rows = [
             (name, f"{one['value']:.5g}", f"{one['std']:.2g}", "")
@@ -70,7 +80,7 @@ def main(argv: list[str], action: str) -> int:
         axes.set(xlabel=curve.x_label, ylabel=curve.y_label)
         axes.legend(frameon=False)
         body = table_html(("figure", "value", "standard deviation", ""), rows)
-        body += figure_html(svg_of(figure), curve.title)
+        body += prediction_html(figures["prediction"]) + figure_html(svg_of(figure), curve.title)
         write_atomically(outputs.page, page(f"{action} of {vehicle.name}", f"from {table.name}", body))
     outputs.write_json(figures)
     if result.estimates:

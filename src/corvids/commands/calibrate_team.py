@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text
+from corvids.commands.calibration_files import (
+    Outputs,
+    figures_of,
+    identifiability_html,
+    print_figures,
+    residuals_html,
+    source_text,
+    unknowns_of,
+)
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, canvas, correlation_svg, figure_html, page, svg_of, table_html
 from corvids.team import load_team, save_team, vehicle_references
@@ -19,17 +28,27 @@ from corvids.team import load_team, save_team, vehicle_references
 if TYPE_CHECKING:
     from corvids.calibration.team_calibration import TeamCalibration
     from corvids.calibration.team_fit import TeamFit
+    from corvids.calibration.team_record import TeamRecord
 
 
 @dataclasses.dataclass(frozen=True)
 class TeamOptions:
     """Fit a team's cables (length, damping, stiffness) or load (mass, inertia, centre of mass) to a recorded flight: a
-    CSV with time_s, load_x_m … load_qz, drone1_x_m … drone1_qz, drone1_motor1_1 … drone1_motor4_1, drone2_…"""
+    ROS 2 bag, or a CSV with time_s, load_x_m … load_qz, drone1_x_m … drone1_qz, drone1_motor1_1 … drone1_motor4_1,
+    drone2_… Motor commands may come from each drone's own flight log instead."""
 
     team: str
     """The team file to begin with: its name, or a path."""
     log: Path
     """The recording."""
+    flight: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A drone's own flight log (ULog), for motor commands that the recording does not have; one a drone, in order."""
+    load_topic: str = "/load/pose"
+    """Topic of the load's poses, where the recording is a ROS 2 bag."""
+    drone_topic: str = "/drone{}/pose"
+    """Topics of the drones' poses in the bag; {} stands for a drone's number, from 1."""
+    motor_topic: str = "/px4_{}/fmu/out/actuator_motors"
+    """Topics of the drones' motor commands in the bag."""
     mapping: Path | None = None
     """TOML file that names the recording's columns and units, where they are not those above."""
     out: Path | None = None
@@ -48,9 +67,8 @@ def main(argv: list[str], action: str) -> int:
 
     from corvids.calibration.estimates import updated_team
     from corvids.calibration.team_calibration import calibrate_team
-    from corvids.calibration.team_record import read_team_csv
 
-    record = read_team_csv(options.log, len(team.members), options.mapping)
+    record = _read(options, len(team.members))
     result = calibrate_team(
         team, record, action, lambda text: print(f"{text} …", file=sys.stderr, flush=True)
     )
@@ -73,6 +91,20 @@ def main(argv: list[str], action: str) -> int:
     return 0
 
 
+def _read(options: TeamOptions, drones: int) -> TeamRecord:
+    """The recording."""
+    from corvids.calibration.px4_flight import px4_flight
+    from corvids.calibration.ros_bag import is_bag, read_team_bag
+    from corvids.calibration.team_record import read_team_csv
+    from corvids.calibration.ulog import read_ulog
+
+    flights = [px4_flight(read_ulog(path)) for path in options.flight]
+    if is_bag(options.log):
+        topics = options.load_topic, options.drone_topic, options.motor_topic
+        return read_team_bag(options.log, drones, *topics, flights)
+    return read_team_csv(options.log, drones, options.mapping, flights)
+
+
 def summary(team: str, action: str, result: TeamCalibration) -> dict[str, Any]:
     """The JSON of a team's calibration."""
     fit, record = result.fit, result.record
@@ -90,11 +122,9 @@ def summary(team: str, action: str, result: TeamCalibration) -> dict[str, Any]:
         if fit is None
         else {
             "pieces": len(fit.pieces),
-            "unknowns": {
-                name: {"value": float(value), "std": fit.std(name), "informed": fit.informed(name)}
-                for name, value in zip(fit.names, fit.values, strict=True)
-            },
+            "unknowns": unknowns_of(fit),
             "rms": fit.noise,
+            "rms_left_out": fit.left_out,
         },
     }
 
@@ -112,10 +142,10 @@ def _page(figures: dict[str, Any], result: TeamCalibration) -> bytes:
         parts.append(f"<ul>{''.join(f'<li>{html.escape(text)}</li>' for text in said)}</ul>")
     fit = result.fit
     if fit is not None:
-        spread = [(name, f"{value:.4g}") for name, value in fit.noise.items()]
         parts += [
             figure_html(_residuals(fit), "Height of the load, predicted − measured, piece by piece."),
-            table_html(("root mean square of residual [m, rad]", ""), spread),
+            residuals_html(fit.noise, fit.left_out, {"place": "m", "attitude": "rad"}, {}),
+            identifiability_html(figures["fit"]["unknowns"]),
             figure_html(correlation_svg(fit.covariance, fit.names), "Correlation of the estimates."),
         ]
     title = f"{figures['what']} of the team {figures['team']}"

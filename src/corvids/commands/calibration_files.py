@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.page import table_html
 from corvids.errors import CorvidsError
 from corvids.team import TeamError
 from corvids.vehicle import Vehicle, VehicleError, save_vehicle
 
 if TYPE_CHECKING:
     from corvids.calibration.estimates import GroupEstimate
+    from corvids.calibration.projection import Fit
+    from corvids.calibration.table_fit import Prediction
 
 
 @dataclasses.dataclass
@@ -100,6 +103,77 @@ def print_figures(figures: Mapping[str, Mapping[str, Any]]) -> None:
             print(f"{name:22} {one['value']:10.5g} ± {one['std']:.2g}")
         else:
             print(f"{name:22}    refused: {one['reason']}")
+
+
+def prediction_of(one: Prediction | None) -> dict[str, Any] | None:
+    """How well a fit predicts, as it stands in the JSON."""
+    return None if one is None else one._asdict()
+
+
+def print_prediction(one: Mapping[str, Any] | None) -> None:
+    """How far predictions are off, of what was fitted and of what was left out."""
+    if one is not None:
+        print(
+            f"{one['what']} predicted to {one['rms']:.3g} (root mean square);"
+            f" parts left out of the fit, to {one['rms_left_out']:.3g}"
+        )
+
+
+def prediction_html(one: Mapping[str, Any] | None) -> str:
+    """The same for a page."""
+    if one is None:
+        return ""
+    head = ("predicted", "root mean square of error", "each part by a fit to the others")
+    return table_html(head, [(one["what"], f"{one['rms']:.4g}", f"{one['rms_left_out']:.4g}")])
+
+
+def unknowns_of(fit: Fit) -> dict[str, dict[str, Any]]:
+    """The unknowns of a fit as they stand in the JSON."""
+    return {
+        name: {
+            "value": float(value),
+            "std": fit.std(name),
+            "std_before": float(before),
+            "informed": fit.informed(name),
+        }
+        for name, value, before in zip(fit.names, fit.values, fit.prior_std, strict=True)
+    }
+
+
+def identifiability_html(unknowns: Mapping[str, Mapping[str, Any]]) -> str:
+    """What the recording told of each unknown, and what was known before, for a page."""
+    rows = [
+        (
+            name,
+            f"{one['value']:.4g}",
+            f"{one['std']:.2g}",
+            f"{one['std_before']:.2g}",
+            "" if one["informed"] else "not told by the recording",
+        )
+        for name, one in unknowns.items()
+    ]
+    return table_html(("unknown", "value", "standard deviation", "before", ""), rows)
+
+
+def residuals_html(
+    noise: Mapping[str, float],
+    left_out: Mapping[str, float],
+    units: Mapping[str, str],
+    before: Mapping[str, float],
+) -> str:
+    """Root mean squares of each signal's residuals, for a page; ``before`` may be empty."""
+    head = ("root mean square of error", *(("vehicle file before",) if before else ()), "fit")
+    rows = [
+        (
+            name,
+            *((f"{before[name]:.4g}",) if before else ()),
+            f"{value:.4g}",
+            f"{left_out[name]:.4g}",
+            next(unit for start, unit in units.items() if start in name),
+        )
+        for name, value in noise.items()
+    ]
+    return table_html((*head, "each piece by a fit to the others", "unit"), rows)
 
 
 def source_text(action: str, logs: Iterable[tuple[str, str]]) -> str:

@@ -12,6 +12,7 @@ from corvids.calibration.covariance import autocovariance
 from corvids.calibration.flight_calibration import Calibration
 from corvids.calibration.flight_fit import FlightFit
 from corvids.calibration.flight_model import CHANNELS, row_channels
+from corvids.commands.calibration_files import identifiability_html, residuals_html
 from corvids.commands.files import write_atomically
 from corvids.commands.page import (
     ACCENT,
@@ -37,22 +38,12 @@ def write_calibration_report(path: Path, figures: dict[str, Any], result: Calibr
             figure_html(
                 _prediction(result.fit), "One piece of flight: measured, and predicted from motor commands."
             ),
-            table_html(
-                ("root mean square of residual", "vehicle file before", "after", "unit"),
-                [
-                    (
-                        name,
-                        f"{figures['fit']['rms_before'][name]:.4g}",
-                        f"{figures['fit']['rms_after'][name]:.4g}",
-                        _UNITS[name.split()[0]],
-                    )
-                    for name in CHANNELS
-                ],
-            ),
+            residuals_html(result.fit.noise, result.fit.left_out, _UNITS, result.fit.noise_before),
             figure_html(
                 _autocorrelation(result.fit),
                 "Autocorrelation of the residuals, which the error bars take into account.",
             ),
+            identifiability_html(figures["fit"]["unknowns"]),
             figure_html(
                 correlation_svg(result.fit.covariance, result.fit.names), "Correlation of the estimates."
             ),

@@ -21,11 +21,11 @@ from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import Policy, PolicyFile
-from corvids.envs.actions import ACTIONS
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.nominal import world_params
 from corvids.envs.simulator import Simulator
-from corvids.envs.tasks import task_named
+from corvids.envs.tasks import TEAM_TASKS, task_named
+from corvids.envs.team_environment import TeamEnvironment
 from corvids.envs.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.training.presets import preset
@@ -97,11 +97,12 @@ def dynamics(setting: Setting, worlds: int) -> Loop:
 
 def environment(setting: Setting, worlds: int) -> Loop:
     """Everything that learning steps — randomization, delays, observation, reward, reset — under a constant action."""
-    config = _env_config(setting.task)
-    env = Environment(config, worlds, device=setting.device, compile_kernels=setting.compile_kernels)
-    action = torch.zeros(worlds, ACTIONS, device=env.device)
+    config, of_team = _env_config(setting.task), setting.task in TEAM_TASKS
+    kind = TeamEnvironment if of_team else Environment
+    env = kind(config, worlds, device=setting.device, compile_kernels=setting.compile_kernels)
+    action = torch.zeros(len(env.observations["actor"]), env.action_size, device=env.device)
     return Loop(
-        _row("env", setting, worlds, config),
+        _row("team" if of_team else "env", setting, worlds, config),
         lambda: env.step(action),
         _wait(setting.device),
         setting.seconds,

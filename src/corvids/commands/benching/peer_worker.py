@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 PHYSICS_HZ, CONTROL_HZ = 500, 50
+TEAM_CONTROL_HZ = 100
 CHUNK_S = 0.05
 """Steps are timed in chunks of about this length; results are waited for at the end of each."""
 EPISODE_STEPS = 100
@@ -45,6 +46,8 @@ class Contestant(NamedTuple):
     """Waits until all that was started is done."""
     task: str
     version: str
+    control_hz: int = CONTROL_HZ
+    """Steps per simulated second."""
 
 
 def chunk_of(advance: Callable[[], Any], finish: Callable[[], Any]) -> int:
@@ -150,6 +153,40 @@ def mujoco_dynamics(worlds: int, device: str, threads: int) -> Contestant:
     return Contestant(advance, lambda: None, "quadrotor and ball", mujoco.__version__)
 
 
+def mujoco_team(worlds: int, device: str, threads: int) -> Contestant:
+    """``mujoco.rollout`` of three drones that hold a load, on cables that do not stretch, under forces that are held.
+
+    No rotors, no rate loops, MuJoCo's cheapest integrator: bare dynamics. The model is made from our team file, so the
+    interpreter must have corvids, too.
+    """
+    import mujoco
+    import numpy as np
+    from mujoco.rollout import Rollout
+
+    from corvids.envs.engines.mujoco_team import bare_team
+    from corvids.team import load_team
+
+    if device != "cpu":
+        raise RuntimeError("mujoco's rollout runs on the CPU alone; leave it out or use --device cpu")
+    model, one, forces = bare_team(load_team("falcon3"), 1.0 / PHYSICS_HZ)
+    datas = [mujoco.MjData(model) for _ in range(threads)]
+    begin, steps = np.tile(one, (worlds, 1)), PHYSICS_HZ // TEAM_CONTROL_HZ
+    begin[:, 3] += np.random.default_rng(0).uniform(
+        0.0, 0.3, worlds
+    )  # the first drone's height: its cable is slack
+    state = np.empty((worlds, steps, one.size))
+    control = np.tile(forces, (worlds, steps, 1))
+    models, pool = [model] * worlds, Rollout(nthread=threads)
+    spec, age = int(mujoco.mjtState.mjSTATE_XFRC_APPLIED), [0]
+
+    def advance() -> None:
+        start = begin if age[0] % EPISODE_STEPS == 0 else state[:, -1].copy()
+        age[0] += 1
+        pool.rollout(models, datas, start, control, control_spec=spec, nstep=steps, state=state)
+
+    return Contestant(advance, lambda: None, "three drones and a load", mujoco.__version__, TEAM_CONTROL_HZ)
+
+
 def isaaclab_env(worlds: int, device: str, threads: int) -> Contestant:
     """Our own environment of juggling, its bodies stepped by Isaac Lab; its interpreter has corvids, too."""
     import isaaclab
@@ -208,7 +245,7 @@ _QUADROTOR_AND_BALL = """
 
 CONTESTANTS: dict[str, dict[str, Callable[[int, str, int], Contestant]]] = {
     "crazyflow": {"dynamics": crazyflow_dynamics, "env": crazyflow_env},
-    "mujoco": {"dynamics": mujoco_dynamics},
+    "mujoco": {"dynamics": mujoco_dynamics, "team": mujoco_team},
     "isaaclab": {"env": isaaclab_env},
 }
 """What is measured of each peer."""
@@ -232,7 +269,7 @@ def main(argv: list[str]) -> None:
     except Exception as error:  # noqa: BLE001 whatever a peer raises, the other side says it in one line
         answer(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return
-    answer(ready=True, task=contestant.task, version=contestant.version)
+    answer(ready=True, task=contestant.task, version=contestant.version, control_hz=contestant.control_hz)
     for _ in sys.stdin:
         answer(**time_loop(contestant.advance, contestant.finish, chunk, float(seconds))._asdict())
 

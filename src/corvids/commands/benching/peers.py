@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any
 
-from corvids.commands.benching.peer_worker import CONTESTANTS, CONTROL_HZ, PHYSICS_HZ, Sample
+from corvids.commands.benching.peer_worker import CONTESTANTS, PHYSICS_HZ, Sample
 from corvids.commands.benching.rows import Row
 from corvids.errors import CorvidsError
 
@@ -64,7 +64,7 @@ class Peer:
             self.close()
             raise
         self.version = str(ready["version"])
-        self.row = Row(name, str(ready["task"]), worlds, device, PHYSICS_HZ, CONTROL_HZ, peer)
+        self.row = Row(name, str(ready["task"]), worlds, device, PHYSICS_HZ, int(ready["control_hz"]), peer)
 
     def measure(self) -> Sample:
         """One round."""

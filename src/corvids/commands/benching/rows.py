@@ -15,7 +15,7 @@ class Row:
     """What a line is about."""
 
     name: str
-    """dynamics, env, ppo or inference."""
+    """dynamics, env, ppo, inference or team."""
     task: str
     worlds: int
     device: str
