@@ -89,11 +89,12 @@ def carrying(inputs: TeamInputs, memory: torch.Tensor, mass_kg: float) -> torch.
     load = _present(inputs, ahead.accel_w[:, 0])
     swing, spin = load.vel_w - command[:, 7:10], inputs.load_omega_b - command[:, 10:13]
     place_left, turn_left = command[:, :3] - load.pos_w, turn_between(load.quat_wb, command[:, 3:7])
-    nearer = load.pos_w + _within(place_left + memory[:, :3], LEAD_M) - swing * SWING_S
+    nearer = _within(place_left + memory[:, :3], LEAD_M) - place_left - swing * SWING_S
     turn = (
         _within(turn_left + memory[:, 3:], LEAD_RAD) + _within(turn_left, URGED_RAD) * URGED - spin * SPIN_S
     )
-    # A row for each moment on the goal's path, and one above the load.
+    # A row for each moment on the goal's path, and one above the load; from where the goal is, since what is told from
+    # differences between places needs all of their digits.
     rows = len(AHEAD_S) + 1
     places = torch.cat((ahead.pos_w, nearer[:, None]), dim=1).reshape(-1, 3)
     from_quats = torch.stack((*(command[:, 3:7],) * len(AHEAD_S), load.quat_wb), dim=1).reshape(-1, 4)
@@ -105,7 +106,8 @@ def carrying(inputs: TeamInputs, memory: torch.Tensor, mass_kg: float) -> torch.
     vel, accel, later, later_1, later_2, later_3 = (_MOMENTS.to(both) @ both).unbind(1)
     place, pull = both[:, -1, :3], both[:, -1, 3:]
 
-    seen_pos, seen_vel = inputs.pos_w + inputs.vel_w * age, inputs.vel_w + accel[:, :3] * age
+    seen_pos = inputs.pos_w - command[:, :3] + inputs.vel_w * age
+    seen_vel = inputs.vel_w + accel[:, :3] * age
     accel_w = (
         accel[:, :3]
         + (place - seen_pos) * STIFFNESS_PS2

@@ -44,7 +44,7 @@ class Ahead(NamedTuple):
     """A goal at :data:`AHEAD_S`; all (n, 4, 3)."""
 
     pos_w: torch.Tensor
-    """Place [m]."""
+    """Place, from the present one [m]."""
     turn_b: torch.Tensor
     """Rotation vector from the present attitude [rad, its axes]."""
     accel_w: torch.Tensor
@@ -62,4 +62,4 @@ def goal_ahead(command: torch.Tensor) -> Ahead:
     departures, accels = (weights.t().to(command) for weights in (_DEPARTURES, _ACCELS))
     moments = torch.tensor(AHEAD_S, dtype=command.dtype, device=command.device)[:, None]
     poses = twist * moments + departures @ left
-    return Ahead(pos_w[:, None] + poses[:, :, :3], poses[:, :, 3:], accels @ left[:, :, :3])
+    return Ahead(poses[:, :, :3], poses[:, :, 3:], accels @ left[:, :, :3])

@@ -11,6 +11,8 @@ from corvids.controllers.load_filter import UNKNOWN_LOAD
 from corvids.controllers.packing import leaves
 from corvids.deploy.contract import INNER_LOOP, LOAD_FILTER
 from corvids.envs.environment import EnvConfig
+from corvids.envs.features import turned
+from corvids.envs.goal_path import PREVIEWS_S
 from corvids.envs.inner_loop import OUTSIDE_MAX_MPS2, compensation_gains
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.envs.team_task import TeamInputs
@@ -92,10 +94,17 @@ def _random_states(
     def attitude() -> torch.Tensor:
         return torch.nn.functional.normalize(normal(1.0, 4))
 
-    goal_quats = [attitude() for _ in range(4)]
-    place = normal(1.0, 3)
-    ahead = [part for quat in goal_quats[1:] for part in (place + normal(0.2, 3), quat)]
-    command = torch.cat((place, goal_quats[0], normal(1.0, 6), *ahead), dim=1)
+    place, goal_quat, twist = normal(1.0, 3), attitude(), normal(1.0, 6)
+    # A goal that moves on as it may: within a few m/s² and rad/s² of how it moves now.
+    ahead = [
+        part
+        for s in PREVIEWS_S
+        for part in (
+            place + twist[:, :3] * s + normal(2.0, 3) * s**2,
+            torch.nn.functional.normalize(turned(goal_quat, twist[:, 3:] * s + normal(1.0, 3) * s**2)),
+        )
+    ]
+    command = torch.cat((place, goal_quat, twist, *ahead), dim=1)
     facts = env.task.facts()[torch.arange(count) % env.drones]
     load_pos = place + normal(0.7, 3)
     inputs = TeamInputs(
