@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from corvids.envs.goal_path import PREVIEWS_S
-from corvids.envs.pose_features import turns_ahead
+from corvids.envs.pose_features import goals_to_come
 
 AHEAD_S = (0.0, 0.1, 0.2, 0.3)
 """Moments on the goal's path."""
@@ -53,13 +53,12 @@ class Ahead(NamedTuple):
 
 def goal_ahead(command: torch.Tensor) -> Ahead:
     """Of a command (n, c) as :data:`corvids.envs.goal_path.COMMAND`."""
-    pos_w, vel_w, omega_b = command[:, :3], command[:, 7:10], command[:, 10:13]
-    times = torch.tensor(PREVIEWS_S, dtype=command.dtype, device=command.device)[:, None]
-    ahead = torch.stack([command[:, 13 + 7 * i : 16 + 7 * i] for i in range(len(PREVIEWS_S))], dim=1)
-    path = torch.cat((ahead - pos_w[:, None], turns_ahead(command)), dim=-1)
-    twist = torch.cat((vel_w, omega_b), dim=-1)[:, None]
-    left = path - twist * times
+    times, moments = (
+        torch.tensor(seconds, dtype=command.dtype, device=command.device)[:, None]
+        for seconds in (PREVIEWS_S, AHEAD_S)
+    )
+    twist = command[:, None, 7:13]
+    left = goals_to_come(command) - twist * times
     departures, accels = (weights.t().to(command) for weights in (_DEPARTURES, _ACCELS))
-    moments = torch.tensor(AHEAD_S, dtype=command.dtype, device=command.device)[:, None]
     poses = twist * moments + departures @ left
     return Ahead(poses[:, :, :3], poses[:, :, 3:], accels @ left[:, :, :3])

@@ -40,18 +40,19 @@ def hanging_places(place: torch.Tensor, axes: torch.Tensor, facts: torch.Tensor)
 
 def hanging(place: torch.Tensor, axes: torch.Tensor, facts: torch.Tensor, accel_w: torch.Tensor) -> Hanging:
     """The same above a load that accelerates by ``accel_w`` (n, 3) [m/s²]."""
+    point, middle, _, told, center = facts.split((3, 3, 3, 3, 3), dim=-1)
     gravity = torch.tensor((0.0, 0.0, GRAVITY_MPS2), dtype=place.dtype, device=place.device)
     felt = accel_w + gravity
     felt_mps2 = felt.square().sum(-1, keepdim=True).sqrt()
     up = felt / felt_mps2
     # The plane of attachment, straight above the centre of mass (as it feels its weight).
     up_b = (axes.reshape(-1, 3, 3) * up[:, :, None]).sum(1)
-    upright, depth = up_b[:, 2:3].clamp(min=LEAST_COSINE), facts[:, 5:6] - facts[:, 14:15]
+    upright, depth = up_b[:, 2:3].clamp(min=LEAST_COSINE), middle[:, 2:] - center[:, 2:]
     height = depth / upright
-    along = rotated(axes, facts[:, :3] - facts[:, 12:15]) + (FAN_M - height) * up
-    stretch = (facts[:, 11:12] + HANG_M) / along.square().sum(-1, keepdim=True).sqrt()
-    weight_n = load_share(facts, up_b[:, :2] * height) * facts[:, 10:11] * felt_mps2
-    return Hanging(place + rotated(axes, facts[:, :3]) + along * stretch, along * (weight_n / FAN_M))
+    along = rotated(axes, point - center) + (FAN_M - height) * up
+    stretch = (told[:, 2:] + HANG_M) / along.square().sum(-1, keepdim=True).sqrt()
+    weight_n = load_share(facts, up_b[:, :2] * height) * told[:, 1:2] * felt_mps2
+    return Hanging(place + rotated(axes, point) + along * stretch, along * (weight_n / FAN_M))
 
 
 def load_share(facts: torch.Tensor, aside: torch.Tensor) -> torch.Tensor:
@@ -61,14 +62,11 @@ def load_share(facts: torch.Tensor, aside: torch.Tensor) -> torch.Tensor:
     attachment. Of all ``Σw = 1``, ``Σw·q = c`` the least ``Σw²`` is ``w = (1 + (q - q̄)·S⁻¹·(c - q̄)) / members``, with
     the points' mean ``q̄`` and covariance ``S``.
     """
-    mean, off = facts[:, 3:5], facts[:, :2] - facts[:, 3:5]
-    to = facts[:, 12:14] + aside - mean
-    x, y, to_x, to_y, mean_x, mean_y = (
-        part for pair in (off, to, mean) for part in pair.split((1, 1), dim=-1)
-    )
-    xx = facts[:, 6:7] - mean_x * mean_x
-    xy = facts[:, 7:8] - mean_x * mean_y
-    yy = facts[:, 8:9] - mean_y * mean_y
+    own, mean, squares, told, center = facts.split((3, 3, 3, 3, 3), dim=-1)
+    off, to, mean = (own - mean)[:, :2], center[:, :2] + aside - mean[:, :2], mean[:, :2]
+    (x, y), (to_x, to_y), (mean_x, mean_y) = (pair.split((1, 1), dim=-1) for pair in (off, to, mean))
+    xx, xy, yy = squares.split((1, 1, 1), dim=-1)
+    xx, xy, yy = xx - mean_x * mean_x, xy - mean_x * mean_y, yy - mean_y * mean_y
     part = (x * yy - y * xy) * to_x + (y * xx - x * xy) * to_y
     # One point, or points in a line, share evenly.
-    return (1.0 + part / (xx * yy - xy * xy).clamp(min=1e-6)).clamp(min=0.0) / facts[:, 9:10].clamp(min=1.0)
+    return (1.0 + part / (xx * yy - xy * xy).clamp(min=1e-6)).clamp(min=0.0) / told[:, :1].clamp(min=1.0)

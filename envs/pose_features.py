@@ -56,21 +56,20 @@ def turn_between(start: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     return torch.where(between[:, :1] < 0.0, -2.0, 2.0) * between[:, 1:]
 
 
-def turns_ahead(command: torch.Tensor) -> torch.Tensor:
-    """Turns (n, 3, 3) from the present goal of a ``command`` (n, c) to those to come, as :func:`turn_between`."""
-    count = len(PREVIEWS_S)
-    ahead = torch.stack([command[:, 16 + 7 * i : 20 + 7 * i] for i in range(count)], dim=1).reshape(-1, 4)
-    now = torch.stack((command[:, 3:7],) * count, dim=1).reshape(-1, 4)
-    return turn_between(now, ahead).reshape(-1, count, 3)
-
-
-def previews(command: torch.Tensor) -> torch.Tensor:
-    """Where the goals to come lie [m, world] and how they are turned [rad], from the present one, (n, 18).
+def goals_to_come(command: torch.Tensor) -> torch.Tensor:
+    """Where the goals to come lie [m, world] and how they are turned [rad], from the present one, (n, 3, 6).
 
     ``command`` (n, c): as :data:`corvids.envs.goal_path.COMMAND`.
     """
-    pos_w, turns = command[:, :3], turns_ahead(command)
-    parts = []
-    for index in range(len(PREVIEWS_S)):
-        parts += [command[:, 13 + 7 * index : 16 + 7 * index] - pos_w, turns[:, index]]
-    return torch.cat(parts, dim=-1)
+    count = len(PREVIEWS_S)
+    now, _, ahead = command.split((7, 6, 7 * count), dim=-1)
+    pos_w, quat_wb = now.unsqueeze(1).split((3, 4), dim=-1)
+    ahead_pos, ahead_quat = ahead.reshape(-1, count, 7).split((3, 4), dim=-1)
+    start = torch.cat((quat_wb,) * count, dim=1).reshape(-1, 4)
+    turns = turn_between(start, ahead_quat.reshape(-1, 4)).reshape(-1, count, 3)
+    return torch.cat((ahead_pos - pos_w, turns), dim=-1)
+
+
+def previews(command: torch.Tensor) -> torch.Tensor:
+    """The same side by side, (n, 18)."""
+    return goals_to_come(command).reshape(-1, 6 * len(PREVIEWS_S))

@@ -21,6 +21,9 @@ from corvids.training.policy_module import TeamPolicyModule
 from corvids.training.team_stages import InnerLoopModule, LoadFilterModule
 from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
+_DIGITS = 10.0
+"""The law takes second and third differences of places a tenth of a second apart: they lose so much of single precision
+(a metre's last digit over 0.1 s squared is 1e-5 m/s², and many such are added up)."""
 _LOAD_SCALES = {
     "load_vel_w": torch.tensor(5.0),
     "load_omega_b": torch.tensor(5.0),
@@ -43,7 +46,7 @@ def check_team_parity(
     generator = torch.Generator().manual_seed(seed)
     env = _environment(config, effort.sequences, seed)
     accel, turn = config.carry.accel_max_mps2, config.carry.rate_max_radps
-    scales = {"accel_w_mps2": torch.tensor(accel), "turn_b_radps": torch.tensor(turn)}
+    scales = {"accel_w_mps2": torch.tensor(_DIGITS * accel), "turn_b_radps": torch.tensor(_DIGITS * turn)}
     given = _random_states(env, policy, generator, effort.states)
     random_states = _called(policy, exported, given, scales, "random states")
     closed_loop, recorded = _closed_loop(env, policy, exported, scales, effort)
