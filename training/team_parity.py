@@ -21,9 +21,9 @@ from corvids.training.policy_module import TeamPolicyModule
 from corvids.training.team_stages import InnerLoopModule, LoadFilterModule
 from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
-_DIGITS = 10.0
-"""The law takes second and third differences of places a tenth of a second apart: they lose so much of single precision
-(a metre's last digit over 0.1 s squared is 1e-5 m/s², and many such are added up)."""
+_DIGITS = 20.0
+"""The law takes second and third differences of places a metre away and a tenth of a second apart, which lose so much of
+single precision: what is left is good to 1 mm/s² and 0.4 mrad/s."""
 _LOAD_SCALES = {
     "load_vel_w": torch.tensor(5.0),
     "load_omega_b": torch.tensor(5.0),
@@ -46,7 +46,11 @@ def check_team_parity(
     generator = torch.Generator().manual_seed(seed)
     env = _environment(config, effort.sequences, seed)
     accel, turn = config.carry.accel_max_mps2, config.carry.rate_max_radps
-    scales = {"accel_w_mps2": torch.tensor(_DIGITS * accel), "turn_b_radps": torch.tensor(_DIGITS * turn)}
+    scales = {
+        "accel_w_mps2": torch.tensor(_DIGITS * accel),
+        "turn_b_radps": torch.tensor(_DIGITS * turn),
+        "actions_next": torch.tensor(_DIGITS),
+    }
     given = _random_states(env, policy, generator, effort.states)
     random_states = _called(policy, exported, given, scales, "random states")
     closed_loop, recorded = _closed_loop(env, policy, exported, scales, effort)
@@ -98,12 +102,12 @@ def _random_states(
         return torch.nn.functional.normalize(normal(1.0, 4))
 
     place, goal_quat, twist = normal(1.0, 3), attitude(), normal(1.0, 6)
-    # A goal that moves on as it may: within a few m/s² and rad/s² of how it moves now.
+    # Goals move on as they may, within a few m/s² and rad/s².
     ahead = [
         part
         for s in PREVIEWS_S
         for part in (
-            place + twist[:, :3] * s + normal(2.0, 3) * s**2,
+            place + twist[:, :3] * s + normal(1.0, 3) * s**2,
             torch.nn.functional.normalize(turned(goal_quat, twist[:, 3:] * s + normal(1.0, 3) * s**2)),
         )
     ]
