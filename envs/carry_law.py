@@ -48,6 +48,8 @@ FILTERED_S = 0.055
 """How far the load filter's velocity lags behind that of a load that accelerates evenly (30 ms of memory at 100 Hz)."""
 RATE_LAG_S = 0.08
 """How far body rates lag behind what a member turns its thrust by."""
+LEAST_N = 2.0
+"""Thrust below which its direction means little, and is not turned fast."""
 
 
 def _of_cubic(derivative: int, at_s: float) -> list[float]:
@@ -117,7 +119,7 @@ def carrying(inputs: TeamInputs, memory: torch.Tensor, mass_kg: float) -> torch.
     gravity = torch.tensor((0.0, 0.0, GRAVITY_MPS2), dtype=accel_w.dtype, device=accel_w.device)
     thrust_n = (later_2[:, :3] + gravity) * mass_kg + later[:, 3:]
     change = later_3[:, :3] * mass_kg + later_1[:, 3:]
-    turn_w = crossed(thrust_n, change) / thrust_n.square().sum(-1, keepdim=True)
+    turn_w = crossed(thrust_n, change) / thrust_n.square().sum(-1, keepdim=True).clamp(min=LEAST_N**2)
     attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * age)).reshape(-1, 3, 3)
     turn_b = (attitude * turn_w[:, :, None]).sum(1)
     return torch.cat((accel_w, turn_b[:, :2]), dim=-1)

@@ -21,9 +21,9 @@ from corvids.training.policy_module import TeamPolicyModule
 from corvids.training.team_stages import InnerLoopModule, LoadFilterModule
 from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
-_DIGITS = 20.0
-"""The law takes second and third differences of places a metre away and a tenth of a second apart, which lose so much of
-single precision: what is left is good to 1 mm/s² and 0.4 mrad/s."""
+_DIGITS = 40.0
+"""The law takes second and third differences of places a metre away and a tenth of a second apart, which lose so much
+of single precision: what is left is good to 2 mm/s² and 1 mrad/s."""
 _LOAD_SCALES = {
     "load_vel_w": torch.tensor(5.0),
     "load_omega_b": torch.tensor(5.0),
