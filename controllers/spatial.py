@@ -40,8 +40,8 @@ def clip(value: Scalar, low: Scalar, high: Scalar) -> Scalar:
 def seldom(mask: Scalar) -> Scalar:
     """``mask``, with the remark that it holds in few worlds at a time.
 
-    Traced into C++ (see ``envs/tracing.py``), what is chosen where it holds, and is used for nothing else, is worked
-    out only if it holds in any world at hand.
+    Traced into C++ (see ``envs/compiled/tracing.py``), what is chosen where it holds, and is used for nothing else, is
+    worked out only if it holds in any world at hand.
     """
     return mask.seldom() if hasattr(mask, "seldom") else mask
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from mcap.writer import CompressionType, Writer
 
-from corvids.deploy.checks import Seen
 from corvids.deploy.runtime import Tick
-from corvids.deploy.supervisor import Verdict
+from corvids.deploy.supervision.checks import Seen
+from corvids.deploy.supervision.supervisor import Verdict
 from corvids.errors import CorvidsError
 
 TOPICS = ("seen", "verdict", "decision", "policy", "mocap")

@@ -58,16 +58,22 @@ class InnerLoop:
         self._plant, self._graph = plant, stage_graph(stage, rows)
         inputs, outputs = self._graph.inputs, self._graph.outputs
         (self._state,) = stage.states
-        if thrust_n is not None:
-            inputs[self._state.input][:, 0] = thrust_n
-        if outside_w_mps2 is not None:
-            inputs[self._state.input][:, 1:] = outside_w_mps2
+        self.start(thrust_n, outside_w_mps2)
         self._accel, self._turn = inputs["accel_w_mps2"], inputs["turn_b_radps"]
         self._felt, self._quat = inputs["accelerometer_b"], inputs["quat_wb"]
         self._thrust, self._rates = outputs["thrust_n"][:, 0], outputs["rate_b_radps"]
         self._period_s = 1.0 / stage.rate_hz[1]
         self._fallback = Fallback(limits)
         self._unknown = np.full((rows, 3), np.nan)
+
+    def start(self, thrust_n: Array | None = None, outside_w_mps2: Array | None = None) -> None:
+        """Begin (anew) where the rotors give ``thrust_n`` (rows,) [N], and something else pulls by ``outside_w_mps2``
+        (rows, 3) [m/s², world]; as at rest where they are not given."""
+        memory = self._graph.inputs[self._state.input]
+        if thrust_n is not None:
+            memory[:, 0] = thrust_n
+        if outside_w_mps2 is not None:
+            memory[:, 1:] = outside_w_mps2
 
     @property
     def now_s(self) -> float:

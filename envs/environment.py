@@ -13,21 +13,21 @@ from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig
 from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Scalar
-from corvids.envs.actions import ACTIONS, CtbrAction
-from corvids.envs.calibrated import draws_of
-from corvids.envs.carry_config import CarryConfig
-from corvids.envs.critic_truth import PRIVILEGED, TRUTH_MIRRORS, truth_of
-from corvids.envs.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
-from corvids.envs.kernels import kernel
-from corvids.envs.mirrors import Signs
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import Randomization
-from corvids.envs.sensing import NOISE_ROWS, SensorParams, Signals, sense
+from corvids.envs.compiled.kernels import kernel
+from corvids.envs.episodes.calibrated import draws_of
+from corvids.envs.episodes.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.mdp.actions import ACTIONS, CtbrAction
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.mdp.critic_truth import PRIVILEGED, TRUTH_MIRRORS, truth_of
+from corvids.envs.mdp.mirrors import Signs
+from corvids.envs.mdp.task import PolicyInputs
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.wind import blown
+from corvids.envs.physics.world import AT_REST
+from corvids.envs.sensors.sensing import NOISE_ROWS, SensorParams, Signals, sense
 from corvids.envs.simulator import Simulator
-from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import task_named
-from corvids.envs.wind import blown
-from corvids.envs.world import AT_REST
 from corvids.vehicle import load_vehicle
 
 PAST_ACTIONS = 3
@@ -175,6 +175,14 @@ class Environment:
             extras["log"] = self.restart(ids, failed)
         self.look()
         return self.observations, reward, done, extras
+
+    def reseed(self, seed: int) -> None:
+        """What is drawn from now on follows from ``seed`` alone; what was drawn for running episodes remains."""
+        self._generator.manual_seed(seed)
+        self._pool.normal_(generator=self._generator)
+        self._offsets.seed(seed)
+        self._calm_starts.restock()
+        self._wild_starts.restock()
 
     @property
     def delay_steps(self) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Thousands of worlds, stepped together.
 
 The state of all worlds is one packed tensor of shape ``(rows, worlds, drones)`` (see ``controllers/packing.py``). On
-the CPU one call advances it by a control step (see ``envs/tiles.py``); elsewhere one compiled function does by a
-physics step. Row length is padded, so tensors that the simulator hands out have ``rows`` worlds of which only the first
-``worlds`` mean anything.
+the CPU one call advances it by a control step (see ``envs/compiled/tiles.py``); elsewhere one compiled function does by
+a physics step. Row length is padded, so tensors that the simulator hands out have ``rows`` worlds of which only the
+first ``worlds`` mean anything.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, RateGains
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled, on_tiles, padded
-from corvids.envs.tiles import Tiles
-from corvids.envs.world import AT_REST, World, WorldParams, control, fly
+from corvids.envs.compiled.compiling import compiled, on_tiles, padded
+from corvids.envs.compiled.tiles import Tiles
+from corvids.envs.physics.world import AT_REST, World, WorldParams, control, fly
 from corvids.errors import CorvidsError
 
 SENSED_ROWS = 16

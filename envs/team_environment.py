@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from corvids.controllers.packing import leaf_names
-from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.compiled.kernels import kernel
+from corvids.envs.compiled.team_kernels import NOISE_ROWS, TeamKernels
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig
-from corvids.envs.kernels import kernel
-from corvids.envs.stock import Stock
+from corvids.envs.episodes.stock import Stock
+from corvids.envs.episodes.team_episode_starts import TeamEpisodeStarts, TeamStart
+from corvids.envs.episodes.team_randomization import TeamDraws
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import LOAD_AT_REST, MOTION_AT_REST
 from corvids.envs.tasks import team_task_named
-from corvids.envs.team_episode_starts import TeamEpisodeStarts, TeamStart
-from corvids.envs.team_kernels import NOISE_ROWS, TeamKernels
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_randomization import TeamDraws
 from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_world import LOAD_AT_REST, MOTION_AT_REST
 from corvids.team import load_team
 
 _NOISE_POOL = 1 << 22
@@ -140,6 +140,12 @@ class TeamEnvironment:
             extras["log"] = self.restart(ids, failed)
         self.look()
         return self.observations, reward, done.repeat(self.drones), extras
+
+    def reseed(self, seed: int) -> None:
+        """As :meth:`corvids.envs.environment.Environment.reseed`."""
+        self._generator.manual_seed(seed)
+        self._pool.normal_(generator=self._generator)
+        self._offsets.manual_seed(seed)
 
     @property
     def delay_steps(self) -> torch.Tensor:

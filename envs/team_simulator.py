@@ -3,10 +3,10 @@
 States are packed tensors of shape ``(leaves, drones, worlds)``, worlds innermost, so that kernels run along worlds: the
 drones' motion, what drives them, and the load's (with one column in place of the drones). A physics step is three
 compiled kernels: what each drone does alone, flattened over drones and worlds; the cables and the load, with a world's
-drones spelled out side by side; and the drones' correction (see :mod:`corvids.envs.team_world`). Rows are padded:
-only the first ``worlds`` of :attr:`TeamSimulator.rows` mean anything.
+drones spelled out side by side; and the drones' correction (see :mod:`corvids.envs.physics.team_world`). Rows are
+padded: only the first ``worlds`` of :attr:`TeamSimulator.rows` mean anything.
 
-Commands are CTBR, or ACCBR through each drone's :mod:`inner loop <corvids.envs.inner_loop>`.
+Commands are CTBR, or ACCBR through each drone's :mod:`inner loop <corvids.envs.physics.inner_loop>`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.envs.cables import SWEEPS
-from corvids.envs.compiling import compiled, on_tiles, padded
-from corvids.envs.inner_loop import ACCBR, INNER_AT_REST, InnerLoop, compensation_gains, run_inner_loop
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_tiles import TeamTiles
-from corvids.envs.team_world import (
+from corvids.envs.compiled.compiling import compiled, on_tiles, padded
+from corvids.envs.compiled.team_tiles import TeamTiles
+from corvids.envs.physics.cables import SWEEPS
+from corvids.envs.physics.inner_loop import (
+    ACCBR,
+    INNER_AT_REST,
+    InnerLoop,
+    compensation_gains,
+    run_inner_loop,
+)
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
@@ -42,8 +48,8 @@ from corvids.team import Team
 Tree = TypeVar("Tree")
 
 SENSED_ROWS = 16
-"""Rows of a packed :class:`~corvids.envs.team_world.Motion` or :class:`~corvids.envs.load.Load` that sensors look back
-at: its body's 13, and what fills their cache line."""
+"""Rows of a packed :class:`~corvids.envs.physics.team_world.Motion` or :class:`~corvids.envs.physics.load.Load` that
+sensors look back at: its body's 13, and what fills their cache line."""
 
 
 class TeamSimulator:
@@ -83,17 +89,17 @@ class TeamSimulator:
         self._templates = map_leaves(lambda leaf: 0.0, nominal)
 
         self.motion = self._filled(MOTION_AT_REST, self.drones)
-        """Packed :class:`~corvids.envs.team_world.Motion` of every drone."""
+        """Packed :class:`~corvids.envs.physics.team_world.Motion` of every drone."""
         self.drive = self._filled(DRIVE_AT_REST, self.drones)
-        """Packed :class:`~corvids.envs.team_world.Drive` of every drone."""
+        """Packed :class:`~corvids.envs.physics.team_world.Drive` of every drone."""
         self.load = self._filled(LOAD_AT_REST, 1)
-        """Packed :class:`~corvids.envs.load.Load`."""
+        """Packed :class:`~corvids.envs.physics.load.Load`."""
         self.drone_params = self._filled(nominal.drones, self.drones)
-        """Packed :class:`~corvids.envs.team_world.DroneParams`."""
+        """Packed :class:`~corvids.envs.physics.team_world.DroneParams`."""
         self.load_params = self._filled(nominal.load, 1)
-        """Packed :class:`~corvids.envs.load.LoadParams`."""
+        """Packed :class:`~corvids.envs.physics.load.LoadParams`."""
         self.inner = self._filled(INNER_AT_REST, self.drones)
-        """Packed :class:`~corvids.envs.inner_loop.InnerLoop` of every drone."""
+        """Packed :class:`~corvids.envs.physics.inner_loop.InnerLoop` of every drone."""
         self.commands = len(ACCBR) if with_inner_loop else 4
         self.command = torch.zeros((self.commands, self.drones, self.rows), device=self.device, dtype=dtype)
         """Command in force of every drone: thrust [N] and body rates [rad/s], or ACCBR."""

@@ -41,7 +41,7 @@ RULES = {
     ),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
-        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google",
+        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google isaaclab_rl",
     ),
     "deploy": rule("corvids.deploy", "numpy onnxruntime pymavlink mcap"),
     "calibration": rule(
@@ -112,7 +112,7 @@ def test_imports_follow_the_rules(folder: str):
         ("deploy", "def f():\n    from torch import nn"),
         ("deploy", "from corvids.controllers import spatial"),
         ("deploy", "from corvids import envs"),
-        ("controllers", "from corvids.envs.world import World"),
+        ("controllers", "from corvids.envs.physics.world import World"),
         ("envs", "import corvids.training"),
         ("envs", "from envs import world"),
         ("training", "from corvids.deploy import runtime"),

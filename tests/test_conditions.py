@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from corvids.controllers.packing import leaf_names, leaves
-from corvids.envs.conditions import APEX_M, CONDITIONS, PLACE_W_M, condition_named, draw
 from corvids.envs.engines.engine import TICK_S
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.plants.conditions import APEX_M, CONDITIONS, PLACE_W_M, condition_named, draw
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

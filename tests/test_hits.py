@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corvids.envs.conditions import condition_named, draw
 from corvids.envs.engines.engine import Contacts, State
-from corvids.envs.hits import RISE_MIN_M, HitCounter, Referee
+from corvids.envs.plants.conditions import condition_named, draw
+from corvids.envs.plants.hits import RISE_MIN_M, HitCounter, Referee
 from corvids.vehicle import load_vehicle
 
 G = 9.80665

@@ -11,6 +11,7 @@ from corvids import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = str(ROOT / "pretrained/juggle.onnx")
+CARRY = str(ROOT / "pretrained/carry.onnx")
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,10 @@ POLICY = str(ROOT / "pretrained/juggle.onnx")
         ("eval", "juggle", "--policy", POLICY, "--plant", "isaac", "--json", "figures.json"),
         ("fly", "juggle", "--policy", POLICY, "--plant", "isaac", "--seconds", "1"),
         ("train", "hover", "--sim", "isaac", "--run", "run"),
+        ("eval", "carry", "--policy", CARRY, "--plant", "isaac", "--json", "figures.json"),
+        ("train", "carry", "--sim", "isaac", "--run", "run"),
     ],
-    ids=["eval", "fly", "train"],
+    ids=["eval", "fly", "train", "eval-team", "train-team"],
 )
 def test_one_line_says_how_to_install_it(
     argv: tuple[str, ...],
@@ -38,14 +41,4 @@ def test_one_line_says_how_to_install_it(
     assert cli.main(list(argv)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "make setup-isaac" in line and "corvids[isaac]" in line and "Python 3.12" in line
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_team_is_not_simulated_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main(["train", "carry", "--sim", "isaac"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == "corvids: --sim isaac: task 'carry' is a team's; there are: juggle, hover, track"
     assert list(tmp_path.iterdir()) == []

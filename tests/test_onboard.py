@@ -71,7 +71,7 @@ class Missing:
             raise ModuleNotFoundError(name=name)
 sys.meta_path.insert(0, Missing())
 from corvids.cli import main
-import corvids.deploy.link_keeper, corvids.commands.px4_fly
+import corvids.deploy.px4.link_keeper, corvids.commands.px4_fly
 codes = [
     main(["fly", "juggle", "--plant", "px4", "--policy", {str(ROOT / "pretrained/juggle.onnx")!r}]),
     main(["mocap", "listen", "--listen", "udp:127.0.0.1:1x"]),

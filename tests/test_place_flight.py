@@ -12,9 +12,9 @@ import policy_lab
 import pytest
 
 from corvids.cli import main
-from corvids.envs.conditions import CONDITIONS, draw
 from corvids.envs.engines.engine import Contacts, State
-from corvids.envs.place_flight import (
+from corvids.envs.plants.conditions import CONDITIONS, draw
+from corvids.envs.plants.place_flight import (
     CENTRE_W_M,
     HOLD_S,
     SETTLE_S,

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from corvids.deploy import runtime
-from corvids.envs.conditions import CONDITIONS, Trials, draw
 from corvids.envs.engines.engine import TICK_S, Contacts, State
-from corvids.envs.hits import Referee
-from corvids.envs.plant import Plant
-from corvids.envs.recording import Recorder
+from corvids.envs.plants.conditions import CONDITIONS, Trials, draw
+from corvids.envs.plants.hits import Referee
+from corvids.envs.plants.plant import Plant
+from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

@@ -7,8 +7,8 @@ import ctypes
 import numpy as np
 import pytest
 
-from corvids.envs import render
-from corvids.envs.recording import Recording
+from corvids.envs.plants import render
+from corvids.envs.plants.recording import Recording
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

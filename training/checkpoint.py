@@ -13,10 +13,10 @@ import torch
 
 from corvids.controllers.ball_filter import BallFilterConfig
 from corvids.controllers.load_filter import LoadFilterConfig
-from corvids.envs.carry_config import CarryConfig
 from corvids.envs.environment import EnvConfig
-from corvids.envs.nominal import BallConfig
-from corvids.envs.randomization import Randomization
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.physics.nominal import BallConfig
 from corvids.errors import CorvidsError
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.runner import find_checkpoint

@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from corvids.envs.carry_config import CarryConfig
-from corvids.envs.load_sensing import LOAD_SLOTS
-from corvids.envs.randomization import Randomization
-from corvids.envs.sensing import BALL_SLOTS
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.sensors.load_sensing import LOAD_SLOTS
+from corvids.envs.sensors.sensing import BALL_SLOTS
 from corvids.envs.simulator import Simulator
 from corvids.envs.tasks import TEAM_TASKS
 from corvids.envs.team_simulator import TeamSimulator

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from corvids.envs.environment import EnvConfig
-from corvids.envs.mirrors import CTBR, SAME, Signs
+from corvids.envs.mdp.mirrors import CTBR, SAME, Signs
 from corvids.training.mirrored_mlp import MirroredModel
 
 

@@ -40,7 +40,7 @@ from corvids.deploy.contract import (
     VehicleRecord,
 )
 from corvids.envs.environment import PAST_ACTIONS
-from corvids.envs.inner_loop import compensation_gains
+from corvids.envs.physics.inner_loop import compensation_gains
 from corvids.envs.tasks import TEAM_TASKS
 from corvids.errors import CorvidsError
 from corvids.team import load_team

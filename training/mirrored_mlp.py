@@ -17,7 +17,7 @@ from rsl_rl.models import MLPModel
 from rsl_rl.modules import MLP, EmpiricalNormalization
 from rsl_rl.utils import resolve_nn_activation
 
-from corvids.envs.mirrors import SAME, Signs
+from corvids.envs.mdp.mirrors import SAME, Signs
 from corvids.errors import CorvidsError
 
 IMAGES = 4

@@ -11,11 +11,11 @@ import torch
 
 from corvids.controllers.ball_filter import UNKNOWN_BALL
 from corvids.controllers.packing import leaves
-from corvids.envs.actions import ACTIONS
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.features import GRAVITY_MPS2
-from corvids.envs.randomization import Draws
-from corvids.envs.task import PolicyInputs
+from corvids.envs.episodes.randomization import Draws
+from corvids.envs.mdp.actions import ACTIONS
+from corvids.envs.mdp.features import GRAVITY_MPS2
+from corvids.envs.mdp.task import PolicyInputs
 from corvids.errors import CorvidsError
 from corvids.training.policy_module import BallFilterModule, PolicyModule
 

@@ -8,13 +8,13 @@ from rsl_rl.modules import MLP, EmpiricalNormalization
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallFilterConfig, ball_filter
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.spatial import Vec3
-from corvids.envs.accbr_action import ACCBR_ACTIONS, AccbrAction
-from corvids.envs.actions import ACTIONS, CtbrAction
 from corvids.envs.environment import PAST_ACTIONS
-from corvids.envs.mirrors import CTBR, Signs
-from corvids.envs.task import PolicyInputs, Task
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.mdp.actions import ACTIONS, CtbrAction
+from corvids.envs.mdp.mirrors import CTBR, Signs
+from corvids.envs.mdp.task import PolicyInputs, Task
+from corvids.envs.mdp.team_task import TeamInputs, TeamTask
 from corvids.envs.tasks import TEAM_TASKS, task_named, team_task_named
-from corvids.envs.team_task import TeamInputs, TeamTask
 from corvids.errors import CorvidsError
 from corvids.team import load_team
 from corvids.training.checkpoint import Checkpoint

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from corvids.envs.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.environment import EnvConfig
-from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.mdp.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.tasks import check_task
 from corvids.errors import CorvidsError
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig

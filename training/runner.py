@@ -14,7 +14,7 @@ import torch
 from rsl_rl.runners import OnPolicyRunner
 
 from corvids.envs.environment import Environment
-from corvids.envs.mirrors import Signs, asymmetry
+from corvids.envs.mdp.mirrors import Signs, asymmetry
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config

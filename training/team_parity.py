@@ -11,11 +11,11 @@ from corvids.controllers.load_filter import UNKNOWN_LOAD
 from corvids.controllers.packing import leaves
 from corvids.deploy.contract import INNER_LOOP, LOAD_FILTER
 from corvids.envs.environment import EnvConfig
-from corvids.envs.features import turned
-from corvids.envs.goal_path import PREVIEWS_S
-from corvids.envs.inner_loop import OUTSIDE_MAX_MPS2, compensation_gains
+from corvids.envs.mdp.features import turned
+from corvids.envs.mdp.goal_path import PREVIEWS_S
+from corvids.envs.mdp.team_task import TeamInputs
+from corvids.envs.physics.inner_loop import OUTSIDE_MAX_MPS2, compensation_gains
 from corvids.envs.team_environment import TeamEnvironment
-from corvids.envs.team_task import TeamInputs
 from corvids.training.parity import THOROUGH, Effort, Exported, Parity, Tensors, worst_difference
 from corvids.training.policy_module import TeamPolicyModule
 from corvids.training.team_stages import InnerLoopModule, LoadFilterModule

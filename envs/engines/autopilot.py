@@ -10,10 +10,10 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import Four, RateCommand, RateLoopState, gains_of, rate_loop
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled, padded
+from corvids.envs.compiled.compiling import compiled, padded
 from corvids.envs.engines.engine import PARAMS, TICK_S, Array, spread
-from corvids.envs.vehicle_dynamics import VehicleParams, step_rotors
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.vehicle_dynamics import VehicleParams, step_rotors
+from corvids.envs.physics.world import WorldParams
 from corvids.vehicle import Vehicle
 
 _ZERO = Vec3(0.0, 0.0, 0.0)

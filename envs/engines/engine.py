@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corvids.controllers.packing import map_leaves
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.world import WorldParams
 from corvids.errors import CorvidsError
 
 Array = NDArray[np.float64]

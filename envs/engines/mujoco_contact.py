@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from corvids.controllers.spatial import Scalar, Vec3
-from corvids.envs.ball import RIM_WIDTH_M
 from corvids.envs.engines.engine import Array
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.ball import RIM_WIDTH_M
+from corvids.envs.physics.world import WorldParams
 
 STIFFNESS_PS2 = 4000.0
 """Acceleration per depth of a contact [1/s²]: a resting ball sinks in 2.5 mm."""

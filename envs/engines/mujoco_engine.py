@@ -1,8 +1,8 @@
 """MuJoCo as a plant's engine: its own rigid bodies, integrator and contact, under our rate loop and rotors.
 
 Thrust, drag and the gyroscopic torque of the rotors are computed here, from MuJoCo's state at the middle of each step,
-and handed over as applied forces. The laws are stated in :mod:`corvids.envs.vehicle_dynamics` and
-:mod:`corvids.envs.ball`; nothing of their implementation is used.
+and handed over as applied forces. The laws are stated in :mod:`corvids.envs.physics.vehicle_dynamics` and
+:mod:`corvids.envs.physics.ball`; nothing of their implementation is used.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -22,8 +22,8 @@ from corvids.envs.engines.autopilot import Autopilot, RotorWrench
 from corvids.envs.engines.engine import TICK_S, Array, Contacts, State, check_state, spread
 from corvids.envs.engines.mujoco_contact import racket_references
 from corvids.envs.engines.mujoco_model import AIRFRAME, BALL, GEOMS, QPOS, QVEL, RACKET
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
+from corvids.envs.physics.world import WorldParams
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle
 

@@ -2,9 +2,9 @@
 
 All worlds lie in one model, on the same spot, as in :mod:`corvids.envs.engines.mujoco_model`. MuJoCo integrates the
 rigid bodies and pulls the cables, each a spatial tendon between two sites. As ``"spring"`` it has MuJoCo's tendon
-stiffness beyond its length and the damping of :class:`~corvids.envs.cables.CableParams` while it is taut; as
+stiffness beyond its length and the damping of :class:`~corvids.envs.physics.cables.CableParams` while it is taut; as
 ``"limit"`` it does not stretch at all: MuJoCo's constraint solver keeps it within its length. Rotors follow the law
-of :mod:`corvids.envs.vehicle_dynamics` by an implementation of their own, in numpy, with their own short step.
+of :mod:`corvids.envs.physics.vehicle_dynamics` by an implementation of their own, in numpy, with their own short step.
 """
 
 # pyright: reportAttributeAccessIssue=false
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_world import TeamParams
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import TeamParams
 from corvids.errors import CorvidsError
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
@@ -36,7 +36,7 @@ class MujocoTeam:
     """Worlds with a team each, stepped tick by tick under motor commands.
 
     ``params`` have leaves of shape ``(worlds, drones)`` and ``(worlds, 1)`` as
-    :func:`corvids.envs.team_nominal.team_params` gives them, made for a step of ``TICK_S``; every tick is
+    :func:`corvids.envs.physics.team_nominal.team_params` gives them, made for a step of ``TICK_S``; every tick is
     ``steps_per_tick`` steps of MuJoCo's RK4. Bodies are ordered world by world, each world's drones and then its load;
     drones by themselves in the same order.
     """

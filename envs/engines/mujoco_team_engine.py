@@ -8,11 +8,11 @@ import torch
 from corvids.controllers.packing import leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import RateCommand, RateLoopState, gains_of, rate_loop
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled
+from corvids.envs.compiled.compiling import compiled
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.mujoco_team import MujocoTeam
 from corvids.envs.engines.team_engine import Bodies, Mask, TeamState
-from corvids.envs.team_world import TeamParams
+from corvids.envs.physics.team_world import TeamParams
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
 
@@ -67,11 +67,16 @@ class MujocoTeamEngine:
 
     @torch.inference_mode()
     def step(self, thrust_n: Array, rate_b_radps: Array) -> None:
-        team = self._team
-        given, before = self._given.numpy(), team.vel_w[team.of_drones]
+        team, given = self._team, self._given.numpy()
         given[0], given[1:4], given[4:] = thrust_n, rate_b_radps.T, team.omega_b[team.of_drones].T
         self._loop, motors = self._control(self._loop, self._gains, self._given)
-        team.step(motors.numpy().T)
+        self.step_motors(motors.numpy().T)
+
+    def step_motors(self, command: Array) -> None:
+        """One tick under motor commands 0..1 (rows, 4), past the rate loop."""
+        team = self._team
+        before = team.vel_w[team.of_drones]
+        team.step(command)
         self._force_w = (team.vel_w[team.of_drones] - before) / TICK_S
         self._force_w[:, 2] += GRAVITY_MPS2
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
 from corvids.controllers.rate_loop import Four, RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.envs.compiling import compiled, padded
+from corvids.envs.compiled.compiling import compiled, padded
 from corvids.envs.engines.engine import PARAMS, TICK_S, Array, Contacts, State, check_state, spread
-from corvids.envs.world import AT_REST, WorldParams, control, fly
+from corvids.envs.physics.world import AT_REST, WorldParams, control, fly
 from corvids.vehicle import Vehicle
 
 _NAMES = leaf_names(AT_REST)

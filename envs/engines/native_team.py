@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -10,15 +12,15 @@ from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.team_engine import Bodies, Mask, TeamState
-from corvids.envs.inner_loop import INNER_AT_REST
-from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_world import (
+from corvids.envs.physics.inner_loop import INNER_AT_REST
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
     TeamParams,
     TeamWorld,
 )
+from corvids.envs.team_simulator import TeamSimulator
 from corvids.team import Team
 
 _MOTION = leaf_names(MOTION_AT_REST)
@@ -31,10 +33,17 @@ class NativeTeam:
 
     dt_s = TICK_S
 
-    def __init__(self, team: Team, worlds: int, *, compile_kernels: bool = True) -> None:
+    def __init__(
+        self,
+        team: Team,
+        worlds: int,
+        *,
+        compile_kernels: bool = True,
+        make_simulator: Callable[..., TeamSimulator] = TeamSimulator,
+    ) -> None:
         self.worlds, self.drones = worlds, len(team.members)
         rate_hz = round(1.0 / TICK_S)
-        self._simulator = TeamSimulator(
+        self._simulator = make_simulator(
             team, worlds, physics_hz=rate_hz, control_hz=rate_hz, history_s=TICK_S, compile_kernels=compile_kernels
         )  # fmt: skip
         rows = self._simulator.rows

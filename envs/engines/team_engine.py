@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from corvids.controllers.spatial import Vec3
 from corvids.envs.engines.engine import Array
-from corvids.envs.team_world import TeamParams
+from corvids.envs.physics.team_world import TeamParams
 
 Mask = NDArray[np.bool_]
 

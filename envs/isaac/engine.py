@@ -16,11 +16,11 @@ from corvids.controllers.spatial import Vec3
 from corvids.envs.engines.engine import PARAMS, TICK_S, State
 from corvids.envs.engines.native import NativeEngine
 from corvids.envs.isaac.fused import fused
-from corvids.envs.isaac.scene import SceneBodies, inertias_of, open_scene
+from corvids.envs.isaac.scene import SceneBodies, inertias_of, open_scene, scene_cfg
 from corvids.envs.isaac.simulator import packed
 from corvids.envs.isaac.substep import BODIES, placed, push, take
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.world import AT_REST, WorldParams, control
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import AT_REST, WorldParams, control
 from corvids.vehicle import Vehicle
 
 
@@ -46,7 +46,7 @@ class IsaacEngine(NativeEngine):
         inertias = inertias_of(nominal)
         gains_tree = gains_of(vehicle, TICK_S, dtype=self._dtype)
         every_gains = pack(map_leaves(lambda gain: gain.reshape(1, 1).expand(self._rows, 1), gains_tree))
-        self._simulation, scene = open_scene(nominal, self.worlds, TICK_S, with_ball)
+        self._simulation, scene = open_scene(scene_cfg(nominal, self.worlds, with_ball), TICK_S)
         self._scene, self._bodies = scene, SceneBodies(scene, self._rows)
 
         def fly(state, params, gains, command):

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from corvids.envs.compiling import compiled, on_tiles
-from corvids.envs.tile_functions import TileFunction
+from corvids.envs.compiled.compiling import compiled, on_tiles
+from corvids.envs.compiled.tile_functions import TileFunction
 
 
 def fused(function: Callable[..., Any], device: torch.device, compile_kernels: bool) -> Callable[..., Any]:

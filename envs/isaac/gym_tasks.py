@@ -10,13 +10,19 @@ from typing import Any
 import gymnasium
 
 from corvids.envs.environment import EnvConfig
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.tasks import TEAM_TASKS
 
 CONFIGS = {
     "juggle": EnvConfig(task="juggle", vehicle="air"),
     "hover": EnvConfig(task="hover", vehicle="x500", episode_s=10.0),
     "track": EnvConfig(task="track", vehicle="x500", episode_s=10.0),
-}
-"""What is registered, by task."""
+    "carry": EnvConfig(
+        task="carry", control_hz=100, episode_s=10.0, command_s=(5.0, 10.0),
+        randomization=Randomization(command_delay_s=(0.0, 0.008), wild_share=0.3),
+    ),
+}  # fmt: skip
+"""What is registered, by task: what the preset ``full`` trains in."""
 
 
 def juggle_cfg() -> Any:
@@ -34,6 +40,13 @@ def track_cfg() -> Any:
     return _cfg("track")
 
 
+def carry_cfg() -> Any:
+    """Isaac Lab's configuration of ``Corvids-Carry-v0``."""
+    from corvids.envs.isaac.team_task_env import team_task_env_cfg
+
+    return team_task_env_cfg(CONFIGS["carry"])
+
+
 def _cfg(task: str) -> Any:
     from corvids.envs.isaac.task_env import task_env_cfg  # takes seconds to import
 
@@ -43,8 +56,11 @@ def _cfg(task: str) -> Any:
 for _task in CONFIGS:
     gymnasium.register(
         id=f"Corvids-{_task.capitalize()}-v0",
-        entry_point="corvids.envs.isaac.task_env:TaskEnv",
+        entry_point=f"corvids.envs.isaac.{'team_task_env:Team' if _task in TEAM_TASKS else 'task_env:'}TaskEnv",
         disable_env_checker=True,  # it is for single worlds, in numpy
         order_enforce=False,
-        kwargs={"env_cfg_entry_point": f"{__name__}:{_task}_cfg"},
+        kwargs={
+            "env_cfg_entry_point": f"{__name__}:{_task}_cfg",
+            "rsl_rl_cfg_entry_point": f"corvids.training.isaac_agents:{_task}_agent",
+        },
     )

@@ -1,4 +1,4 @@
-"""A vehicle and a ball in every world of an Isaac Lab scene: how they are made, pushed, read and placed."""
+"""The bodies in every world of an Isaac Lab scene: how they are made, pushed, read and placed."""
 
 # pyright: reportMissingImports=false
 # (Isaac Lab is not in the environment that types are checked in.)
@@ -23,12 +23,11 @@ from pxr import Gf, UsdPhysics
 from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.solver import SemiImplicitSolverCfg
 from corvids.envs.isaac.substep import Inertias
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2
-from corvids.envs.world import WorldParams
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
+from corvids.envs.physics.world import WorldParams
 
 ROWS = 13
 """Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""
-_START_HEIGHT_M = 1.0
 
 
 def inertias_of(params: WorldParams) -> Inertias:
@@ -47,70 +46,70 @@ def simulation_cfg(dt_s: float, device: str = "cpu") -> SimulationCfg:
 
 
 def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveSceneCfg:
-    """A scene of ``worlds`` worlds, all about one origin: single precision is best there, and nothing collides."""
+    """A scene of ``worlds`` worlds with a vehicle, and a ball where asked for."""
     vehicle, ball = params.vehicle, params.ball
     arm_m = 2.0 * max(abs(x) for x in (*vehicle.rotor_x_b_m, *vehicle.rotor_y_b_m))
-    cfg = InteractiveSceneCfg(num_envs=worlds, env_spacing=0.0)
-    cfg.vehicle = _rigid(  # pyright: ignore[reportAttributeAccessIssue]
-        "Vehicle",
-        sim_utils.CuboidCfg(
-            func=_weighing(spawn_cuboid, vehicle.inertia_kgm2),
-            size=(arm_m, arm_m, 0.2 * arm_m),
-            **_mass(vehicle.mass_kg),
-        ),
-        _START_HEIGHT_M,
-    )
+    bodies = {"vehicle": box((arm_m, arm_m, 0.2 * arm_m), vehicle.mass_kg, vehicle.inertia_kgm2)}
     if with_ball:
         inertia = ball.inertia_factor * ball.mass_kg * ball.radius_m**2
-        cfg.ball = _rigid(  # pyright: ignore[reportAttributeAccessIssue]
-            "Ball",
-            sim_utils.SphereCfg(
-                func=_weighing(spawn_sphere, (inertia,) * 3), radius=ball.radius_m, **_mass(ball.mass_kg)
-            ),
-            2.0 * _START_HEIGHT_M,
+        bodies["ball"] = sim_utils.SphereCfg(
+            func=_weighing(spawn_sphere, (inertia,) * 3), radius=ball.radius_m, **_mass(ball.mass_kg)
         )
+    return scene_of(bodies, worlds)
+
+
+def scene_of(bodies: dict[str, Any], worlds: int) -> InteractiveSceneCfg:
+    """``worlds`` worlds of bodies, all about one origin: single precision is best there, and nothing collides."""
+    cfg = InteractiveSceneCfg(num_envs=worlds, env_spacing=0.0)
+    for index, (name, spawn) in enumerate(bodies.items()):
+        start = RigidObjectCfg.InitialStateCfg(pos=(0.0, 0.0, 1.0 + index))
+        prim_path = f"{{ENV_REGEX_NS}}/{name.capitalize()}"
+        setattr(cfg, name, RigidObjectCfg(prim_path=prim_path, spawn=spawn, init_state=start))
     return cfg
 
 
 def open_scene(
-    params: WorldParams, worlds: int, dt_s: float, with_ball: bool, device: str = "cpu"
+    cfg: InteractiveSceneCfg, dt_s: float, device: str = "cpu"
 ) -> tuple[SimulationContext, InteractiveScene]:
-    """A running simulation of :func:`scene_cfg`; ends the one before, of which a process has one at most."""
+    """A running simulation of a scene; ends the one before, of which a process has one at most."""
     SimulationContext.clear_instance()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         simulation = SimulationContext(simulation_cfg(dt_s, device))
-        scene = InteractiveScene(scene_cfg(params, worlds, with_ball))
+        scene = InteractiveScene(cfg)
         simulation.reset()
     return simulation, scene
 
 
 class SceneBodies:
-    """The bodies of a scene as packed rows (13 or 26, rows, 1), of which only the scene's worlds mean anything."""
+    """The bodies of a scene as packed rows (13 each, rows, 1), of which only the scene's worlds mean anything.
 
-    def __init__(self, scene: InteractiveScene, rows: int) -> None:
+    Bodies are in the order of the scene's configuration. ``round_ones``: those that look the same from all sides, whose
+    attitude is not kept; what acts on them is in world axes.
+    """
+
+    def __init__(self, scene: InteractiveScene, rows: int, round_ones: tuple[str, ...] = ("ball",)) -> None:
         self.worlds = scene.num_envs
-        names = [name for name in ("vehicle", "ball") if name in scene.rigid_objects]
-        self._objects: list[RigidObject] = [scene.rigid_objects[name] for name in names]
+        self._objects: list[tuple[RigidObject, bool]] = [
+            (body, name in round_ones) for name, body in scene.rigid_objects.items()
+        ]
         self._origins = scene.env_origins
-        self._all = torch.arange(self.worlds, dtype=torch.int32, device=scene.device)
-        self._seen = torch.zeros((2 * ROWS, rows, 1), device=scene.device)
+        count = max(2, len(self._objects))  # a ball that is left out lies at the origin
+        self._seen = torch.zeros((count * ROWS, rows, 1), device=scene.device)
         self._seen[6::ROWS] = 1.0
-        self._none = torch.zeros((self.worlds, 1, 3), device=scene.device)
 
     def push(self, loads: torch.Tensor) -> None:
-        """Let packed loads (9, rows, 1) act during the next step."""
+        """Let packed loads, force and torque of each body (6 each, rows, 1), act during the next step."""
         columns = loads[:, : self.worlds, 0].t()[:, None]
-        force_b, torque_b, ball_force_w = (part.contiguous() for part in columns.split(3, dim=-1))
-        acts = ((force_b, torque_b, False), (ball_force_w, self._none, True))
-        for body, (force, torque, is_global) in zip(self._objects, acts, strict=False):
+        for (body, is_round), load in zip(self._objects, columns.split(6, dim=-1), strict=False):
+            force, torque = (part.contiguous() for part in load.split(3, dim=-1))
             body.permanent_wrench_composer.set_forces_and_torques_index(
-                forces=force, torques=torque, body_ids=[0], is_global=is_global
+                forces=force, torques=torque, body_ids=[0], is_global=is_round
             )
 
     def read(self) -> torch.Tensor:
-        """Packed bodies (26, rows, 1) after a step; the same tensor every time."""
-        for i, body in enumerate(self._objects):
+        """Packed bodies after a step; the same tensor every time."""
+        for i, (body, _) in enumerate(self._objects):
             seen = self._seen[i * ROWS : (i + 1) * ROWS, : self.worlds, 0]
             pose = body.data.root_pose_w.torch
             seen[:3] = (pose[:, :3] - self._origins).t()
@@ -121,23 +120,22 @@ class SceneBodies:
         return self._seen
 
     def place(self, ids: torch.Tensor, bodies: torch.Tensor) -> None:
-        """Put worlds ``ids`` (n,) where packed ``bodies`` (26, n) say."""
+        """Put worlds ``ids`` (n,) where packed ``bodies`` (13 each, n) say."""
         if len(ids) == 0:
             return
         numbers = ids.to(torch.int32)
-        for i, body in enumerate(self._objects):
+        for i, (body, _) in enumerate(self._objects):
             rows = bodies[i * ROWS : (i + 1) * ROWS].t().contiguous()
             rows[:, :3] += self._origins[ids]
             body.write_root_pose_to_sim_index(root_pose=rows[:, :7].contiguous(), env_ids=numbers)
             body.write_root_velocity_to_sim_index(root_velocity=rows[:, 7:].contiguous(), env_ids=numbers)
 
 
-def _rigid(name: str, spawn: Any, height_m: float) -> RigidObjectCfg:
-    return RigidObjectCfg(
-        prim_path=f"{{ENV_REGEX_NS}}/{name}",
-        spawn=spawn,
-        init_state=RigidObjectCfg.InitialStateCfg(pos=(0.0, 0.0, height_m)),
-    )
+def box(
+    size_m: tuple[float, float, float], mass_kg: float, inertia_kgm2: tuple[float, float, float]
+) -> sim_utils.CuboidCfg:
+    """A cuboid with these principal moments of inertia, whatever those of one of its size are."""
+    return sim_utils.CuboidCfg(func=_weighing(spawn_cuboid, inertia_kgm2), size=size_m, **_mass(mass_kg))
 
 
 def _mass(mass_kg: float) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.fused import fused
 from corvids.envs.isaac.scene import SceneBodies, inertias_of
 from corvids.envs.isaac.substep import BODIES, placed, push, take
+from corvids.envs.physics.world import AT_REST, control
 from corvids.envs.simulator import SENSED_ROWS, Simulator
-from corvids.envs.world import AT_REST, control
 
 
 class IsaacSimulator(Simulator):

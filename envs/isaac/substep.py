@@ -14,9 +14,9 @@ from typing import NamedTuple
 import torch
 
 from corvids.controllers.spatial import Quat, Scalar, Vec3
-from corvids.envs.ball import Ball, bounced, collide, mean_ball_accel
-from corvids.envs.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
-from corvids.envs.world import World, WorldParams
+from corvids.envs.physics.ball import Ball, bounced, collide, mean_ball_accel
+from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
+from corvids.envs.physics.world import World, WorldParams
 
 
 class Inertias(NamedTuple):
@@ -36,6 +36,8 @@ class Loads(NamedTuple):
     """On the vehicle [N m], body."""
     ball_force_w: Vec3
     """On the ball [N], world."""
+    ball_torque_w: Vec3
+    """On the ball [N m], world: none, its spin changes in impacts alone."""
 
 
 class Posed(NamedTuple):
@@ -62,8 +64,6 @@ _ZERO = Vec3(0.0, 0.0, 0.0)
 _AT_ORIGIN = Posed(_ZERO, (0.0, 0.0, 0.0, 1.0), _ZERO, _ZERO)
 BODIES = Bodies(_AT_ORIGIN, _AT_ORIGIN)
 """Template: its leaves say the order in which bodies are packed."""
-LOADS = Loads(_ZERO, _ZERO, _ZERO)
-"""Template of loads."""
 
 
 def push(world: World, params: WorldParams, inertias: Inertias, dt_s: float) -> tuple[World, Loads]:
@@ -82,6 +82,7 @@ def push(world: World, params: WorldParams, inertias: Inertias, dt_s: float) -> 
         means.quat_wb.unrotate(means.specific_force_w) * inertias.mass_kg,
         means.angular_accel_b.scale(inertias.inertia_kgm2) + gyroscopic,
         Vec3(accel.x, accel.y, accel.z + GRAVITY_MPS2) * inertias.ball_mass_kg,
+        accel * 0.0,
     )
     return world._replace(rotors=rotors), loads
 
@@ -93,35 +94,43 @@ def take(
 
     Also returns the bodies as they are to be, and a number above 0 where they are not: where ground or racket were met.
     """
-    free, ball = _vehicle_of(bodies.vehicle, dt_s), _ball_of(bodies.ball, dt_s)
+    free, ball = body_of(bodies.vehicle, dt_s), _ball_of(bodies.ball, dt_s)
     accel = (free.vel_w - world.body.vel_w) * (1.0 / dt_s)
     felt = Vec3(accel.x, accel.y, accel.z + GRAVITY_MPS2)
     body, felt = on_ground(world.body, free, felt, params.vehicle)
     after = world._replace(body=body, specific_force_w=felt)
-    touched = _distance(body.pos_w, free.pos_w) + _distance(body.vel_w, free.vel_w)
+    touched = moved(body, free)
     if not with_ball:
         return after, placed(body, ball, dt_s), touched
     body, struck, impact = collide(
         (world.body, world.ball), (body, bounced(ball, params.ball)), params.racket, params.airframe, params.vehicle,
         params.ball, world.impact, dt_s,
     )  # fmt: skip
-    touched = touched + _distance(struck.pos_w, ball.pos_w) + _distance(struck.vel_w, ball.vel_w)
+    touched = touched + moved(struck, ball)
     return after._replace(body=body, ball=struck, impact=impact), placed(body, struck, dt_s), touched
 
 
 def placed(body: RigidBody, ball: Ball, dt_s: float) -> Bodies:
     """Vehicle and ball as Isaac Lab is to have them; a ball looks the same from all sides."""
-    half = 0.5 * dt_s
-    ahead = body.quat_wb.turned(body.omega_b * half)
-    omega_w = body.quat_wb.rotate(body.omega_b)
     zero = body.pos_w.x * 0.0
     return Bodies(
-        Posed(body.pos_w + body.vel_w * half, (ahead.x, ahead.y, ahead.z, ahead.w), body.vel_w, omega_w),
-        Posed(ball.pos_w + ball.vel_w * half, (zero, zero, zero, zero + 1.0), ball.vel_w, ball.spin_w),
+        posed_ahead(body, dt_s),
+        Posed(
+            ball.pos_w + ball.vel_w * (0.5 * dt_s), (zero, zero, zero, zero + 1.0), ball.vel_w, ball.spin_w
+        ),
     )
 
 
-def _vehicle_of(posed: Posed, dt_s: float) -> RigidBody:
+def posed_ahead(body: RigidBody, dt_s: float) -> Posed:
+    """A rigid body as Isaac Lab is to have it."""
+    half = 0.5 * dt_s
+    ahead = body.quat_wb.turned(body.omega_b * half)
+    omega_w = body.quat_wb.rotate(body.omega_b)
+    return Posed(body.pos_w + body.vel_w * half, (ahead.x, ahead.y, ahead.z, ahead.w), body.vel_w, omega_w)
+
+
+def body_of(posed: Posed, dt_s: float) -> RigidBody:
+    """The opposite: a rigid body at the end of the step."""
     x, y, z, w = posed.quat_xyzw
     ahead, half = Quat(w, x, y, z), 0.5 * dt_s
     omega_b = ahead.unrotate(posed.omega_w)  # turning about itself leaves it as it is
@@ -130,6 +139,11 @@ def _vehicle_of(posed: Posed, dt_s: float) -> RigidBody:
 
 def _ball_of(posed: Posed, dt_s: float) -> Ball:
     return Ball(posed.pos_w - posed.vel_w * (0.5 * dt_s), posed.vel_w, posed.omega_w)
+
+
+def moved(one: RigidBody | Ball, other: RigidBody | Ball) -> Scalar:
+    """Above 0 where two states of a body differ."""
+    return _distance(one.pos_w, other.pos_w) + _distance(one.vel_w, other.vel_w)
 
 
 def _distance(a: Vec3, b: Vec3) -> Scalar:

@@ -8,24 +8,22 @@ at the places that ``DirectRLEnv`` has for them; only who steps the bodies diffe
 # (Isaac Lab is not in the environment that types are checked in.)
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
-import warnings
 from typing import Any
 
 import torch
 from isaaclab.envs import DirectRLEnv, DirectRLEnvCfg
 from isaaclab.scene import InteractiveSceneCfg
-from isaaclab.sim import SimulationCfg, SimulationContext
+from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
-from corvids.envs.actions import ACTIONS
-from corvids.envs.critic_truth import TRUTH_MIRRORS
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.isaac.scene import scene_cfg, simulation_cfg
 from corvids.envs.isaac.simulator import IsaacSimulator
-from corvids.envs.nominal import world_params
+from corvids.envs.isaac.stepping import SteppedByLab, quiet_start
+from corvids.envs.mdp.actions import ACTIONS
+from corvids.envs.mdp.critic_truth import TRUTH_MIRRORS
+from corvids.envs.physics.nominal import world_params
 from corvids.envs.tasks import task_named
 from corvids.vehicle import load_vehicle
 
@@ -71,7 +69,7 @@ def task_env_cfg(config: EnvConfig, worlds: int = WORLDS, device: str = "cpu", s
     )
 
 
-class TaskEnv(DirectRLEnv):
+class TaskEnv(SteppedByLab["LabEnvironment"], DirectRLEnv):
     """A task in many worlds of an Isaac Lab scene.
 
     ``config``: the whole environment, where ``cfg`` is not enough; ``registered`` is what gymnasium's registry knows.
@@ -96,35 +94,19 @@ class TaskEnv(DirectRLEnv):
             self, config, self.num_envs, device=self.device, seed=cfg.seed or 0, compile_kernels=compile_kernels,
             make_simulator=simulator,
         )  # fmt: skip
-        """The environment behind: task, commands, sensors."""
         self.episode_length_buf = self.core.steps.clone()
 
-    @property
-    def simulator(self) -> IsaacSimulator:
-        """The simulator of :attr:`core`, whose bodies are this environment's scene."""
-        simulator = self.core.simulator
-        if not isinstance(simulator, IsaacSimulator):
-            raise TypeError("the environment behind is not simulated by Isaac Lab")
-        return simulator
-
-    def _no_advance(self) -> None:
-        raise TypeError("physics steps are made by DirectRLEnv.step")
+    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin every episode anew; with ``seed``, all that is drawn from then on follows from it."""
+        if seed is not None:
+            self.core.reseed(seed)
+        return super().reset(seed, options)
 
     def _pre_physics_step(self, actions: torch.Tensor) -> None:
-        self.simulator.begin(self.core.order(actions), self.core.delay_steps)
-        self._has_stepped = False
-
-    def _apply_action(self) -> None:
-        if self._has_stepped:
-            self.simulator.after()
-        self.simulator.before()
-        self._has_stepped = True
+        self.begin(actions)
 
     def _get_dones(self) -> tuple[torch.Tensor, torch.Tensor]:
-        self.simulator.after()
-        self.simulator.finish()
-        self.core.steps.copy_(self.episode_length_buf - 1)
-        self._reward, failed, timed_out = self.core.judge()
+        self._reward, failed, timed_out = self.end()
         self.extras.pop("log", None)
         return failed, timed_out
 
@@ -168,8 +150,6 @@ def open_environment(
     compile_kernels: bool = True,
 ) -> LabEnvironment:
     """An environment of Isaac Lab's, for corvids' own learning; ends the simulation before, if there is one."""
-    SimulationContext.clear_instance()
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_start():
         cfg = task_env_cfg(config, worlds, str(device), seed)
         return TaskEnv(cfg, config=config, compile_kernels=compile_kernels).core

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from corvids.envs.task import Task
+from corvids.envs.mdp.task import Task
+from corvids.envs.mdp.team_task import TeamTask
 from corvids.envs.tasks.carry import Carry
 from corvids.envs.tasks.hover import Hover
 from corvids.envs.tasks.juggle import Juggle
 from corvids.envs.tasks.track import Track
-from corvids.envs.team_task import TeamTask
 from corvids.errors import CorvidsError
 
 TASKS: dict[str, type[Task]] = {

@@ -9,17 +9,17 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from corvids.controllers.spatial import Scalar
-from corvids.envs.carry_config import CarryConfig
-from corvids.envs.carry_law import carrying, summed
-from corvids.envs.carry_rewards import LOSS, errors, own_reward, zeng_reward
-from corvids.envs.features import rotation_matrix, turned
-from corvids.envs.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
-from corvids.envs.pose_features import previews, rotated, turn_between
-from corvids.envs.randomization import Draws
-from corvids.envs.team_facts import FACTS, team_facts
-from corvids.envs.team_starts import hanging, outward
-from corvids.envs.team_task import Actions, TeamInputs, TeamScore
-from corvids.envs.team_world import TeamParams, TeamWorld
+from corvids.envs.episodes.randomization import Draws
+from corvids.envs.episodes.team_starts import hanging, outward
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.mdp.carry_law import carrying, summed
+from corvids.envs.mdp.carry_rewards import LOSS, errors, own_reward, zeng_reward
+from corvids.envs.mdp.features import rotation_matrix, turned
+from corvids.envs.mdp.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
+from corvids.envs.mdp.pose_features import previews, rotated, turn_between
+from corvids.envs.mdp.team_facts import FACTS, team_facts
+from corvids.envs.mdp.team_task import Actions, TeamInputs, TeamScore
+from corvids.envs.physics.team_world import TeamParams, TeamWorld
 from corvids.team import Team
 
 LAW_SHARE = 0.95
@@ -39,7 +39,7 @@ class Episode(NamedTuple):
 
 
 class Carry:
-    """Command: the load's pose, twist and poses to come, as in :data:`corvids.envs.goal_path.COMMAND`."""
+    """Command: the load's pose, twist and poses to come, as in :data:`corvids.envs.mdp.goal_path.COMMAND`."""
 
     NAME: ClassVar[str] = "carry"
     COMMAND: ClassVar[tuple[str, ...]] = COMMAND
@@ -56,7 +56,7 @@ class Carry:
         self._mass_kg = team.members[0].vehicle.body.mass_kg
 
     def facts(self) -> torch.Tensor:
-        """As :func:`corvids.envs.team_facts.team_facts`."""
+        """As :func:`corvids.envs.mdp.team_facts`."""
         return team_facts(self._team)
 
     def draw_path(self, draws: Draws, count: int) -> torch.Tensor:
@@ -109,7 +109,7 @@ class Carry:
         return summed(inputs, memory, tick_s)
 
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
-        """The law of :mod:`corvids.envs.carry_law`, as far as what it wants is within the limits."""
+        """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits."""
         if not self._config.guided:
             return torch.zeros_like(inputs.pos_w[:, :1]).expand(-1, 5)
         wanted = carrying(inputs, memory, self._mass_kg)

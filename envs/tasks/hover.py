@@ -8,12 +8,12 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, smaller
-from corvids.envs.features import rotation_matrix, turned
-from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
-from corvids.envs.randomization import Draws
-from corvids.envs.starts import hovering_near, place_near
-from corvids.envs.task import PolicyInputs, Score
-from corvids.envs.world import World, WorldParams
+from corvids.envs.episodes.randomization import Draws
+from corvids.envs.episodes.starts import hovering_near, place_near
+from corvids.envs.mdp.features import rotation_matrix, turned
+from corvids.envs.mdp.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
+from corvids.envs.mdp.task import PolicyInputs, Score
+from corvids.envs.physics.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
 MEMORY_S = 2.0

@@ -8,15 +8,15 @@ from typing import ClassVar, NamedTuple
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3
-from corvids.envs.actions import ACTIONS, CtbrAction
-from corvids.envs.ball_features import descent, fallen, launch_speed, rise
-from corvids.envs.features import GRAVITY_MPS2, Motion, carried_on, guidance, into_body, scaled
-from corvids.envs.juggle_rewards import between_hits, hits
-from corvids.envs.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
-from corvids.envs.randomization import Draws
-from corvids.envs.starts import hovering_near, place_near, thrown_over
-from corvids.envs.task import PolicyInputs, Score
-from corvids.envs.world import World, WorldParams
+from corvids.envs.episodes.randomization import Draws
+from corvids.envs.episodes.starts import hovering_near, place_near, thrown_over
+from corvids.envs.mdp.actions import ACTIONS, CtbrAction
+from corvids.envs.mdp.ball_features import descent, fallen, launch_speed, rise
+from corvids.envs.mdp.features import GRAVITY_MPS2, Motion, carried_on, guidance, into_body, scaled
+from corvids.envs.mdp.juggle_rewards import between_hits, hits
+from corvids.envs.mdp.mirrors import CTBR, MATRIX, SAME, SPIN, VECTOR, Signs
+from corvids.envs.mdp.task import PolicyInputs, Score
+from corvids.envs.physics.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
 APEX_M = 0.6

@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 
 from corvids.controllers.spatial import Scalar
-from corvids.envs.mirrors import VECTOR, Signs
-from corvids.envs.randomization import Draws
-from corvids.envs.task import PolicyInputs
+from corvids.envs.episodes.randomization import Draws
+from corvids.envs.mdp.mirrors import VECTOR, Signs
+from corvids.envs.mdp.task import PolicyInputs
 from corvids.envs.tasks.hover import Hover
 
 AMPLITUDE_M = (1.2, 1.2, 0.4)

@@ -11,10 +11,10 @@ import torch
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.cables import SWEEPS
-from corvids.envs.load import LoadParams
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_world import (
+from corvids.envs.physics.cables import SWEEPS
+from corvids.envs.physics.load import LoadParams
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
@@ -24,7 +24,7 @@ from corvids.envs.team_world import (
     fly_team,
     haul,
 )
-from corvids.envs.vehicle_dynamics import RigidBody
+from corvids.envs.physics.vehicle_dynamics import RigidBody
 from corvids.team import Team, load_team
 from corvids.vehicle import GRAVITY_MPS2
 

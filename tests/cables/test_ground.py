@@ -8,7 +8,7 @@ from cable_lab import G, in_vacuum, rows, run, setup, vec, with_drones, with_loa
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat
-from corvids.envs.load import fly_load
+from corvids.envs.physics.load import fly_load
 
 
 def on_ground(name: str):

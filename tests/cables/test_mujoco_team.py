@@ -13,7 +13,7 @@ from cable_lab import G, in_vacuum, rows, setup, with_drones
 from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.envs.engines.mujoco_team import TICK_S, MujocoTeam
-from corvids.envs.team_world import TeamParams, TeamWorld, fly_team
+from corvids.envs.physics.team_world import TeamParams, TeamWorld, fly_team
 from corvids.errors import CorvidsError
 
 

@@ -9,7 +9,7 @@ import torch
 from cable_lab import in_vacuum, setup, vec, with_drones
 
 from corvids.controllers.spatial import Vec3
-from corvids.envs.separations import FAR_M, between_lines, from_line, separations
+from corvids.envs.physics.separations import FAR_M, between_lines, from_line, separations
 
 
 def draw(seed: int, worlds: int) -> list[Vec3]:

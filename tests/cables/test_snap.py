@@ -26,7 +26,7 @@ from cable_lab import (
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Vec3
-from corvids.envs.team_world import TeamParams, TeamWorld
+from corvids.envs.physics.team_world import TeamParams, TeamWorld
 
 
 def apart(damped: bool) -> tuple[TeamWorld, TeamParams]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from corvids.controllers.spatial import Vec3
-from corvids.envs.cables import CableParams, Inertia, Span, tensions
+from corvids.envs.physics.cables import CableParams, Inertia, Span, tensions
 
 DT_S = 0.002
 

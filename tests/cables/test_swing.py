@@ -22,7 +22,7 @@ from cable_lab import (
     with_load,
 )
 
-from corvids.envs.team_world import TeamParams, TeamWorld
+from corvids.envs.physics.team_world import TeamParams, TeamWorld
 
 
 def pendulum(angle_rad: float) -> tuple[TeamWorld, TeamParams, float]:

@@ -9,11 +9,11 @@ from cable_lab import DT_S, rows
 from corvids.controllers.packing import leaves, map_leaves, pack
 from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.envs.inner_loop import INNER_AT_REST
-from corvids.envs.native_code import find_compiler
+from corvids.envs.compiled.native_code import find_compiler
+from corvids.envs.episodes.team_starts import settled_inner_loop
+from corvids.envs.physics.inner_loop import INNER_AT_REST
+from corvids.envs.physics.team_world import control, fly_team
 from corvids.envs.team_simulator import TeamSimulator
-from corvids.envs.team_starts import settled_inner_loop
-from corvids.envs.team_world import control, fly_team
 from corvids.errors import CorvidsError
 from corvids.team import load_team
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cable_lab import changed
 
-from corvids.envs.team_nominal import lumped_load, team_params
+from corvids.envs.physics.team_nominal import lumped_load, team_params
 from corvids.quantities import specs_of
 from corvids.team import (
     TEAM_DIR,

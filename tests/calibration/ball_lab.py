@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from corvids.calibration.ball_record import BallRecord, ball_record
-from corvids.calibration.csv_table import Table
+from corvids.calibration.readers.ball_record import BallRecord, ball_record
+from corvids.calibration.readers.csv_table import Table
 
 GRAVITY = np.array([0.0, 0.0, -9.80665])
 POSE_STEP_S, STEP_S = 0.004, 0.001

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from corvids.calibration.flight_calibration import Calibration, calibrate_records
-from corvids.calibration.record import Channel, FlightRecord
-from corvids.calibration.rollout import Rollout
+from corvids.calibration.flight.calibration import Calibration, calibrate_records
+from corvids.calibration.flight.rollout import Rollout
+from corvids.calibration.readers.record import Channel, FlightRecord
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.rate_loop import Four, RateCommand, RateGains, RateLoopState, gains_of, rate_loop
 from corvids.controllers.spatial import Quat, Scalar, Vec3, clip
-from corvids.envs.nominal import vehicle_params
-from corvids.envs.vehicle_dynamics import RigidBody, VehicleParams, step_body, step_rotors
+from corvids.envs.physics.nominal import vehicle_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody, VehicleParams, step_body, step_rotors
 from corvids.vehicle import GRAVITY_MPS2, Vehicle, load_vehicle
 
 PHYSICS_DT_S, LOG_DT_S = 0.0008, 0.004

@@ -26,14 +26,14 @@ from flight_lab import PHYSICS_DT_S, fly, planted_vehicle, truths
 from table_lab import AIR, bench, motor_log, wandering
 from team_lab import falcons
 
-from corvids.calibration.ball_calibration import calibrate_ball
-from corvids.calibration.estimates import GroupEstimate
-from corvids.calibration.flight_calibration import calibrate_records
-from corvids.calibration.latency import fit_latency
-from corvids.calibration.motor_response import fit_motor
-from corvids.calibration.team_calibration import calibrate_team
-from corvids.calibration.team_record import TeamRecord
-from corvids.calibration.thrust_bench import fit_thrust
+from corvids.calibration.ball.calibration import calibrate_ball
+from corvids.calibration.flight.calibration import calibrate_records
+from corvids.calibration.readers.team_record import TeamRecord
+from corvids.calibration.statistics.estimates import GroupEstimate
+from corvids.calibration.tables.latency import fit_latency
+from corvids.calibration.tables.motor_response import fit_motor
+from corvids.calibration.tables.thrust_bench import fit_thrust
+from corvids.calibration.team.calibration import calibrate_team
 from corvids.vehicle import Vehicle, load_vehicle
 
 NORMAL_95 = 1.959964

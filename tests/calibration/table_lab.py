@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from corvids.calibration.csv_table import Table
+from corvids.calibration.readers.csv_table import Table
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")

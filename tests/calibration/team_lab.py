@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from corvids.calibration.csv_table import Table
-from corvids.calibration.rollout import Rollout
-from corvids.calibration.team_record import TeamRecord, columns_of, team_record
+from corvids.calibration.flight.rollout import Rollout
+from corvids.calibration.readers.csv_table import Table
+from corvids.calibration.readers.team_record import TeamRecord, columns_of, team_record
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.rate_loop import RateCommand, RateGains, gains_of
 from corvids.controllers.spatial import Quat, Scalar, Vec3
-from corvids.envs.load import Load, LoadParams
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_world import (
+from corvids.envs.physics.load import Load, LoadParams
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,

@@ -12,7 +12,7 @@ import pytest
 from ball_lab import Planted, juggle
 from scipy.spatial.transform import Rotation
 
-from corvids.calibration.ball_calibration import BallCalibration, calibrate_ball
+from corvids.calibration.ball.calibration import BallCalibration, calibrate_ball
 from corvids.cli import main
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
@@ -74,8 +74,8 @@ def test_a_drop_on_a_racket_at_rest_gives_restitution_but_no_place():
         if speed < 1.0:
             break
     times, heights = np.array(rows).T
-    from corvids.calibration.ball_record import ball_record
-    from corvids.calibration.csv_table import Table
+    from corvids.calibration.readers.ball_record import ball_record
+    from corvids.calibration.readers.csv_table import Table
 
     columns = {"time_s": times, "ball_x_m": 0.0 * times, "ball_y_m": 0.0 * times, "ball_z_m": heights}
     found = calibrate_ball(load_vehicle("air"), ball_record(Table("drop", "0" * 64, columns)), 0.05)
@@ -191,8 +191,8 @@ def test_tables_without_a_flight_are_refused_in_one_line(
 
 
 def test_a_quaternion_that_is_none_is_refused():
-    from corvids.calibration.ball_record import POSE, ball_record
-    from corvids.calibration.csv_table import Table
+    from corvids.calibration.readers.ball_record import POSE, ball_record
+    from corvids.calibration.readers.csv_table import Table
 
     columns = {name: np.zeros(9) for name in ("ball_x_m", "ball_y_m", "ball_z_m", *POSE)}
     with pytest.raises(CorvidsError, match="unit quaternion"):

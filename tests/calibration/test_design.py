@@ -9,16 +9,16 @@ import pytest
 import torch
 from flight_lab import fly
 
-from corvids.calibration.csv_flight import flight_of, read_csv_flight
-from corvids.calibration.csv_table import Table
-from corvids.calibration.design import MARGIN, TARGETS, design
-from corvids.calibration.flight_fit import BIASES, LOCAL_STD
-from corvids.calibration.flight_model import CHANNELS, LOCALS, compare, row_channels
-from corvids.calibration.information import flight_information, names_of, prior_information
-from corvids.calibration.manoeuvres import BLOCK_S, MANOEUVRES, Room
-from corvids.calibration.parameters import Airframe
-from corvids.calibration.segments import cut
-from corvids.envs.flight_log import COLUMNS, NOISE, WANDER_S
+from corvids.calibration.flight.fit import BIASES, LOCAL_STD
+from corvids.calibration.flight.model import CHANNELS, LOCALS, compare, row_channels
+from corvids.calibration.flight.parameters import Airframe
+from corvids.calibration.flight.segments import cut
+from corvids.calibration.planning.design import MARGIN, TARGETS, design
+from corvids.calibration.planning.information import flight_information, names_of, prior_information
+from corvids.calibration.planning.manoeuvres import BLOCK_S, MANOEUVRES, Room
+from corvids.calibration.readers.csv_flight import flight_of, read_csv_flight
+from corvids.calibration.readers.csv_table import Table
+from corvids.envs.plants.flight_log import COLUMNS, NOISE, WANDER_S
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

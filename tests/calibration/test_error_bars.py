@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from corvids.calibration.ball_calibration import tilt_of
-from corvids.calibration.ball_hits import Hits
-from corvids.calibration.covariance import left_out, left_out_rms, sandwich, scattered
-from corvids.calibration.robust import robust_mean
+from corvids.calibration.ball.calibration import tilt_of
+from corvids.calibration.ball.hits import Hits
+from corvids.calibration.statistics.covariance import left_out, left_out_rms, sandwich, scattered
+from corvids.calibration.statistics.robust import robust_mean
 
 UP = np.array([0.0, 0.0, 1.0])
 

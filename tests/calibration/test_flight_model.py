@@ -8,10 +8,10 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from flight_lab import fly, planted_vehicle
 
-from corvids.calibration.flight_model import LOCALS, compare, predict
-from corvids.calibration.parameters import Airframe
-from corvids.calibration.record import Channel
-from corvids.calibration.segments import cut
+from corvids.calibration.flight.model import LOCALS, compare, predict
+from corvids.calibration.flight.parameters import Airframe
+from corvids.calibration.flight.segments import cut
+from corvids.calibration.readers.record import Channel
 from corvids.vehicle import load_vehicle
 
 

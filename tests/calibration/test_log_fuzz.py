@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from ulog_lab import flight_topics, ulog
 
-from corvids.calibration.px4_flight import px4_flight
-from corvids.calibration.segments import cut
-from corvids.calibration.ulog import read_ulog
+from corvids.calibration.flight.segments import cut
+from corvids.calibration.readers.px4_flight import px4_flight
+from corvids.calibration.readers.ulog import read_ulog
 from corvids.errors import CorvidsError
 
 COUNT = int(os.environ.get("CORVIDS_FUZZ", "1000"))

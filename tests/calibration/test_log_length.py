@@ -12,7 +12,7 @@ import pytest
 from flight_lab import LOG_DT_S, fly, planted_vehicle
 from ulog_lab import Topic, ulog
 
-from corvids.calibration.record import FlightRecord
+from corvids.calibration.readers.record import FlightRecord
 from corvids.cli import main
 from corvids.vehicle import load_vehicle
 

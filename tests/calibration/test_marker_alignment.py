@@ -11,8 +11,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 from ulog_lab import flight_topics, ulog
 
-from corvids.calibration.marker_alignment import fit_markers
-from corvids.calibration.record import Channel
+from corvids.calibration.flight.marker_alignment import fit_markers
+from corvids.calibration.readers.record import Channel
 from corvids.cli import main
 from corvids.errors import CorvidsError
 

@@ -11,7 +11,7 @@ import pytest
 from flight_lab import truths
 from mystery import mystery
 
-from corvids.calibration.design import Design, Expected
+from corvids.calibration.planning.design import Design, Expected
 from corvids.cli import main
 from corvids.commands.plan_making import Plan
 from corvids.commands.plan_report import write_plan_report

@@ -13,11 +13,11 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.signal import StateSpace, lsim
 
-from corvids.calibration.csv_table import Table
-from corvids.calibration.rate_response import fit_rate_loop, respond
+from corvids.calibration.readers.csv_table import Table
+from corvids.calibration.tables.rate_response import fit_rate_loop, respond
 from corvids.cli import main
-from corvids.envs.conditions import CONDITIONS, draw
 from corvids.envs.engines.native import NativeEngine
+from corvids.envs.plants.conditions import CONDITIONS, draw
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

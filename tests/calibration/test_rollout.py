@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from corvids.calibration.rollout import Rollout
-from corvids.envs.native_code import find_compiler
+from corvids.calibration.flight.rollout import Rollout
+from corvids.envs.compiled.native_code import find_compiler
 
 DT_S = 0.01
 STEPS = 60

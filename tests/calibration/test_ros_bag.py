@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ulog_lab import flight_topics, ulog
 
-from corvids.calibration.px4_flight import px4_flight
-from corvids.calibration.ros_bag import is_bag, read_ball_bag, read_px4_bag
-from corvids.calibration.ulog import read_ulog
+from corvids.calibration.readers.px4_flight import px4_flight
+from corvids.calibration.readers.ros_bag import is_bag, read_ball_bag, read_px4_bag
+from corvids.calibration.readers.ulog import read_ulog
 from corvids.errors import CorvidsError
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")

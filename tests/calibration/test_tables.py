@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from table_lab import AIR, bench, motor_log, table, wandering
 
-from corvids.calibration.csv_table import Table
-from corvids.calibration.latency import fit_latency
-from corvids.calibration.motor_response import fit_motor
-from corvids.calibration.thrust_bench import fit_thrust
+from corvids.calibration.readers.csv_table import Table
+from corvids.calibration.tables.latency import fit_latency
+from corvids.calibration.tables.motor_response import fit_motor
+from corvids.calibration.tables.thrust_bench import fit_thrust
 from corvids.cli import main
 from corvids.vehicle import load_vehicle
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from team_lab import POSITION_STD_M, Planted, falcons, fly, planted
 
-from corvids.calibration.team_calibration import calibrate_team
-from corvids.calibration.team_model import late
-from corvids.calibration.team_record import TeamRecord, columns_of
+from corvids.calibration.readers.team_record import TeamRecord, columns_of
+from corvids.calibration.team.calibration import calibrate_team
+from corvids.calibration.team.model import late
 from corvids.cli import main
 from corvids.team import load_team, save_team
 

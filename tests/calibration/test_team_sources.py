@@ -12,11 +12,11 @@ from test_marker_alignment import recordings
 from test_ros_bag import FIELDS, kind_of
 from ulog_lab import flight_topics, ulog
 
-from corvids.calibration.px4_flight import px4_flight
-from corvids.calibration.record import FlightRecord
-from corvids.calibration.ros_bag import read_team_bag
-from corvids.calibration.team_record import columns_of, read_team_csv
-from corvids.calibration.ulog import read_ulog
+from corvids.calibration.readers.px4_flight import px4_flight
+from corvids.calibration.readers.record import FlightRecord
+from corvids.calibration.readers.ros_bag import read_team_bag
+from corvids.calibration.readers.team_record import columns_of, read_team_csv
+from corvids.calibration.readers.ulog import read_ulog
 from corvids.errors import CorvidsError
 
 rosbag2 = pytest.importorskip("rosbags.rosbag2")

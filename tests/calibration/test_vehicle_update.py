@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from corvids.calibration.estimates import updated_vehicle
-from corvids.calibration.flight_fit import BIASES, FlightFit
-from corvids.calibration.groups import estimate_groups
-from corvids.calibration.parameters import Airframe
-from corvids.calibration.record import Channel
-from corvids.calibration.segments import Segments
-from corvids.calibration.vehicle_update import physical_estimates
+from corvids.calibration.flight.fit import BIASES, FlightFit
+from corvids.calibration.flight.groups import estimate_groups
+from corvids.calibration.flight.parameters import Airframe
+from corvids.calibration.flight.segments import Segments
+from corvids.calibration.flight.vehicle_update import physical_estimates
+from corvids.calibration.readers.record import Channel
+from corvids.calibration.statistics.estimates import updated_vehicle
 from corvids.vehicle import load_vehicle, save_vehicle
 
 

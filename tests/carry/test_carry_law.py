@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from corvids.envs.carry_law import NEAR_M, RATE_LAG_S, carrying, summed
-from corvids.envs.features import rotation_matrix
-from corvids.envs.goal_ahead import AHEAD_S, goal_ahead
-from corvids.envs.goal_path import COMMAND, PREVIEWS_S
-from corvids.envs.hanging import FAN_M, HANG_M, hanging, hanging_places, load_share
-from corvids.envs.inner_loop import CANCELLED_PART
-from corvids.envs.pose_features import crossed, turn_between
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import command_at, figure, pose_at, quaternions, rotations_between
-from corvids.envs.team_task import TeamInputs
+from corvids.envs.mdp.carry_law import NEAR_M, RATE_LAG_S, carrying, summed
+from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.goal_ahead import AHEAD_S, goal_ahead
+from corvids.envs.mdp.goal_path import COMMAND, PREVIEWS_S
+from corvids.envs.mdp.hanging import FAN_M, HANG_M, hanging, hanging_places, load_share
+from corvids.envs.mdp.pose_features import crossed, turn_between
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.mdp.team_task import TeamInputs
+from corvids.envs.physics.inner_loop import CANCELLED_PART
+from corvids.envs.plants.team_goals import command_at, figure, pose_at, quaternions, rotations_between
 from corvids.team import load_team
 
 

@@ -17,8 +17,8 @@ from corvids.deploy.contract import INNER_LOOP, LOAD_FILTER, Contract, PolicyErr
 from corvids.deploy.inner_loop import InnerLoop
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile, read_policy_file
-from corvids.envs.goal_path import COMMAND
-from corvids.envs.team_facts import FACTS, team_facts
+from corvids.envs.mdp.goal_path import COMMAND
+from corvids.envs.mdp.team_facts import FACTS, team_facts
 from corvids.errors import CorvidsError
 from corvids.team import load_team
 from corvids.training.checkpoint import load_checkpoint

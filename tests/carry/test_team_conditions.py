@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from corvids.controllers.packing import leaves
-from corvids.envs.team_conditions import CONDITIONS, STEP, condition_named, draw
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import quaternions, rotations_between
-from corvids.envs.team_referee import rotated
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.plants.team_conditions import CONDITIONS, STEP, condition_named, draw
+from corvids.envs.plants.team_goals import quaternions, rotations_between
+from corvids.envs.plants.team_referee import rotated
 from corvids.errors import CorvidsError
 from corvids.team import load_team
 

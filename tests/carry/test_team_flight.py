@@ -13,9 +13,9 @@ import pytest
 from corvids.cli import main
 from corvids.commands.carry_trials import CarryTrialsConfig, check, fly_carry_trials, make_engine
 from corvids.deploy.policy import PolicyFile, read_policy_file
-from corvids.envs.team_conditions import CONDITIONS, draw
-from corvids.envs.team_plant import TeamPlant
-from corvids.envs.team_referee import TeamReferee
+from corvids.envs.plants.team_conditions import CONDITIONS, draw
+from corvids.envs.plants.team_plant import TeamPlant
+from corvids.envs.plants.team_referee import TeamReferee
 from corvids.team import load_team
 from corvids.training.export import export_policy
 from corvids.vehicle import GRAVITY_MPS2

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from corvids.envs.goal_path import COMMAND
-from corvids.envs.team_conditions import CONDITIONS
-from corvids.envs.team_goals import RAMP_S, command_at, figure, pose_at, quaternions, rotations_between
+from corvids.envs.mdp.goal_path import COMMAND
+from corvids.envs.plants.team_conditions import CONDITIONS
+from corvids.envs.plants.team_goals import RAMP_S, command_at, figure, pose_at, quaternions, rotations_between
 
 
 @pytest.mark.parametrize("name", ["track1", "track2", "track2a4", "track5"])

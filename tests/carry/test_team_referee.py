@@ -9,8 +9,8 @@ import pytest
 
 from corvids.commands.carry_eval import settling_s, wilson
 from corvids.envs.engines.team_engine import TeamState
-from corvids.envs.team_conditions import CONDITIONS, TeamTrials, draw
-from corvids.envs.team_referee import TeamReferee
+from corvids.envs.plants.team_conditions import CONDITIONS, TeamTrials, draw
+from corvids.envs.plants.team_referee import TeamReferee
 from corvids.team import load_team
 
 FALCON3 = load_team("falcon3")

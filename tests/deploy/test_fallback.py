@@ -13,10 +13,10 @@ from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.deploy.contract import Limits
 from corvids.deploy.fallback import Fallback
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody
+from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator
-from corvids.envs.vehicle_dynamics import RigidBody
-from corvids.envs.world import AT_REST
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")

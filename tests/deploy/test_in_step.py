@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from corvids.deploy.in_step import InStep
+from corvids.deploy.px4.in_step import InStep
 
 
 def play(

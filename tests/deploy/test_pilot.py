@@ -12,8 +12,9 @@ import torch
 
 from corvids.deploy.graph import GraphFailure
 from corvids.deploy.pilot import Pilot, PilotConfig
-from corvids.envs import environment, sensing
+from corvids.envs import environment
 from corvids.envs.environment import EnvConfig, Environment
+from corvids.envs.sensors import sensing
 from corvids.envs.tasks.juggle import Juggle
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint

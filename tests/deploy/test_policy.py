@@ -16,7 +16,7 @@ import pytest
 
 from corvids.deploy.contract import METADATA_KEY, PolicyError
 from corvids.deploy.policy import Policy, read_policy_file
-from corvids.envs.actions import RATE_SHARE
+from corvids.envs.mdp.actions import RATE_SHARE
 
 
 def situations(policy: Policy, seed: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from corvids.deploy.px4_clock import Px4Clock
+from corvids.deploy.px4.clock import Px4Clock
 
 
 def fed(

@@ -8,7 +8,7 @@ from engine_lab import doublets
 
 from corvids.controllers.spatial import Vec3
 from corvids.envs.engines.engine import TICK_S
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.vehicle import vehicle_names
 
 WORLDS = 6

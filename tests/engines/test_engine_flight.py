@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from corvids.envs.conditions import APEX_M, CONDITIONS, PLACE_W_M, draw
-from corvids.envs.hits import Referee
-from corvids.envs.plant import Plant
+from corvids.envs.plants.conditions import APEX_M, CONDITIONS, PLACE_W_M, draw
+from corvids.envs.plants.hits import Referee
+from corvids.envs.plants.plant import Plant
 
 PLACE = np.array(PLACE_W_M)
 

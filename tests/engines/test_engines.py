@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from corvids.controllers.packing import map_leaves
-from corvids.envs.conditions import CONDITIONS, Trials, draw
 from corvids.envs.engines.engine import TICK_S
 from corvids.envs.engines.mujoco_engine import MujocoEngine
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.plants.conditions import CONDITIONS, Trials, draw
 from corvids.errors import CorvidsError
 
 G = 9.80665

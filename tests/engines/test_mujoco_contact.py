@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from corvids.envs.engines.engine import TICK_S
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
 
 
 def drop(lab, worlds: int, ticks: int = 40, racket=None, ball: BallConfig | None = None, **start):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from corvids.envs.actions import ACTIONS, CtbrAction
+from corvids.envs.mdp.actions import ACTIONS, CtbrAction
 from corvids.vehicle import load_vehicle, vehicle_names
 
 VEHICLES = {name: load_vehicle(name) for name in vehicle_names()}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from flight_truth import integrated
 
-from corvids.envs.ball_features import descent, fallen, launch_speed, rise
-from corvids.envs.features import GRAVITY_MPS2
-from corvids.envs.nominal import BallConfig
+from corvids.envs.mdp.ball_features import descent, fallen, launch_speed, rise
+from corvids.envs.mdp.features import GRAVITY_MPS2
+from corvids.envs.physics.nominal import BallConfig
 
 FLIGHTS = [
     (3.4, 0.0, 0.3),

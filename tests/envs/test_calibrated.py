@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from corvids.controllers.packing import leaf_names
-from corvids.envs.calibrated import CalibratedDraws, describe
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import Randomization
+from corvids.envs.episodes.calibrated import CalibratedDraws, describe
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.vehicle import Vehicle, load_vehicle
 
 COUNT = 20_000

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corvids.envs.compiling import CACHE_LINE_FLOATS, compiled, padded
+from corvids.envs.compiled.compiling import CACHE_LINE_FLOATS, compiled, padded
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler"

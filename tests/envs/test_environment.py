@@ -13,10 +13,10 @@ from corvids.controllers.rate_loop import RateCommand, gains_of
 from corvids.controllers.spatial import Vec3
 from corvids.envs import environment
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig, Environment
-from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.physics.wind import GUST_S
+from corvids.envs.physics.world import AT_REST, World, control, fly
 from corvids.envs.tasks import TASKS
-from corvids.envs.wind import GUST_S
-from corvids.envs.world import AT_REST, World, control, fly
 from corvids.errors import CorvidsError
 
 CALM = dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0)

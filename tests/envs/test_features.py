@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.features import (
+from corvids.envs.mdp.features import (
     GRAVITY_MPS2,
     GUIDANCE_MAX_MPS2,
     Motion,
@@ -21,7 +21,7 @@ from corvids.envs.features import (
     scaled,
     turned,
 )
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.envs.simulator import Simulator
 from corvids.vehicle import load_vehicle
 

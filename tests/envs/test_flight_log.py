@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from corvids.envs.engines.engine import State
-from corvids.envs.flight_log import COLUMNS, NOISE, FlightLog
+from corvids.envs.plants.flight_log import COLUMNS, NOISE, FlightLog
 
 DT_S = 0.002
 

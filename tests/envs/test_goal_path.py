@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from corvids.controllers.load_filter import rotation_between
-from corvids.envs.goal_path import COMMAND, PATH_ROWS, PREVIEWS_S, command_of, moved, pose_at
+from corvids.envs.mdp.goal_path import COMMAND, PATH_ROWS, PREVIEWS_S, command_of, moved, pose_at
 
 
 def some_path() -> tuple[torch.Tensor, ...]:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from corvids.envs.engines.mujoco_engine import MujocoEngine
-from corvids.envs.hil_world import AWAY_S, HilWorld
-from corvids.envs.nominal import BallConfig
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.hil_world import AWAY_S, HilWorld
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")

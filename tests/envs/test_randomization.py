@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from corvids.controllers.packing import leaf_names, leaves, unpack
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import NO_RANDOMIZATION, Draws, Randomization
-from corvids.envs.sensing import SensorParams
-from corvids.envs.world import WorldParams
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Draws, Randomization
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import WorldParams
+from corvids.envs.sensors.sensing import SensorParams
 from corvids.vehicle import load_vehicle
 
 WORLDS = 4000

@@ -17,8 +17,8 @@ import torch
 from corvids.controllers.ball_filter import UNKNOWN_BALL, BallEstimate, BallFilterConfig
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs import sensing
-from corvids.envs.sensing import BALL_SLOTS, NOISE_ROWS, SensorParams, SensorState, Signals, sense
+from corvids.envs.sensors import sensing
+from corvids.envs.sensors.sensing import BALL_SLOTS, NOISE_ROWS, SensorParams, SensorState, Signals, sense
 
 SAMPLE_S, TICK_S, SLOTS, ROWS = 0.004, 0.02, 32, 16
 WORLDS, TICKS = 40, 40

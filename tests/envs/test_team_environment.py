@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from corvids.controllers.packing import map_leaves
-from corvids.envs.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.environment import EnvConfig
-from corvids.envs.inner_loop import CANCELLED_PART
-from corvids.envs.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Randomization
+from corvids.envs.mdp.carry_config import EXACT_CARRY, CarryConfig
+from corvids.envs.physics.inner_loop import CANCELLED_PART
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.team import load_team
 

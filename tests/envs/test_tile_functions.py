@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from corvids.envs import team_simulator
-from corvids.envs.carry_config import CarryConfig
+from corvids.envs.compiled.native_code import find_compiler
+from corvids.envs.compiled.tile_functions import TileFunction
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.native_code import find_compiler
-from corvids.envs.sensing import Past
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.sensors.sensing import Past
 from corvids.envs.tasks import TASKS
 from corvids.envs.team_environment import TeamEnvironment
-from corvids.envs.tile_functions import TileFunction
 from corvids.errors import CorvidsError
 
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")

@@ -9,11 +9,11 @@ import torch
 
 from corvids.controllers.packing import leaf_names
 from corvids.controllers.rate_loop import gains_of
-from corvids.envs.native_code import find_compiler, load
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import Draws, Randomization
+from corvids.envs.compiled.native_code import find_compiler, load
+from corvids.envs.episodes.randomization import Draws, Randomization
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator
-from corvids.envs.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from corvids.controllers.spatial import Quat, Vec3, clip, larger, seldom, smaller, where
-from corvids.envs.lanes import SCALARS, VECTORS
-from corvids.envs.native_code import find_compiler, load
-from corvids.envs.tracing import Program, Term
+from corvids.envs.compiled.lanes import SCALARS, VECTORS
+from corvids.envs.compiled.native_code import find_compiler, load
+from corvids.envs.compiled.tracing import Program, Term
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
 

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from corvids.envs.nominal import BallConfig
-from corvids.envs.virtual_ball import AWAY_S, VirtualBall
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.virtual_ball import AWAY_S, VirtualBall
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,10 @@ from engine_lab import doublets, start, with_racket
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Vec3
-from corvids.envs.conditions import CONDITIONS, draw
 from corvids.envs.engines.engine import TICK_S, Engine
 from corvids.envs.engines.native import NativeEngine
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.plants.conditions import CONDITIONS, draw
 from corvids.vehicle import Vehicle, load_vehicle, vehicle_names
 
 pytestmark = pytest.mark.isaac
@@ -32,7 +34,7 @@ def both(vehicle: Vehicle, worlds: int) -> tuple[Engine, Engine]:
 
 @pytest.mark.parametrize("name", vehicle_names())
 def test_two_seconds_of_aggressive_flight_agree(name: str):
-    """Same motor commands, with wind: within 1 cm and 1° at steps of h = 2 ms, as the project promises.
+    """Same motor commands, with wind, at steps of h = 2 ms: what README says, by two thirds more.
 
     Measured: 1.2 mm, and 0.09° at up to 24 rad/s, most of it because the solver turns by 2·atan(ω·h/2), not by ω·h.
     """
@@ -60,8 +62,8 @@ def test_two_seconds_of_aggressive_flight_agree(name: str):
     ours, theirs = native.state, isaac.state
     cosine = np.abs(np.sum(ours.quat_wb * theirs.quat_wb, axis=1))
     assert fastest > 3.0
-    assert np.linalg.norm(ours.pos_w - theirs.pos_w, axis=1).max() < 0.01
-    assert np.degrees(2.0 * np.arccos(np.minimum(cosine, 1.0))).max() < 1.0
+    assert np.linalg.norm(ours.pos_w - theirs.pos_w, axis=1).max() < 0.002
+    assert np.degrees(2.0 * np.arccos(np.minimum(cosine, 1.0))).max() < 0.15
     assert np.linalg.norm(ours.ball_pos_w - theirs.ball_pos_w, axis=1).max() < 1e-3
     np.testing.assert_allclose(native.specific_force_w, isaac.specific_force_w, atol=0.05)
 
@@ -69,10 +71,10 @@ def test_two_seconds_of_aggressive_flight_agree(name: str):
 def test_what_the_solver_does_with_a_falling_body():
     """From rest, symplectic Euler has after n steps v = -g·n·h and z = z₀ - g·h²·n(n + 1)/2, exactly; and read as a
     leapfrog that is a fall by g·t²/2 to the end of the step."""
-    from corvids.envs.isaac.scene import SceneBodies, open_scene
+    from corvids.envs.isaac.scene import SceneBodies, open_scene, scene_cfg
 
     vehicle, steps, h = load_vehicle("air"), 250, TICK_S
-    simulation, scene = open_scene(world_params(vehicle, BallConfig(), h), 2, h, with_ball=True)
+    simulation, scene = open_scene(scene_cfg(world_params(vehicle, BallConfig(), h), 2, with_ball=True), h)
     bodies = SceneBodies(scene, 16)
     at = torch.zeros((26, 2))
     at[[2, 15]], at[[6, 19]] = torch.tensor([[5.0], [9.0]]), 1.0
@@ -88,6 +90,35 @@ def test_what_the_solver_does_with_a_falling_body():
     # Seen half a step ahead, from a start half a step behind: the pose at the end of the step is g·t²/2 lower.
     at_the_end = seen[2] - seen[9] * (0.5 * h)
     np.testing.assert_allclose(at_the_end, 5.0 - 0.5 * G * (steps * h) ** 2, atol=1e-4)
+
+
+def test_how_far_the_solver_falls_behind_in_steady_turning():
+    """Its quaternion's step is q + h/2·ω⊗q, normalised: a turn by 2·atan(ω·h/2), in 2 s 1.0° and 2.4° less than ω·t.
+
+    The rate itself, which nothing changes, drifts in single precision.
+    """
+    from corvids.envs.isaac.scene import SceneBodies, open_scene, scene_cfg
+
+    vehicle, steps, h = load_vehicle("air"), 1000, TICK_S
+    cfg = scene_cfg(world_params(vehicle, BallConfig(), h), 2, with_ball=False)
+    simulation, scene = open_scene(cfg, h)
+    bodies = SceneBodies(scene, 16)
+    at, asked = torch.zeros((26, 2)), torch.tensor([30.0, 40.0])
+    at[2], at[6], at[12] = 50.0, 1.0, asked  # about z, a principal axis
+    bodies.place(torch.arange(2), at)
+    turned = torch.zeros(2, dtype=torch.float64)
+    for _ in range(steps):
+        scene.write_data_to_sim()
+        simulation.step(render=False)
+        scene.update(h)
+        turned += 2.0 * torch.atan(0.5 * h * bodies.read()[12, :2, 0].double())
+    seen = bodies.read()[:13, :2, 0].double()
+    assert seen[3:5].abs().max() < 1e-4
+    off = turned - 2.0 * torch.atan2(seen[5], seen[6])
+    np.testing.assert_allclose(torch.remainder(off + math.pi, 2.0 * math.pi) - math.pi, 0.0, atol=2e-4)
+    exact = 2.0 * torch.atan(0.5 * h * asked.double()) * steps
+    np.testing.assert_allclose(torch.rad2deg(asked * h * steps - exact), [1.03, 2.44], atol=0.01)
+    np.testing.assert_allclose(seen[12], asked, rtol=5e-4)
 
 
 def test_the_start_is_what_was_asked_for():

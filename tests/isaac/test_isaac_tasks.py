@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.randomization import NO_RANDOMIZATION
+from corvids.envs.episodes.randomization import NO_RANDOMIZATION
+from corvids.envs.tasks import TASKS, TEAM_TASKS
+from corvids.training.presets import preset
 
 pytestmark = pytest.mark.isaac
 WORLDS = 32
@@ -35,12 +37,47 @@ def isaac_lab_checks() -> ModuleType:
     ["Corvids-Juggle-v0", pytest.param("Corvids-Hover-v0", marks=pytest.mark.slow), "Corvids-Track-v0"],
 )
 def test_isaac_labs_own_check_passes(task: str):
+    """Random actions for 20 steps, as Isaac Lab's tests of its own environments do, and nothing that is not finite."""
     from isaaclab.sim import SimulationContext
 
     import corvids.envs.isaac.gym_tasks  # noqa: F401
 
     SimulationContext.clear_instance()  # another test's: there is one in a process
     isaac_lab_checks()._check_random_actions(task, "cpu", WORLDS, num_steps=20)
+
+
+def test_gymnasiums_own_check_passes():
+    from gymnasium.utils.env_checker import check_env
+
+    from corvids.envs.isaac.one_world import OneWorld
+
+    env = OneWorld(EnvConfig(task="hover", vehicle="x500", episode_s=0.1))
+    check_env(env, skip_render_check=True)
+    env.reset(seed=1)
+    ends = [env.step(env.action_space.sample())[2:4] for _ in range(5)]
+    assert ends == [(False, False)] * 4 + [(False, True)]
+    env.close()
+
+
+def test_everything_drawn_follows_from_the_seed_of_a_reset():
+    from corvids.envs.isaac.task_env import open_environment
+
+    lab = open_environment(EnvConfig(task="hover", vehicle="x500"), WORLDS).lab
+    seen = []
+    for seed in (5, 6, 5):
+        lab.reset(seed=seed)
+        for _ in range(3):
+            lab.step(torch.zeros(WORLDS, 4))
+        seen.append(lab.obs_buf["policy"].clone())
+    assert torch.equal(seen[0], seen[2])
+    assert (seen[0] - seen[1]).abs().max() > 0.1
+
+
+def test_what_is_registered_is_what_the_presets_train_in():
+    from corvids.envs.isaac.gym_tasks import CONFIGS
+
+    assert {task: preset(task, "full").env for task in CONFIGS} == CONFIGS
+    assert set(CONFIGS) == {*TASKS, *TEAM_TASKS}
 
 
 def test_an_episode_is_the_native_one():

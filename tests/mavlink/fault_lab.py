@@ -10,9 +10,9 @@ from flying import Fault, FlyingStandin
 from standin import AUTO, OFFBOARD
 
 from corvids.deploy.contract import Limits
-from corvids.deploy.envelope import Fence
 from corvids.deploy.fallback import Fallback, FallbackGains
 from corvids.deploy.pilot import Decision
+from corvids.deploy.supervision.envelope import Fence
 
 LIMITS = Limits((0.5, 18.0), 9.80665, (4.0, 4.0, 2.0), 0.8)
 FENCE = Fence()

@@ -11,9 +11,9 @@ from typing import Any
 
 from standin import AUTO, LAND, OFFBOARD, Standin
 
-from corvids.deploy.channels import SAFE, SETPOINT
-from corvids.deploy.link_keeper import COMPONENT, Keeper
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.channels import SAFE, SETPOINT
+from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 
 STEP_S = 0.004
 GRAVITY = 9.80665

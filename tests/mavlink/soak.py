@@ -29,15 +29,15 @@ from flying import FlyingStandin
 
 from corvids.commands import px4_fly
 from corvids.commands.px4_fly import Mocap, Plan, fly_over
-from corvids.deploy.channels import KeeperChannel
-from corvids.deploy.checks import Word
-from corvids.deploy.mocap_input import MocapInput
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_packet import BodyPose, Point
+from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile, read_policy_file
-from corvids.deploy.px4_frames import enu_ned, quat_enu_ned
-from corvids.deploy.reactions import State
+from corvids.deploy.px4.channels import KeeperChannel
+from corvids.deploy.px4.frames import enu_ned, quat_enu_ned
 from corvids.deploy.runtime import Tick
-from corvids.deploy.state_packet import BodyPose, Point
-from corvids.deploy.state_stream import StateSender
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.reactions import State
 from corvids.vehicle import load_vehicle
 
 RATE_HZ = 250.0
@@ -165,7 +165,7 @@ class Sampler:
                 with contextlib.suppress(OSError):
                     words = path.read_bytes().split(b"\0")
                     is_ours = f"\nPPid:\t{os.getpid()}\n" in (path.parent / "status").read_text()
-                    if b"corvids.deploy.link_keeper" in words and is_ours:
+                    if b"corvids.deploy.px4.link_keeper" in words and is_ours:
                         self.keeper_mib.append(resident_mib(int(path.parent.name)))
 
     def growth(self) -> dict[str, float]:

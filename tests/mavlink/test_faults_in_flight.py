@@ -10,17 +10,17 @@ import pytest
 from fault_lab import FENCE, KINDS, LIMITS, PHASES, CirclingPilot, check_safe
 from flying import FlyingStandin, VirtualLink
 
-from corvids.deploy.checks import Word
-from corvids.deploy.envelope import envelope_of
 from corvids.deploy.fallback import Fallback
-from corvids.deploy.mavlink_link import MavlinkLink
-from corvids.deploy.mavlink_peer import Peer
 from corvids.deploy.pilot import Pilot
-from corvids.deploy.px4_flight import Px4Flight
-from corvids.deploy.px4_thrust import ThrustMap
-from corvids.deploy.reactions import State
+from corvids.deploy.px4.flight import Px4Flight
+from corvids.deploy.px4.mavlink_link import MavlinkLink
+from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.runtime import fly
-from corvids.deploy.supervisor import Supervisor
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.envelope import envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Supervisor
 
 
 class PausableLink(VirtualLink):

@@ -12,8 +12,8 @@ from pymavlink.dialects.v20 import common
 from standin import Standin
 from test_mavlink_peer import connected
 
-from corvids.deploy.link_keeper import Keeper
-from corvids.deploy.mavlink_peer import PeerConfig
+from corvids.deploy.px4.link_keeper import Keeper
+from corvids.deploy.px4.mavlink_peer import PeerConfig
 
 KEY = bytes(range(32))
 NUMBERS = (0, 1, -1, 127, 255, 65535, 2**31, 2**32 - 1, 2**63, float("nan"), float("inf"), 1e38, -1e38)

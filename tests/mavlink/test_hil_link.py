@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.hil_link import FIELD_NED_GAUSS, HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.hil_link import FIELD_NED_GAUSS, HilLink, Pose, Sensed, port_of
 from corvids.errors import CorvidsError
 
 LEVEL_EAST = (1.0, 0.0, 0.0, 0.0)

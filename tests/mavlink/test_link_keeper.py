@@ -13,7 +13,7 @@ import pytest
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin
 
-from corvids.deploy.channels import (
+from corvids.deploy.px4.channels import (
     ENGAGE,
     PACKET,
     RELEASE,
@@ -23,9 +23,9 @@ from corvids.deploy.channels import (
     UdpChannel,
     udp_address,
 )
-from corvids.deploy.keeping import Keeping
-from corvids.deploy.link_keeper import BEHIND, COMPONENT, Keeper, hand_over
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.keeping import Keeping
+from corvids.deploy.px4.link_keeper import BEHIND, COMPONENT, Keeper, hand_over
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
 
 RATES = Peer().rates(0.4, (0.0, 0.0, 0.0), 0.0)
@@ -266,7 +266,7 @@ def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_pa
     arguments = [
         sys.executable,
         "-m",
-        "corvids.deploy.link_keeper",
+        "corvids.deploy.px4.link_keeper",
         f"udp:127.0.0.1:{port}",
         str(tmp_path / "keeper"),
     ]

@@ -10,10 +10,10 @@ import pytest
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin, custom_mode
 
-from corvids.deploy.checks import Mode
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.mavlink_state import mode_of
-from corvids.deploy.supervisor import Request
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.mavlink_state import mode_of
+from corvids.deploy.supervision.checks import Mode
+from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 
 KEY = bytes(range(32))

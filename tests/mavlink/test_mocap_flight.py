@@ -18,18 +18,18 @@ from pymavlink.dialects.v20 import common
 from standin import Standin
 
 from corvids.commands.px4_fly import Plan, fly_over
-from corvids.deploy.channels import KeeperChannel
-from corvids.deploy.link_keeper import hand_over
-from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.mocap_input import MocapInput, Score
-from corvids.deploy.mocap_relay import MocapRelay
+from corvids.deploy.mocap.input import MocapInput, Score
+from corvids.deploy.mocap.relay import MocapRelay
+from corvids.deploy.mocap.state_packet import BodyPose, Point, decode, is_state_packet
+from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.mocap.state_stream import Frame, StateReceiver, StateSender
 from corvids.deploy.policy import read_policy_file
-from corvids.deploy.px4_frames import enu_ned, flu_frd, quat_enu_ned
-from corvids.deploy.state_packet import BodyPose, Point, decode, is_state_packet
-from corvids.deploy.state_port import read_key
-from corvids.deploy.state_stream import Frame, StateReceiver, StateSender
-from corvids.envs.nominal import BallConfig
-from corvids.envs.virtual_ball import VirtualBall
+from corvids.deploy.px4.channels import KeeperChannel
+from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned
+from corvids.deploy.px4.link_keeper import hand_over
+from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.virtual_ball import VirtualBall
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -177,7 +177,7 @@ def test_the_keeper_hands_on_what_is_signed_and_nothing_else(tmp_path: Path, mon
     """As flown: the process, a signed stream on loopback with a forger beside it, PX4's side, a runtime."""
     key, link_port, mocap_port = bytes(range(32)), free_port(), free_port()
     monkeypatch.setenv("CORVIDS_MOCAP_KEY", key.hex())
-    arguments = [sys.executable, "-m", "corvids.deploy.link_keeper", f"udp:127.0.0.1:{link_port}"]
+    arguments = [sys.executable, "-m", "corvids.deploy.px4.link_keeper", f"udp:127.0.0.1:{link_port}"]
     arguments += [str(tmp_path / "keeper"), "--mocap", f"udp:127.0.0.1:{mocap_port}", "--vehicle", "1"]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     sender, forger, px4 = StateSender(key), StateSender(), Standin()

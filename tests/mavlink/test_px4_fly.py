@@ -12,12 +12,12 @@ from standin import AUTO, LAND
 from corvids.cli import main
 from corvids.commands import px4_fly
 from corvids.commands.px4_fly import Operator, Plan, fly_over
-from corvids.deploy.checks import Word
 from corvids.deploy.policy import read_policy_file
-from corvids.deploy.reactions import State
-from corvids.envs.conditions import APEX_M, PLACE_W_M
-from corvids.envs.nominal import BallConfig
-from corvids.envs.virtual_ball import VirtualBall
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.reactions import State
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.conditions import APEX_M, PLACE_W_M
+from corvids.envs.plants.virtual_ball import VirtualBall
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")

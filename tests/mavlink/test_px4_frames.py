@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corvids.deploy.px4_frames import enu_ned, flu_frd, level_ned, quat_enu_ned, rotate, yaw_ned_rad
+from corvids.deploy.px4.frames import enu_ned, flu_frd, level_ned, quat_enu_ned, rotate, yaw_ned_rad
 
 NUMBER = st.floats(-1.0, 1.0)
 QUATS = st.tuples(NUMBER, NUMBER, NUMBER, NUMBER).filter(lambda q: math.hypot(*q) > 0.1)

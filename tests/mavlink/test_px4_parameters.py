@@ -10,8 +10,8 @@ from pymavlink.dialects.v20 import common
 from standin import Standin
 
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
-from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.px4_parameters import load_parameters
+from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.px4.parameters import load_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

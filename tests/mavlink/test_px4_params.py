@@ -97,6 +97,16 @@ def test_px4_simulates_the_vehicle(tmp_path: Path):
     assert not [name for name in written if name.startswith("EKF2_")], "its position comes from GPS"
 
 
+def test_a_tracked_simulation_lives_on_motion_capture_alone(tmp_path: Path, capsys):
+    out = tmp_path / "air.params"
+    assert main(["px4-params", "--vehicle", "air", "--sih", "--tracked", "--out", str(out)]) == 0
+    written = {name: value for name, (value, _) in read(out).items()}
+    assert (written["EKF2_GPS_CTRL"], written["EKF2_EV_CTRL"], written["EKF2_HGT_REF"]) == (0, 11, 3)
+    assert written["SIH_MASS"] == 1.0975
+    assert main(["px4-params", "--tracked", "--out", str(tmp_path / "b.params")]) == 2
+    assert "--tracked: is for --sih" in capsys.readouterr().err
+
+
 def test_px4s_own_vehicle_comes_back():
     """The file px4_sih states SIH's defaults, so nothing may change."""
     sih = sih_parameters_of(load_vehicle("px4_sih"))

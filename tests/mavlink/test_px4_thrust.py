@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corvids.deploy.px4_thrust import ThrustMap, thrust_map_of
+from corvids.deploy.px4.thrust import ThrustMap, thrust_map_of
 from corvids.vehicle import load_vehicle
 
 

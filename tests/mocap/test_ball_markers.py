@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from corvids.deploy.ball_markers import GRAVITY_MPS2, BallMarkers, Body
+from corvids.deploy.mocap.ball_markers import GRAVITY_MPS2, BallMarkers, Body
 
 HOP_M, RACKET_M = 0.6, 0.04
 PERIOD_S = 2.0 * math.sqrt(2.0 * HOP_M / GRAVITY_MPS2)

@@ -8,11 +8,11 @@ import random
 import pytest
 from mocap_lab import NatNetServer, rotated_about, vicon_datagram
 
-from corvids.deploy import natnet, vicon
-from corvids.deploy.mocap_bridge import NatNetBridge, Up, ViconBridge
-from corvids.deploy.px4_frames import rotate
-from corvids.deploy.state_packet import Packet, PacketError, decode
-from corvids.deploy.state_stream import StateSender
+from corvids.deploy.mocap import natnet, vicon
+from corvids.deploy.mocap.bridge import NatNetBridge, Up, ViconBridge
+from corvids.deploy.mocap.state_packet import Packet, PacketError, decode
+from corvids.deploy.mocap.state_stream import StateSender
+from corvids.deploy.px4.frames import rotate
 from corvids.errors import CorvidsError
 
 HALF = math.sqrt(0.5)

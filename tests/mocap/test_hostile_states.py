@@ -9,9 +9,9 @@ import zlib
 
 import pytest
 
-from corvids.deploy.mocap_input import MocapInput
-from corvids.deploy.state_packet import CRC, SIGNATURE_SIZE, BodyPose, Kind, Packet, Point, encode
-from corvids.deploy.state_stream import StateReceiver, StateSender, StreamConfig
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_packet import CRC, SIGNATURE_SIZE, BodyPose, Kind, Packet, Point, encode
+from corvids.deploy.mocap.state_stream import StateReceiver, StateSender, StreamConfig
 
 KEY = bytes(range(32))
 POSE = BodyPose(1, (0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0))

@@ -13,9 +13,9 @@ from mocap_lab import NatNetServer, vicon_datagram
 
 from corvids.cli import main
 from corvids.commands import mocap
-from corvids.deploy import natnet
-from corvids.deploy.state_port import StatePort
-from corvids.deploy.state_stream import StateReceiver
+from corvids.deploy.mocap import natnet
+from corvids.deploy.mocap.state_port import StatePort
+from corvids.deploy.mocap.state_stream import StateReceiver
 
 
 def free_port() -> int:
@@ -136,7 +136,7 @@ def test_listening_to_nothing_says_so(capsys):
     ("arguments", "said"),
     [
         ([], "which source?"),
-        (["qualisys"], "there are: natnet, vicon, listen"),
+        (["qualisys"], "there are: natnet, vicon, sih, listen"),
         (["vicon", "--rate-hz", "100"], "a number from 1 to 65535 for each object"),
         (["vicon", "--rate-hz", "100", "--bodies", "drone"], "must be NAME=NUMBER"),
         (["vicon", "--rate-hz", "100", "--bodies", "drone=1", "--to", "here"], "must be HOST:PORT"),

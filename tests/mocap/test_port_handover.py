@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from corvids.deploy.channels import listening_socket
-from corvids.deploy.mocap_relay import tell
-from corvids.deploy.port_handover import CAN_PASS, PortOffer, take_over
+from corvids.deploy.mocap.port_handover import CAN_PASS, PortOffer, take_over
+from corvids.deploy.mocap.relay import tell
+from corvids.deploy.px4.channels import listening_socket
 from corvids.errors import CorvidsError
 
 needs_passing = pytest.mark.skipif(not CAN_PASS, reason="this system passes no sockets between processes")
 KEEPER = """
 import functools, sys
 from pathlib import Path
-from corvids.deploy import link_keeper
-from corvids.deploy.keeping import KeeperConfig
+from corvids.deploy.px4 import link_keeper
+from corvids.deploy.px4.keeping import KeeperConfig
 
 link_keeper.Keeper = functools.partial(link_keeper.Keeper, config=KeeperConfig(linger_s=0.0))
 sys.exit(link_keeper.main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from corvids.deploy.state_packet import (
+from corvids.deploy.mocap.state_packet import (
     BodyPose,
     Kind,
     Packet,

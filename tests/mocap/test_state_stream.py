@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from corvids.deploy.state_packet import BodyPose, Kind, Packet, encode
-from corvids.deploy.state_stream import Clock, StateReceiver, StateSender, StreamConfig
+from corvids.deploy.mocap.state_packet import BodyPose, Kind, Packet, encode
+from corvids.deploy.mocap.state_stream import Clock, StateReceiver, StateSender, StreamConfig
 from corvids.errors import CorvidsError
 
 KEY = bytes(range(32))

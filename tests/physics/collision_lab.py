@@ -25,10 +25,10 @@ from physics_lab import (
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Vec3
-from corvids.envs.ball import Ball, Impact, collide, step_flight
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.vehicle_dynamics import RigidBody, RotorForces, step_body
-from corvids.envs.world import AT_REST, WorldParams
+from corvids.envs.physics.ball import Ball, Impact, collide, step_flight
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody, RotorForces, step_body
+from corvids.envs.physics.world import AT_REST, WorldParams
 
 WORLDS = 12_000
 BALL = BallConfig(drag_per_m=0.0, magnus=0.0)

@@ -9,8 +9,8 @@ import torch
 from physics_lab import DT_S, G, matrices, quat_about, rows, setup, vec
 
 from corvids.controllers.rate_loop import Four
-from corvids.envs.nominal import BallConfig
-from corvids.envs.world import World, WorldParams
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.physics.world import World, WorldParams
 from corvids.vehicle import Vehicle
 
 REACH_M = 0.055 + 0.04

@@ -14,10 +14,10 @@ import torch
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.ball import Ball, BallParams
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.vehicle_dynamics import RigidBody, VehicleParams
-from corvids.envs.world import AT_REST, World, WorldParams, fly
+from corvids.envs.physics.ball import Ball, BallParams
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody, VehicleParams
+from corvids.envs.physics.world import AT_REST, World, WorldParams, fly
 from corvids.vehicle import GRAVITY_MPS2, Vehicle, load_vehicle
 
 Tree = TypeVar("Tree")

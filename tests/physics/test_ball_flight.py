@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from physics_lab import DT_S, G, ball_energy_j, columns, rows, vec
 
-from corvids.envs.ball import Ball, BallParams, rise_m, step_flight
-from corvids.envs.nominal import BallConfig
+from corvids.envs.physics.ball import Ball, BallParams, rise_m, step_flight
+from corvids.envs.physics.nominal import BallConfig
 
 STILL = vec((0.0, 0.0, 0.0))
 

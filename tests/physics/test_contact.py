@@ -22,9 +22,9 @@ from physics_lab import (
 )
 
 from corvids.controllers.rate_loop import Four
-from corvids.envs.ball import Ball
-from corvids.envs.nominal import BallConfig
-from corvids.envs.world import World, WorldParams, fly
+from corvids.envs.physics.ball import Ball
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.physics.world import World, WorldParams, fly
 
 BALL = BallConfig(drag_per_m=0.0, magnus=0.0)
 

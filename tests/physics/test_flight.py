@@ -25,9 +25,9 @@ from physics_lab import (
 
 from corvids.controllers.packing import leaves, map_leaves
 from corvids.controllers.rate_loop import Four
-from corvids.envs.ball import Ball
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.world import World, WorldParams, fly
+from corvids.envs.physics.ball import Ball
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import World, WorldParams, fly
 from corvids.vehicle import load_vehicle, vehicle_names
 
 VACUUM = air(body=DRAGLESS, rotors={"speed_min_radps": 0.0})

@@ -18,8 +18,8 @@ from physics_lab import (
     vec,
 )
 
-from corvids.envs.ball import Ball
-from corvids.envs.vehicle_dynamics import RigidBody
+from corvids.envs.physics.ball import Ball
+from corvids.envs.physics.vehicle_dynamics import RigidBody
 
 UP = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)
 

@@ -11,7 +11,7 @@ import torch
 from impact_lab import DRAGLESS_BALL, Meeting, Outcome, apply, ball_rows, begin, on_disc, outcome, tilts
 from physics_lab import DRAGLESS, DT_S, G, air, directions, draw, matrices, rows, uniform
 
-from corvids.envs.world import World, fly
+from corvids.envs.physics.world import World, fly
 
 GRAVITY_W = torch.tensor([0.0, 0.0, -G], dtype=torch.float64)
 STEPS = 2

@@ -23,9 +23,9 @@ from physics_lab import (
 
 from corvids.controllers.rate_loop import Four
 from corvids.controllers.spatial import Vec3
-from corvids.envs.ball import Ball, step_flight
-from corvids.envs.nominal import BallConfig
-from corvids.envs.world import World
+from corvids.envs.physics.ball import Ball, step_flight
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.physics.world import World
 
 
 def aggressive(dt_s: float) -> World:

@@ -8,9 +8,9 @@ import torch
 from physics_lab import setup
 
 from corvids.controllers.packing import leaf_names, leaves, map_leaves, pack, unpack
-from corvids.envs.ball import BallParams
-from corvids.envs.nominal import BallConfig
-from corvids.envs.world import AT_REST
+from corvids.envs.physics.ball import BallParams
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.physics.world import AT_REST
 
 
 def test_unpack_undoes_pack():

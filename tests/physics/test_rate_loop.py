@@ -20,7 +20,7 @@ from corvids.controllers.rate_loop import (
     lowpassed,
     rate_loop,
 )
-from corvids.envs.world import World, WorldParams, control, fly
+from corvids.envs.physics.world import World, WorldParams, control, fly
 from corvids.vehicle import Vehicle
 
 LOOP_S = 0.001

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from physics_lab import DT_S, air, column, columns, setup
 
 from corvids.controllers.rate_loop import Four, inverse_thrust_fraction, thrust_fraction
-from corvids.envs.nominal import vehicle_params
-from corvids.envs.vehicle_dynamics import VehicleParams, step_rotors
+from corvids.envs.physics.nominal import vehicle_params
+from corvids.envs.physics.vehicle_dynamics import VehicleParams, step_rotors
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle
 

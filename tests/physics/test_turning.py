@@ -24,8 +24,8 @@ from physics_lab import (
 )
 
 from corvids.controllers.rate_loop import Four
-from corvids.envs.vehicle_dynamics import RotorForces, gyroscopic_torque, step_body
-from corvids.envs.world import World, WorldParams, fly
+from corvids.envs.physics.vehicle_dynamics import RotorForces, gyroscopic_torque, step_body
+from corvids.envs.physics.world import World, WorldParams, fly
 
 number = st.floats(-100.0, 100.0)
 

@@ -14,6 +14,7 @@ from standin import AUTO, LAND, LOITER, OFFBOARD
 
 NAV_STATE = {(OFFBOARD, 0): 14, (AUTO, LOITER): 4, (AUTO, LAND): 18}
 RATES, ATTITUDE = 0x80, 0x07
+SET_ORIGIN = 100000
 STATUS_S = 0.5
 """How often the slow topics are published, status also on each change [s]."""
 
@@ -35,6 +36,8 @@ class MessagePx4(FlyingStandin):
         self.battery_share = 0.8
         self.commands_heard: list[Any] = []
         self.setpoints = 0
+        self.origin: tuple[float, ...] = ()
+        """Its world's, on the globe; not known before it is told."""
         self.seen_from_outside: list[Any] = []
         """The newest poses from motion capture."""
         self.seen_s = -1e9
@@ -66,6 +69,9 @@ class MessagePx4(FlyingStandin):
             del self.seen_from_outside[:-10]
         elif topic == "vehicle_command":
             self.commands_heard.append(message)
+            if message.command == SET_ORIGIN:
+                self.origin = (message.param5, message.param6, message.param7)
+                return
             parameters = [getattr(message, f"param{index}") for index in range(1, 8)]
             self._obey(common.MAVLink_command_long_message(1, 1, message.command, 0, *parameters), now_s)
 
@@ -93,6 +99,8 @@ class MessagePx4(FlyingStandin):
         if is_due:
             self._slow_s = now_s
             stamp = {"timestamp": self.time_us(now_s)}
+            if self.origin:
+                yield "vehicle_global_position", {**stamp, "lat": self.origin[0], "lon": self.origin[1]}
             yield "vehicle_land_detected", {**stamp, "landed": self.truth.pos_ned[2] >= 0.0}
             yield "battery_status", {**stamp, "id": 1, "connected": True, "remaining": self.battery_share}
             yield "timesync_status", {**stamp, "source_protocol": 2, "round_trip_time": 400}
@@ -114,9 +122,12 @@ class MessagePx4(FlyingStandin):
         }
 
     def format_answer(self, topic: str, layouts: dict[str, Layout]) -> dict[str, Any]:
-        """Its answer to the question how the message of ``topic`` is defined."""
-        known = {f"/fmu/{way}/{name}": kind for way, name, kind in TOPICS}
-        kind = known.get(topic)
+        """Its answer to the question how the message of ``topic`` is defined.
+
+        Inside PX4 a topic's name has neither a direction nor a version: after the last slash it must be that name.
+        """
+        known = {name.partition("_v")[0] if name[-1].isdigit() else name: kind for _, name, kind in TOPICS}
+        kind = known.get(topic.rpartition("/")[2]) if "/" in topic else None
         text = topic.encode() + bytes(50 - len(topic))
         number = hash_of(layouts[kind]) if kind else 0
         return {
@@ -133,6 +144,7 @@ TOPICS = (
     ("out", "vehicle_land_detected", "VehicleLandDetected"),
     ("out", "battery_status_v1", "BatteryStatus"),
     ("out", "timesync_status", "TimesyncStatus"),
+    ("out", "vehicle_global_position", "VehicleGlobalPosition"),
     ("out", "message_format_response", "MessageFormatResponse"),
     ("in", "offboard_control_mode", "OffboardControlMode"),
     ("in", "vehicle_rates_setpoint", "VehicleRatesSetpoint"),

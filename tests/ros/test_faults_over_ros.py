@@ -11,15 +11,15 @@ from fault_lab import FENCE, KINDS, LIMITS, PHASES, CirclingPilot, check_safe
 from message_px4 import MessagePx4
 from virtual_dds import MESSAGES, VirtualDds
 
-from corvids.deploy.checks import Word
-from corvids.deploy.envelope import envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.pilot import Pilot
-from corvids.deploy.px4_flight import Px4Flight
-from corvids.deploy.px4_thrust import ThrustMap
-from corvids.deploy.reactions import State
+from corvids.deploy.px4.flight import Px4Flight
+from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.runtime import fly
-from corvids.deploy.supervisor import Supervisor
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.envelope import envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Supervisor
 from corvids_ros.message_link import MessageLink
 
 

@@ -12,10 +12,10 @@ from message_px4 import MessagePx4, hash_of, plain_messages
 from px4_layouts import LAYOUTS
 from virtual_dds import MESSAGES, VirtualDds, VirtualTransport
 
-from corvids.deploy.checks import Mode
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.supervisor import Request
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.supervision.checks import Mode
+from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
 from corvids_ros.message_link import HOLDS, MessageLink, hear_all
@@ -279,6 +279,26 @@ def test_a_flood_of_messages_does_not_stop_the_ticks():
     ] * 1000
     assert sum(1 for _ in link.wait(dds.now_s)) == 100
     assert len(dds.runtime.inbox) == 900
+
+
+def test_a_px4_that_knows_no_place_on_the_globe_is_told_one():
+    dds = VirtualDds(MessagePx4(20.0))
+    link = MessageLink(dds.runtime, MESSAGES)
+    link.tell_origin((47.4, 8.5, 488.0))
+    for _ in range(100):
+        list(link.wait(dds.now_s + 0.1))
+    assert dds.px4.origin == (47.4, 8.5, 488.0)
+    assert [command.command for command in dds.px4.commands_heard] == [100000], "once, as it then knows"
+
+
+def test_a_px4_that_knows_its_place_is_told_none():
+    dds = VirtualDds(MessagePx4(20.0))
+    dds.px4.origin = (1.0, 2.0, 3.0)
+    link = MessageLink(dds.runtime, MESSAGES)
+    link.tell_origin((47.4, 8.5, 488.0))
+    for _ in range(100):
+        list(link.wait(dds.now_s + 0.1))
+    assert dds.px4.commands_heard == []
 
 
 def test_a_keeper_hears_everything_that_is_there_at_one_look():

@@ -14,11 +14,11 @@ from tracking import VEHICLE as VEHICLE_NUMBER
 from tracking import free_port, new_key
 from virtual_dds import MESSAGES, VirtualDds, VirtualTransport
 
-from corvids.deploy.mocap_input import MocapInput
-from corvids.deploy.mocap_relay import MocapRelay
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.state_packet import BodyPose
-from corvids.deploy.state_stream import Frame
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.relay import MocapRelay
+from corvids.deploy.mocap.state_packet import BodyPose
+from corvids.deploy.mocap.state_stream import Frame
+from corvids.deploy.px4.state import VehicleState
 from corvids.errors import CorvidsError
 from corvids_ros.frame_watch import PoseMessages
 from corvids_ros.message_link import MessageLink

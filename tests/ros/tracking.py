@@ -12,9 +12,9 @@ from typing import Any
 
 from standin import Truth
 
-from corvids.deploy.px4_frames import enu_ned, quat_enu_ned
-from corvids.deploy.state_packet import BodyPose, Point
-from corvids.deploy.state_stream import StateSender
+from corvids.deploy.mocap.state_packet import BodyPose, Point
+from corvids.deploy.mocap.state_stream import StateSender
+from corvids.deploy.px4.frames import enu_ned, quat_enu_ned
 from corvids_ros.hopping_ball import HoppingBall
 
 EVERY_S = 0.01

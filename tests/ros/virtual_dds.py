@@ -13,7 +13,7 @@ from typing import Any
 from flying import STEP_S, Fault
 from message_px4 import MessagePx4, plain_messages
 
-from corvids.deploy.channels import SAFE, SETPOINT
+from corvids.deploy.px4.channels import SAFE, SETPOINT
 from corvids_ros.frame_watch import FrameWatch
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader

@@ -6,10 +6,10 @@ import math
 
 from supervisor_lab import ENVELOPE, FENCE, THRESHOLDS
 
-from corvids.deploy.checks import Checks, Mode, Seen, Word
-from corvids.deploy.handover import Source
-from corvids.deploy.reactions import RULES, STREAMING, Reaction, State, Violation
-from corvids.deploy.supervisor import Request, Verdict
+from corvids.deploy.supervision.checks import Checks, Mode, Seen, Word
+from corvids.deploy.supervision.handover import Source
+from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, State, Violation
+from corvids.deploy.supervision.supervisor import Request, Verdict
 
 WAYS = {
     State.DISCONNECTED: {State.READY, State.ARMED},

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from corvids.deploy.checks import Autopilot, Mode, Proposal, Seen, Thresholds, Word
 from corvids.deploy.contract import Limits
-from corvids.deploy.envelope import Envelope, Fence, envelope_of
 from corvids.deploy.fallback import Fallback
-from corvids.deploy.supervisor import Procedure, Request, Supervisor, Verdict
+from corvids.deploy.supervision.checks import Autopilot, Mode, Proposal, Seen, Thresholds, Word
+from corvids.deploy.supervision.envelope import Envelope, Fence, envelope_of
+from corvids.deploy.supervision.supervisor import Procedure, Request, Supervisor, Verdict
 
 LIMITS = Limits((0.5, 30.0), 10.0, (10.0, 10.0, 2.0), 0.8)
 ENVELOPE: Envelope = envelope_of(LIMITS)

@@ -7,8 +7,8 @@ import math
 import pytest
 from supervisor_lab import DT_S, ENVELOPE, FENCE, THRESHOLDS, Scene
 
-from corvids.deploy.checks import Checks, Proposal, Word, tilt_rad
-from corvids.deploy.reactions import Violation as V
+from corvids.deploy.supervision.checks import Checks, Proposal, Word, tilt_rad
+from corvids.deploy.supervision.reactions import Violation as V
 
 NAN = math.nan
 FAULTS = [

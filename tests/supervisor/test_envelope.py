@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from supervisor_lab import ENVELOPE, FENCE, LIMITS
 
-from corvids.deploy.envelope import Fence, envelope_of
+from corvids.deploy.supervision.envelope import Fence, envelope_of
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

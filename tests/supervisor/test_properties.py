@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from supervisor_lab import DT_S, GOOD, Scene, make_supervisor, run, say, to_policy
 
-from corvids.deploy.checks import Mode, Proposal, Word
-from corvids.deploy.reactions import State
+from corvids.deploy.supervision.checks import Mode, Proposal, Word
+from corvids.deploy.supervision.reactions import State
 
 NAN = math.nan
 EVENTS = {

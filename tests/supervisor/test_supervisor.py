@@ -7,10 +7,10 @@ import math
 import pytest
 from supervisor_lab import DT_S, ENVELOPE, GOOD, PLACE_W, QUICK, Scene, make_supervisor, run, say, to_policy
 
-from corvids.deploy.checks import Mode, Proposal, Word
-from corvids.deploy.handover import Source
-from corvids.deploy.reactions import RULES, Reaction, State, Violation
-from corvids.deploy.supervisor import Request, Supervisor
+from corvids.deploy.supervision.checks import Mode, Proposal, Word
+from corvids.deploy.supervision.handover import Source
+from corvids.deploy.supervision.reactions import RULES, Reaction, State, Violation
+from corvids.deploy.supervision.supervisor import Request, Supervisor
 
 
 @pytest.fixture

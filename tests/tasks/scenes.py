@@ -6,11 +6,11 @@ import torch
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.nominal import BallConfig, world_params
-from corvids.envs.randomization import Draws, Randomization
-from corvids.envs.task import PolicyInputs
-from corvids.envs.vehicle_dynamics import RigidBody
-from corvids.envs.world import AT_REST, World, WorldParams
+from corvids.envs.episodes.randomization import Draws, Randomization
+from corvids.envs.mdp.task import PolicyInputs
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.vehicle_dynamics import RigidBody
+from corvids.envs.physics.world import AT_REST, World, WorldParams
 from corvids.vehicle import load_vehicle
 
 TICK_S = 0.02

@@ -9,13 +9,13 @@ import torch
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.carry_config import CarryConfig
-from corvids.envs.randomization import Randomization
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.episodes.team_randomization import TeamDraws
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.mdp.team_task import Actions
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import TeamParams, TeamWorld
 from corvids.envs.tasks.carry import Carry
-from corvids.envs.team_nominal import team_params
-from corvids.envs.team_randomization import TeamDraws
-from corvids.envs.team_task import Actions
-from corvids.envs.team_world import TeamParams, TeamWorld
 from corvids.team import load_team
 
 FALCON3 = load_team("falcon3")

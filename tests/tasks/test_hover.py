@@ -9,7 +9,7 @@ import torch
 from scenes import TICK_S, X500, command, draws, inputs, number, params, world
 
 from corvids.controllers.packing import leaves, unpack
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.envs.tasks.hover import MEMORY_S, SETTLED_S, Episode, Hover
 
 HOVER = Hover(X500)

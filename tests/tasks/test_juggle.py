@@ -11,13 +11,13 @@ from flight_truth import integrated
 from scenes import AIR, TICK_S, command, draws, inputs, number, params, vec, world
 
 from corvids.controllers.packing import leaves, map_leaves, unpack
-from corvids.envs.ball import Ball
-from corvids.envs.ball_features import fallen
-from corvids.envs.features import GRAVITY_MPS2
-from corvids.envs.nominal import BallConfig
-from corvids.envs.task import Score
+from corvids.envs.mdp.ball_features import fallen
+from corvids.envs.mdp.features import GRAVITY_MPS2
+from corvids.envs.mdp.task import Score
+from corvids.envs.physics.ball import Ball
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.physics.world import World
 from corvids.envs.tasks.juggle import APEX_M, APEX_RANGE_M, MEMORY_S, PLACE_STEP_M, Episode, Juggle
-from corvids.envs.world import World
 
 JUGGLE = Juggle(AIR)
 REACH_M = 0.055 + 0.04

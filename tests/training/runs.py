@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from corvids.envs import kernels, simulator
+from corvids.envs import simulator
+from corvids.envs.compiled import kernels
 from corvids.envs.environment import EnvConfig
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.runner import CHECKPOINT
 
 ROOT = Path(__file__).resolve().parents[2]
 UNCOMPILED = """
-from corvids.envs import kernels, simulator
+from corvids.envs.compiled import kernels
+from corvids.envs import simulator
 kernels.compiled = simulator.compiled = lambda function, enabled=True: function
 """
 """Start of a program that simulates without the compiler."""

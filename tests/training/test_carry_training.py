@@ -11,8 +11,9 @@ from runs import read_checkpoint, uncompiled
 
 from corvids.commands.train import train
 from corvids.controllers.packing import leaves
-from corvids.envs import kernels, team_environment, team_simulator
-from corvids.envs.team_nominal import team_params
+from corvids.envs import team_environment, team_simulator
+from corvids.envs.compiled import kernels
+from corvids.envs.physics.team_nominal import team_params
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from corvids.controllers.packing import leaf_names
 from corvids.controllers.rate_loop import gains_of
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.mirrors import CTBR, MATRIX, QUATERNION, SAME, SPIN, VECTOR, Signs, asymmetry
-from corvids.envs.nominal import BallConfig, world_params
+from corvids.envs.mdp.mirrors import CTBR, MATRIX, QUATERNION, SAME, SPIN, VECTOR, Signs, asymmetry
+from corvids.envs.mdp.task import PolicyInputs
+from corvids.envs.physics.nominal import BallConfig, world_params
+from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator
-from corvids.envs.task import PolicyInputs
 from corvids.envs.tasks import TASKS
-from corvids.envs.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.training.mirrored_mlp import MirroredMLP, MirroredNormalization
 from corvids.vehicle import load_vehicle, vehicle_names

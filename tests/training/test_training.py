@@ -17,8 +17,8 @@ from runs import ROOT, UNCOMPILED, program_environment, python, read_checkpoint,
 
 from corvids.commands.train import LOCK, train
 from corvids.envs.environment import Environment
-from corvids.envs.randomization import Randomization
-from corvids.envs.world import World
+from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.physics.world import World
 from corvids.errors import CorvidsError
 from corvids.training import runner
 from corvids.training.checks import BOUNDS, check_config, numbers

@@ -40,11 +40,11 @@ def main(argv: list[str]) -> int:
     options = parse(AlignOptions, argv, "calibrate align")
     outputs = Outputs.checked(None, options.json, options.force)
 
-    from corvids.calibration.ball_record import read_pose_csv
-    from corvids.calibration.marker_alignment import fit_markers
-    from corvids.calibration.px4_flight import px4_flight
-    from corvids.calibration.ros_bag import is_bag, read_px4_bag
-    from corvids.calibration.ulog import read_ulog
+    from corvids.calibration.flight.marker_alignment import fit_markers
+    from corvids.calibration.readers.ball_record import read_pose_csv
+    from corvids.calibration.readers.px4_flight import px4_flight
+    from corvids.calibration.readers.ros_bag import is_bag, read_px4_bag
+    from corvids.calibration.readers.ulog import read_ulog
 
     table, pose, findings = read_pose_csv(options.poses, options.mapping)
     record = px4_flight((read_px4_bag if is_bag(options.log) else read_ulog)(options.log))

@@ -26,7 +26,7 @@ from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
 if TYPE_CHECKING:
-    from corvids.calibration.ball_calibration import BallCalibration
+    from corvids.calibration.ball.calibration import BallCalibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +66,10 @@ def main(argv: list[str]) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     vehicle = load_vehicle(options.vehicle)
 
-    from corvids.calibration.ball_calibration import calibrate_ball, racket_estimates
-    from corvids.calibration.ball_record import read_ball_csv
-    from corvids.calibration.estimates import updated_vehicle
-    from corvids.calibration.ros_bag import is_bag, read_ball_bag
+    from corvids.calibration.ball.calibration import calibrate_ball, racket_estimates
+    from corvids.calibration.readers.ball_record import read_ball_csv
+    from corvids.calibration.readers.ros_bag import is_bag, read_ball_bag
+    from corvids.calibration.statistics.estimates import updated_vehicle
 
     if is_bag(options.log):
         record = read_ball_bag(options.log, options.ball_topic, options.vehicle_topic)
@@ -103,7 +103,7 @@ def main(argv: list[str]) -> int:
 
 def summary(vehicle: str, result: BallCalibration) -> dict[str, Any]:
     """The JSON of a ball's calibration."""
-    from corvids.calibration.table_fit import Prediction
+    from corvids.calibration.tables.table_fit import Prediction
 
     return {
         "vehicle": vehicle,

@@ -15,7 +15,7 @@ from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
 if TYPE_CHECKING:
-    from corvids.calibration.flight_calibration import Calibration
+    from corvids.calibration.flight.calibration import Calibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     vehicle = load_vehicle(options.vehicle)
 
-    from corvids.calibration.flight_calibration import calibrate
+    from corvids.calibration.flight.calibration import calibrate
     from corvids.commands.calibration_report import write_calibration_report
 
     result = calibrate(
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         write_calibration_report(outputs.page, figures, result)
     outputs.write_json(figures)
     if result.estimates:
-        from corvids.calibration.estimates import updated_vehicle
+        from corvids.calibration.statistics.estimates import updated_vehicle
 
         source = source_text("fit", [(record.name, record.sha256) for record in result.records])
         outputs.write_vehicle(lambda: updated_vehicle(vehicle, result.estimates, result.correlations, source))

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     options = parse(PlanOptions, argv, "calibrate plan")
     limits = _limits(options)
 
-    from corvids.calibration.design import TARGETS
+    from corvids.calibration.planning.design import TARGETS
     from corvids.commands.plan_making import make_plan
     from corvids.commands.plan_report import write_plan_report
 

@@ -45,9 +45,9 @@ def main(argv: list[str], action: str) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     vehicle = load_vehicle(options.vehicle)
 
-    from corvids.calibration import latency, motor_response, rate_response, thrust_bench
-    from corvids.calibration.csv_table import read_table
-    from corvids.calibration.estimates import updated_vehicle
+    from corvids.calibration.readers.csv_table import read_table
+    from corvids.calibration.statistics.estimates import updated_vehicle
+    from corvids.calibration.tables import latency, motor_response, rate_response, thrust_bench
 
     module, fit = {
         "thrust": (thrust_bench, thrust_bench.fit_thrust),

@@ -26,9 +26,9 @@ from corvids.commands.page import ACCENT, canvas, correlation_svg, figure_html, 
 from corvids.team import load_team, save_team, vehicle_references
 
 if TYPE_CHECKING:
-    from corvids.calibration.team_calibration import TeamCalibration
-    from corvids.calibration.team_fit import TeamFit
-    from corvids.calibration.team_record import TeamRecord
+    from corvids.calibration.readers.team_record import TeamRecord
+    from corvids.calibration.team.calibration import TeamCalibration
+    from corvids.calibration.team.fit import TeamFit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +65,8 @@ def main(argv: list[str], action: str) -> int:
     outputs = Outputs.checked(options.out, options.json, options.force)
     team = load_team(options.team)
 
-    from corvids.calibration.estimates import updated_team
-    from corvids.calibration.team_calibration import calibrate_team
+    from corvids.calibration.statistics.estimates import updated_team
+    from corvids.calibration.team.calibration import calibrate_team
 
     record = _read(options, len(team.members))
     result = calibrate_team(
@@ -93,10 +93,10 @@ def main(argv: list[str], action: str) -> int:
 
 def _read(options: TeamOptions, drones: int) -> TeamRecord:
     """The recording."""
-    from corvids.calibration.px4_flight import px4_flight
-    from corvids.calibration.ros_bag import is_bag, read_team_bag
-    from corvids.calibration.team_record import read_team_csv
-    from corvids.calibration.ulog import read_ulog
+    from corvids.calibration.readers.px4_flight import px4_flight
+    from corvids.calibration.readers.ros_bag import is_bag, read_team_bag
+    from corvids.calibration.readers.team_record import read_team_csv
+    from corvids.calibration.readers.ulog import read_ulog
 
     flights = [px4_flight(read_ulog(path)) for path in options.flight]
     if is_bag(options.log):
@@ -153,7 +153,7 @@ def _page(figures: dict[str, Any], result: TeamCalibration) -> bytes:
 
 
 def _residuals(fit: TeamFit) -> str:
-    from corvids.calibration.team_model import channels_of, row_slices
+    from corvids.calibration.team.model import channels_of, row_slices
 
     channels = channels_of(len(fit.unknowns.team.members))
     rows = row_slices(fit.pieces)[channels.index("load place z")]

@@ -16,9 +16,9 @@ from corvids.team import TeamError
 from corvids.vehicle import Vehicle, VehicleError, save_vehicle
 
 if TYPE_CHECKING:
-    from corvids.calibration.estimates import GroupEstimate
-    from corvids.calibration.projection import Fit
-    from corvids.calibration.table_fit import Prediction
+    from corvids.calibration.statistics.estimates import GroupEstimate
+    from corvids.calibration.statistics.projection import Fit
+    from corvids.calibration.tables.table_fit import Prediction
 
 
 @dataclasses.dataclass

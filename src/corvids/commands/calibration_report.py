@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from corvids.calibration.covariance import autocovariance
-from corvids.calibration.flight_calibration import Calibration
-from corvids.calibration.flight_fit import FlightFit
-from corvids.calibration.flight_model import CHANNELS, row_channels
+from corvids.calibration.flight.calibration import Calibration
+from corvids.calibration.flight.fit import FlightFit
+from corvids.calibration.flight.model import CHANNELS, row_channels
+from corvids.calibration.statistics.covariance import autocovariance
 from corvids.commands.calibration_files import identifiability_html, residuals_html
 from corvids.commands.files import write_atomically
 from corvids.commands.page import (

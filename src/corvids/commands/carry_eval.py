@@ -17,7 +17,7 @@ from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.trials import open_policy
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
-from corvids.envs.team_referee import LOOK_S, TeamVerdict
+from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
 
 SETTLED_M, SETTLED_RAD, SETTLED_S = 0.10, math.radians(10.0), 1.0
 """A load has settled when it has begun to be so near its goal for so long (or up to the end)."""
@@ -44,13 +44,15 @@ class CarryFlyOptions:
     team: str = "falcon3"
     """Name or path of the team file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac; or px4-hil: MuJoCo, each member flown by a PX4 of its own."""
     condition: str = "step"
     """Row of the table of conditions of teams."""
     seconds: float = 20.0
     """How long to fly."""
     seed: int = 0
     """Seed of all draws."""
+    link: str = "udp:14540"
+    """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
 
 
 def evaluate(argv: list[str]) -> int:
@@ -79,17 +81,37 @@ def fly(argv: list[str]) -> int:
     config = CarryTrialsConfig(
         options.team, options.plant, options.condition, 1, options.seconds, options.seed
     )
-    team = check(config, file)
-    verdict, flight, _ = fly_carry_trials(file, config, team)
+    is_px4 = options.plant == "px4-hil"
+    team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
+    if is_px4:
+        from corvids.commands.px4_team_hil import fly_team_hil
+
+        outcome = fly_team_hil(file, config, team, options.link)
+        verdict, flight = outcome.verdict, outcome.flight
+        shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
+        print(
+            f"policies flew for {shares} % of the trial, by their supervisors; {outcome.wall_s:.1f} s each second"
+        )
+    else:
+        verdict, flight, _ = fly_carry_trials(file, config, team)
     (trial,) = score(config, options.policy, verdict, flight)["trials"]
     settled = "not settled" if trial["settling_s"] is None else f"settled after {trial['settling_s']:.1f} s"
     print(
         f"{options.plant} {options.condition}, {options.team}: {trial['seconds']:.1f} s, ended by {trial['end']}; "
-        f"{settled}; RMSE {100.0 * trial['rmse_pos_m']:.1f} cm, {trial['rmse_att_deg']:.1f}°; members never closer "
-        f"than {trial['min_separation_m']:.2f} m; policies flew {100.0 * flight.by_policy.mean():.1f} % of "
-        f"{flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each (median, all members)"
+        f"{settled}; RMSE {100.0 * trial['rmse_pos_m']:.1f} cm, {trial['rmse_att_deg']:.1f}°{_at_the_end(trial)}; "
+        f"members never closer than {trial['min_separation_m']:.2f} m; policies flew "
+        f"{100.0 * flight.by_policy.mean():.1f} % of {flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each "
+        f"(median, all members)"
     )
     return 0
+
+
+def _at_the_end(trial: dict[str, Any]) -> str:
+    """The final errors, where the trial came to its end."""
+    if trial["final_pos_rmse_m"] is None:
+        return ""
+    cm, degrees = 100.0 * trial["final_pos_rmse_m"], trial["final_att_rmse_deg"]
+    return f" ({cm:.1f} cm, {degrees:.1f}° in the last {FINAL_S:.0f} s)"
 
 
 def score(config: CarryTrialsConfig, policy: Path, verdict: TeamVerdict, flight: Flight) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of, table_html
-from corvids.envs.team_referee import TeamVerdict
+from corvids.envs.plants.team_referee import TeamVerdict
 
 
 def write_carry_report(path: Path, result: dict[str, Any], verdict: TeamVerdict) -> None:

@@ -17,18 +17,19 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
-from corvids.envs.features import rotation_matrix
-from corvids.envs.hanging import hanging_places
-from corvids.envs.team_conditions import AFTER_S, TeamTrials, condition_named, draw
-from corvids.envs.team_facts import team_facts
-from corvids.envs.team_goals import command_at
-from corvids.envs.team_plant import TeamPlant
-from corvids.envs.team_referee import TeamReferee, TeamVerdict
+from corvids.envs.isaac import require_isaac
+from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.hanging import hanging_places
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.plants.team_conditions import AFTER_S, TeamTrials, condition_named, draw
+from corvids.envs.plants.team_goals import command_at
+from corvids.envs.plants.team_plant import TeamPlant
+from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team, load_team
 from corvids.vehicle import GRAVITY_MPS2
 
-TEAM_PLANTS = ("native", "mujoco")
+TEAM_PLANTS = ("native", "mujoco", "isaac")
 """Engines that a team can be flown in."""
 COMPILED_FROM = 40_000.0
 """Trials times seconds from which compiling MuJoCo's rate loops pays; the native simulator takes two seconds of it."""
@@ -41,7 +42,7 @@ class CarryTrialsConfig:
     team: str = "falcon3"
     """Name or path of the team file."""
     plant: str = "mujoco"
-    """Engine: native or mujoco."""
+    """Engine: native, mujoco or isaac."""
     condition: str = "step"
     """Row of the table of conditions of teams."""
     trials: int = 10
@@ -56,6 +57,8 @@ def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
     """The team, or one line that says what cannot be flown, before anything is started."""
     if config.plant not in TEAM_PLANTS:
         raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(TEAM_PLANTS)}")
+    if config.plant == "isaac":
+        require_isaac()
     condition_named(config.condition)
     for name, value in (("trials", config.trials), ("seconds", config.seconds)):
         if not 0 < value < float("inf"):
@@ -82,6 +85,10 @@ def make_engine(plant: str, team: Team, worlds: int, compile_kernels: bool) -> T
         from corvids.envs.engines.native_team import NativeTeam
 
         return NativeTeam(team, worlds, compile_kernels=compile_kernels)
+    if plant == "isaac":
+        from corvids.envs.isaac.team_engine import IsaacTeam
+
+        return IsaacTeam(team, worlds, compile_kernels=compile_kernels)
     from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
 
     return MujocoTeamEngine(team, worlds, compile_kernels=compile_kernels)
@@ -94,7 +101,7 @@ def fly_carry_trials(
     condition = condition_named(config.condition)
     trials = draw(condition, team, config.trials, config.seed)
     seconds = trials.loss_s + AFTER_S if condition.lost else np.full(config.trials, config.seconds)
-    compile_kernels = config.plant == "native" or config.trials * config.seconds > COMPILED_FROM
+    compile_kernels = config.plant != "mujoco" or config.trials * config.seconds > COMPILED_FROM
     engine = make_engine(config.plant, team, config.trials, compile_kernels)
     referee = TeamReferee(trials, seconds)
     plant: ImuPlant = TeamPlant(engine, trials, seed=config.seed, referee=referee)

@@ -16,9 +16,9 @@ from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.report import write_report
 from corvids.commands.trials import TrialsConfig, check, fly_trials, open_policy
 from corvids.deploy.runtime import Flight, Tick
-from corvids.envs.conditions import APEX_M
-from corvids.envs.hits import Verdict
-from corvids.envs.recording import Recorder
+from corvids.envs.plants.conditions import APEX_M
+from corvids.envs.plants.hits import Verdict
+from corvids.envs.plants.recording import Recorder
 
 RECOVERED_HITS, RECOVERED_S = 10, 15.0
 """A trial counts as recovered if it made this many hits within this time."""

@@ -90,7 +90,7 @@ def main(argv: list[str]) -> int:
 def fly_once(task: str, options: FlyOptions) -> int:
     """Fly, say how it went, render; returns the counted hits."""
     from corvids.commands.trials import TrialsConfig, fly_trials
-    from corvids.envs.recording import Recorder
+    from corvids.envs.plants.recording import Recorder
 
     file = read_policy_file(options.policy, task)
     config = TrialsConfig(
@@ -110,7 +110,7 @@ def fly_once(task: str, options: FlyOptions) -> int:
         f"{flight.compute_median_s * 1e6:.0f} µs each (median)"
     )
     if options.video:
-        from corvids.envs.render import render_video
+        from corvids.envs.plants.render import render_video
 
         render_video(recorder.recording, vehicle, options.video)
         print(f"written: {options.video}")

@@ -16,7 +16,7 @@ from corvids.commands.files import check_writable, write_atomically
 from corvids.commands.setpoint_flight import fly_setpoints
 from corvids.commands.trials import PLANTS, make_engine
 from corvids.deploy.setpoints import read_setpoints
-from corvids.envs.conditions import condition_named
+from corvids.envs.plants.conditions import condition_named
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Protocol
 
 from corvids.cli import first_word, parse
-from corvids.deploy import natnet, vicon
-from corvids.deploy.channels import BUFFER, listening_socket
-from corvids.deploy.mocap_bridge import NatNetBridge, Tally, Up, ViconBridge
-from corvids.deploy.mocap_relay import account
-from corvids.deploy.state_port import StatePort, read_key
-from corvids.deploy.state_stream import Clock, StateReceiver, StateSender, StreamConfig
+from corvids.deploy.mocap import natnet, sih_truth, vicon
+from corvids.deploy.mocap.bridge import NatNetBridge, Tally, Up, ViconBridge
+from corvids.deploy.mocap.relay import account
+from corvids.deploy.mocap.state_port import StatePort, read_key
+from corvids.deploy.mocap.state_stream import Clock, StateReceiver, StateSender, StreamConfig
+from corvids.deploy.px4.channels import BUFFER, listening_socket, udp_address
 from corvids.errors import CorvidsError
+from corvids.vehicle import load_vehicle
 
-SOURCES = ("natnet", "vicon", "listen")
+SOURCES = ("natnet", "vicon", "sih", "listen")
 DEFAULT_PORT = 14600
 """Where `corvids fly --mocap` is told to listen, in all examples."""
 SAY_S = 2.0
@@ -32,7 +33,7 @@ class MocapOptions:
     """Hand on what a motion capture system sends, as `corvids fly --mocap` takes it in; or listen to it."""
 
     to: str = f"127.0.0.1:{DEFAULT_PORT}"
-    """For natnet and vicon: host and port of the flying computer."""
+    """Host and port of the flying computer."""
     server: str = "127.0.0.1"
     """For natnet: host of the server (Motive)."""
     multicast: str = natnet.GROUP
@@ -42,13 +43,17 @@ class MocapOptions:
     up: Up = Up.Y
     """For natnet: axis that points up in what the server streams."""
     listen: str = ""
-    """For vicon and listen: where to listen, udp:PORT or udp:HOST:PORT; default: udp:51001 and udp:14600."""
+    """For all but natnet: where to listen, udp:PORT or udp:HOST:PORT; vicon: 51001, sih: 19410, listen: 14600."""
     rate_hz: float = 0.0
     """For vicon: the Tracker's frame rate, which gives its frame numbers their times."""
     bodies: tuple[str, ...] = ()
     """For vicon: numbers for the objects, such as drone=1 ball=2."""
     least_ms: float = 5.0
     """For vicon: least time from exposure to arrival, which the Tracker shows as its latency."""
+    vehicle: str = "air"
+    """For sih: vehicle that it simulates, name or file; it has the racket."""
+    apex: float = 0.6
+    """For sih: how high above where it would lie on the racket the ball is held, before it is let go [m]."""
     key: Path | None = None
     """File of 64 hexadecimal digits with which to sign; or, for listen, to verify."""
     seconds: float = float("inf")
@@ -76,6 +81,8 @@ def main(argv: list[str]) -> int:
         _listen(options, key)
     elif source == "natnet":
         _follow_natnet(options, StateSender(key))
+    elif source == "sih":
+        _follow_sih(options, StateSender(key))
     else:
         _follow_vicon(options, StateSender(key))
     return 0
@@ -119,6 +126,26 @@ def _follow_vicon(options: MocapOptions, sender: StateSender) -> None:
         contextlib.closing(listening_socket_anywhere()) as out,
     ):
         _pump(bridge, sender, [data], out, options, lambda now_s: None)
+
+
+def _follow_sih(options: MocapOptions, sender: StateSender) -> None:
+    from corvids.commands.mocap_sih import SihBridge  # needs torch, for the ball
+
+    where = options.listen or f"udp:{sih_truth.PORT}"
+    px4 = ("127.0.0.1", udp_address(where)[1] + sih_truth.BACK)
+    bridge = SihBridge(sender, load_vehicle(options.vehicle), options.apex)
+    with (
+        contextlib.closing(listening_socket(where)) as data,
+        contextlib.closing(listening_socket_anywhere()) as out,
+    ):
+
+        def ask(now_s: float) -> None:
+            request = bridge.reader.request(now_s)
+            if request is not None:
+                with contextlib.suppress(OSError):  # it does not run yet
+                    data.sendto(request, px4)
+
+        _pump(bridge, sender, [data], out, options, ask)
 
 
 def _pump(

@@ -16,8 +16,8 @@ from corvids.commands.trials import PLANTS, make_engine, open_policy
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, fly
-from corvids.envs.conditions import condition_named, draw
-from corvids.envs.place_flight import (
+from corvids.envs.plants.conditions import condition_named, draw
+from corvids.envs.plants.place_flight import (
     CENTRE_W_M,
     Commander,
     PlaceReferee,
@@ -25,7 +25,7 @@ from corvids.envs.place_flight import (
     figure_eight,
     places_that_jump,
 )
-from corvids.envs.plant import Plant
+from corvids.envs.plants.plant import Plant
 from corvids.errors import CorvidsError
 from corvids.vehicle import VEHICLE_DIR, load_vehicle
 

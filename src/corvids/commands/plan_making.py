@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from corvids.calibration.csv_flight import flight_of
-from corvids.calibration.csv_table import Table
-from corvids.calibration.design import Design, design
-from corvids.calibration.information import flight_information, prior_information
-from corvids.calibration.manoeuvres import BLOCK_S, MANOEUVRES, Excitation, Room, rest
-from corvids.calibration.parameters import Airframe
-from corvids.calibration.segments import cut, joined
+from corvids.calibration.flight.parameters import Airframe
+from corvids.calibration.flight.segments import cut, joined
+from corvids.calibration.planning.design import Design, design
+from corvids.calibration.planning.information import flight_information, prior_information
+from corvids.calibration.planning.manoeuvres import BLOCK_S, MANOEUVRES, Excitation, Room, rest
+from corvids.calibration.readers.csv_flight import flight_of
+from corvids.calibration.readers.csv_table import Table
 from corvids.commands.setpoint_flight import SetpointFlight, fly_setpoints
 from corvids.deploy.setpoints import FlightLimits, Setpoints, Span, make_setpoints
 from corvids.envs.engines.engine import TICK_S

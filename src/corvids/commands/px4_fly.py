@@ -21,23 +21,23 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from corvids import __version__
-from corvids.deploy.channels import Channel, KeeperChannel, udp_address
-from corvids.deploy.checks import Seen, Word
-from corvids.deploy.envelope import Fence, Triple, envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
-from corvids.deploy.mavlink_link import MavlinkLink
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.mocap_input import MocapInput
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
-from corvids.deploy.px4_flight import Px4Flight
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.px4_thrust import thrust_map_of
-from corvids.deploy.reactions import STREAMING, State
+from corvids.deploy.px4.channels import Channel, KeeperChannel, udp_address
+from corvids.deploy.px4.flight import Px4Flight
+from corvids.deploy.px4.mavlink_link import MavlinkLink
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.deploy.state_port import read_key
-from corvids.deploy.supervisor import Supervisor, Verdict
+from corvids.deploy.supervision.checks import Seen, Word
+from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
+from corvids.deploy.supervision.reactions import STREAMING, State
+from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
@@ -49,7 +49,7 @@ PREPARE_S, LANDING_S = 60.0, 20.0
 """Time for getting ready, and for landing after the flight [s]."""
 
 Origin = tuple[float, float, float]
-"""Where on the globe the world's origin is: see :class:`corvids.deploy.mavlink_peer.PeerConfig`."""
+"""Where on the globe the world's origin is: see :class:`corvids.deploy.px4.mavlink_peer.PeerConfig`."""
 
 
 class Ball(Protocol):
@@ -176,8 +176,8 @@ def _ball(plan: Plan, craft: Vehicle) -> tuple[Ball, MocapInput | None]:
     if plan.mocap:
         seen = MocapInput(plan.mocap.vehicle, plan.mocap.ball)
         return seen, seen
-    from corvids.envs.nominal import BallConfig
-    from corvids.envs.virtual_ball import VirtualBall
+    from corvids.envs.physics.nominal import BallConfig
+    from corvids.envs.plants.virtual_ball import VirtualBall
 
     return VirtualBall(craft, plan.apex_m, BallConfig(), plan.seed), None
 
@@ -280,7 +280,7 @@ def _keeper(link: str, mocap: Mocap | None = None) -> Iterator[Path]:
     """A keeper in a session of its own, which Ctrl-C does not reach; it ends once nothing needs keeping."""
     with tempfile.TemporaryDirectory(prefix="corvids-") as name:
         folder = Path(name)
-        arguments = [sys.executable, "-m", "corvids.deploy.link_keeper", link, str(folder / "keeper")]
+        arguments = [sys.executable, "-m", "corvids.deploy.px4.link_keeper", link, str(folder / "keeper")]
         environment = dict(os.environ)
         if mocap:
             arguments += [

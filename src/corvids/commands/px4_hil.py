@@ -13,14 +13,20 @@ from collections.abc import Iterator
 
 from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over, recording
 from corvids.commands.px4_params import load_into, parameters_of
-from corvids.deploy.channels import SAFE, SETPOINT, UdpChannel
-from corvids.deploy.hil_link import HilLink, Pose, Sensed, port_of
-from corvids.deploy.link_keeper import COMPONENT, Keeper
-from corvids.deploy.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.policy import PolicyFile
+from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel
+from corvids.deploy.px4.hil_link import HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.envs.engines.mujoco_engine import MujocoEngine
-from corvids.envs.hil_world import TRACKER_ANGLE_STD_RAD, TRACKER_DELAY_S, TRACKER_POS_STD_M, HilWorld
-from corvids.envs.nominal import BallConfig
+from corvids.envs.physics.nominal import BallConfig
+from corvids.envs.plants.hil_world import (
+    TRACKER_ANGLE_STD_RAD,
+    TRACKER_DELAY_S,
+    TRACKER_POS_STD_M,
+    Felt,
+    HilWorld,
+)
 from corvids.vehicle import load_vehicle
 
 CONNECT_S = 120.0
@@ -46,20 +52,58 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
         return fly_over(file, craft, channel, world, plan, log)
 
 
+class HilEnd:
+    """Our ends of one PX4: its simulator's, and MAVLink's with the keeper's mind."""
+
+    def __init__(self, link: str, system: int = 1) -> None:
+        self.hil = HilLink(port_of(link))
+        self._udp = UdpChannel(link)
+        self._keeper = Keeper(Peer(PeerConfig(system, COMPONENT)))
+
+    def live(self, now_s: float, felt: Felt) -> None:
+        """Let PX4 live up to ``now_s`` [s], with what its sensors feel there."""
+        pose = None
+        if felt.tracked_pos_w_m is not None:
+            pose = Pose(felt.tracked_pos_w_m, felt.tracked_quat_wb, TRACKER_POS_STD_M, TRACKER_ANGLE_STD_RAD)
+        sensed = Sensed(felt.specific_force_b_mps2, felt.omega_b_radps, felt.quat_wb, felt.height_w_m)
+        self.hil.exchange(round(1e6 * now_s), sensed, pose)
+
+    def send(self, kind: bytes, packet: bytes, safe: tuple[float, float], now_s: float) -> None:
+        """A frame of the runtime's, as :class:`Channel` has it."""
+        frame = kind + (SAFE.pack(*safe) if kind == SETPOINT else b"") + packet
+        passed = self._keeper.from_runtime(frame, now_s)
+        if passed is not None:
+            self._udp.send(kind, passed)
+
+    def heard(self, now_s: float) -> Iterator[bytes]:
+        """What PX4 has sent, as the keeper hears it too, and what the keeper has to say."""
+        while (datagram := self._udp.receive()) is not None:
+            received = self._keeper.peer.counters.received
+            self._keeper.peer.take_in(datagram, now_s)
+            if self._keeper.peer.counters.received > received:
+                self._udp.accept()
+            yield datagram
+        for packet in self._keeper.watch(now_s):
+            self._udp.send(SETPOINT, packet)
+
+    def close(self) -> None:
+        """Close them; PX4's clock stands still from then on."""
+        self._udp.close()
+        self.hil.close()
+
+
 class HilChannel:
     """A channel on which time passes by stepping the world and PX4 together, ``speed`` times real time at most."""
 
     def __init__(self, world: HilWorld, link: str, speed: float = 1.0) -> None:
         self.world = world
-        self.hil = HilLink(port_of(link))
-        self._udp = UdpChannel(link)
-        self._keeper = Keeper(Peer(PeerConfig(component=COMPONENT)))
+        self._end = HilEnd(link)
         self._pace_s = world.step_s / speed
         self._due_s = 0.0
 
     def connect(self) -> None:
         """Wait for PX4."""
-        self.hil.wait_for_px4(CONNECT_S)
+        self._end.hil.wait_for_px4(CONNECT_S)
 
     @property
     def now_s(self) -> float:
@@ -69,42 +113,23 @@ class HilChannel:
     def wait(self, until_s: float) -> Iterator[bytes]:
         while self.now_s < until_s - 1e-9:
             self._step()
-            yield from self._heard()
-        yield from self._heard()
+            yield from self._end.heard(self.now_s)
+        yield from self._end.heard(self.now_s)
 
     def accept(self) -> None:
         pass
 
     def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
-        frame = kind + (SAFE.pack(*safe) if kind == SETPOINT else b"") + packet
-        passed = self._keeper.from_runtime(frame, self.now_s)
-        if passed is not None:
-            self._udp.send(kind, passed)
+        self._end.send(kind, packet, safe, self.now_s)
 
     def close(self) -> None:
-        self._udp.close()
-        self.hil.close()
+        self._end.close()
 
     def _step(self) -> None:
-        felt = self.world.advance(self.hil.motors)
-        pose = None
-        if felt.tracked_pos_w_m is not None:
-            pose = Pose(felt.tracked_pos_w_m, felt.tracked_quat_wb, TRACKER_POS_STD_M, TRACKER_ANGLE_STD_RAD)
-        sensed = Sensed(felt.specific_force_b_mps2, felt.omega_b_radps, felt.quat_wb, felt.height_w_m)
-        self.hil.exchange(round(1e6 * self.now_s), sensed, pose)
+        felt = self.world.advance(self._end.hil.motors)
+        self._end.live(self.now_s, felt)
         now_s = time.monotonic()
         if now_s < self._due_s:
             time.sleep(self._due_s - now_s)
         # What was lost is not caught up with: PX4's link would see a burst of time.
         self._due_s = max(self._due_s, now_s) + self._pace_s
-
-    def _heard(self) -> Iterator[bytes]:
-        """What PX4 has sent, as the keeper hears it too, and what the keeper has to say."""
-        while (datagram := self._udp.receive()) is not None:
-            received = self._keeper.peer.counters.received
-            self._keeper.peer.take_in(datagram, self.now_s)
-            if self._keeper.peer.counters.received > received:
-                self._udp.accept()
-            yield datagram
-        for packet in self._keeper.watch(self.now_s):
-            self._udp.send(SETPOINT, packet)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
-from corvids.deploy.channels import Channel, UdpChannel
-from corvids.deploy.mavlink_peer import Peer
-from corvids.deploy.px4_parameters import load_parameters, save_parameters
+from corvids.deploy.px4.channels import Channel, UdpChannel
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
 
@@ -36,6 +36,8 @@ class Px4ParamsOptions:
     """What PX4 does when the stream stops and nobody holds it: COM_OBL_RC_ACT, 4 land, 5 hold."""
     sih: bool = False
     """For PX4's own simulator (SIH): make it this vehicle, and leave its position to the simulated GPS."""
+    tracked: bool = False
+    """With --sih: its position comes from `corvids mocap sih`, not from that GPS."""
     link: str | None = None
     """Where to listen for a PX4 to load them into, udp:PORT or udp:HOST:PORT; it must be disarmed."""
     force: bool = False
@@ -48,10 +50,12 @@ def main(argv: list[str]) -> int:
     check_writable(options.out, ".params")
     if options.out.exists() and not options.force:
         raise CorvidsError(f"{options.out}: is already there; --force replaces it")
+    if options.tracked and not options.sih:
+        raise CorvidsError("--tracked: is for --sih; a vehicle's position comes from motion capture anyway")
     vehicle = load_vehicle(options.vehicle)
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
     if options.sih:
-        parameters = sih_parameters_of(vehicle, parameters)
+        parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
     write_atomically(options.out, parameter_file(vehicle, parameters).encode())
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
     if options.link:
@@ -61,9 +65,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def load_into(channel: Channel, parameters: Mapping[str, int | float], *, save: bool = False) -> None:
+def load_into(
+    channel: Channel, parameters: Mapping[str, int | float], *, save: bool = False, system: int = 1
+) -> None:
     """Load ``parameters`` into the PX4 behind ``channel``, and ``save`` them; or say which it did not take."""
-    peer = Peer()
+    peer = Peer(PeerConfig(system))
     missing = load_parameters(channel, peer, parameters, LOADING_S)
     if not peer.counters.received:
         raise CorvidsError(
@@ -107,13 +113,14 @@ def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int =
 
 
 def sih_parameters_of(
-    vehicle: Vehicle, parameters: Mapping[str, int | float] | None = None
+    vehicle: Vehicle, parameters: Mapping[str, int | float] | None = None, *, tracked: bool = False
 ) -> dict[str, int | float]:
     """``parameters`` (those of ``vehicle`` unless given), made to fit PX4's simulation-in-hardware of that vehicle.
 
     SIH's quadrotor X has thrust and torque linear in the motor command, behind one first-order lag, and one drag
     coefficient for all directions: those of the vehicle's values that it cannot hold are averaged, quadratic drag and
-    the rotors' inertia are left out. Its battery is kept full, for it loses no thrust.
+    the rotors' inertia are left out. Its battery is kept full, for it loses no thrust. Its estimator lives on the
+    simulated GPS or, if it is ``tracked``, on motion capture alone.
     """
     body, rotors = vehicle.body, vehicle.rotors
     x_m, y_m = (abs(c) for c in rotors.position_b_m[0][:2])
@@ -129,7 +136,11 @@ def sih_parameters_of(
         )
     thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
     kept = parameters_of(vehicle) if parameters is None else parameters
-    return {name: value for name, value in kept.items() if not name.startswith("EKF2_")} | {
+    if tracked:
+        kept = {**kept, "EKF2_GPS_CTRL": 0}
+    else:
+        kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
+    return dict(kept) | {
         "THR_MDL_FAC": 0.0,
         "SIH_MASS": body.mass_kg,
         **dict(zip(("SIH_IXX", "SIH_IYY", "SIH_IZZ"), body.inertia_kgm2, strict=True)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of
-from corvids.envs.conditions import APEX_M
+from corvids.envs.plants.conditions import APEX_M
 
 
 def write_report(

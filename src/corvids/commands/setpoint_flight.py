@@ -11,10 +11,10 @@ from corvids.controllers.packing import leaves, map_leaves
 from corvids.deploy.contract import Limits
 from corvids.deploy.setpoint_follower import SetpointFollower, tilt_rad
 from corvids.deploy.setpoints import Setpoints
-from corvids.envs.conditions import condition_named, draw
 from corvids.envs.engines.engine import Array, Engine, State
-from corvids.envs.flight_log import FlightLog
-from corvids.envs.plant import Plant
+from corvids.envs.plants.conditions import condition_named, draw
+from corvids.envs.plants.flight_log import FlightLog
+from corvids.envs.plants.plant import Plant
 from corvids.vehicle import Vehicle
 
 

@@ -7,15 +7,15 @@ import dataclasses
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from corvids.cli import first_word, option_value, parse
-from corvids.envs.calibrated import describe
 from corvids.envs.environment import Environment
+from corvids.envs.episodes.calibrated import describe
 from corvids.envs.isaac import require_isaac
 from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
 from corvids.envs.team_environment import TeamEnvironment
@@ -43,7 +43,7 @@ class TrainOptions:
     resume: bool = False
     """Continue from the checkpoint in the run's folder, with its configuration but for what is given here."""
     sim: Literal["native", "isaac"] | None = None
-    """Simulator to learn in: native, or Isaac Lab (single vehicles). A resumed run stays in its own."""
+    """Simulator to learn in: native, or Isaac Lab. A resumed run stays in its own."""
     device: str = "cpu"
     """Where to simulate and learn: cpu, cuda, cuda:0."""
     randomize: Literal["ranges", "calibrated"] | None = None
@@ -89,7 +89,7 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
             f"task {config.env.task!r}: only single vehicles are drawn from their file's errors; use ranges"
         )
     if config.sim == "isaac":
-        check_isaac(config)
+        require_isaac()
     if device == "cuda":
         device = f"cuda:{local}"
     check_device(device)
@@ -98,10 +98,8 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
     if rank == 0:
         _check_folder(run, resume)
     torch.manual_seed(config.seed + rank)
-    kind = TeamEnvironment if config.env.task in TEAM_TASKS else Environment
-    if config.sim == "isaac":
-        from corvids.envs.isaac.task_env import open_environment as kind
-    env = RslVecEnv(kind(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
+    make = _environment(config)
+    env = RslVecEnv(make(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
     check_reach(config, env.env.simulator)
     if calibrated and rank == 0:
         for line in describe(load_vehicle(config.env.vehicle), config.env.randomization):
@@ -115,13 +113,18 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         return time.perf_counter() - start
 
 
-def check_isaac(config: TrainConfig) -> None:
-    """Refuse to learn in Isaac Lab what is not simulated there, or where it is not installed."""
-    if config.env.task in TEAM_TASKS:
-        raise CorvidsError(
-            f"--sim isaac: task {config.env.task!r} is a team's; there are: {', '.join(TASKS)}"
-        )
-    require_isaac()
+def _environment(config: TrainConfig) -> Callable[..., Environment | TeamEnvironment]:
+    """What makes the environment: the task's kind, in the simulator that is asked for."""
+    is_team = config.env.task in TEAM_TASKS
+    if config.sim == "native":
+        return TeamEnvironment if is_team else Environment
+    if is_team:
+        from corvids.envs.isaac.team_task_env import open_team_environment
+
+        return open_team_environment
+    from corvids.envs.isaac.task_env import open_environment
+
+    return open_environment
 
 
 def check_device(device: str) -> None:

@@ -13,11 +13,11 @@ import numpy as np
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.envs.conditions import APEX_M, PLACE_W_M, condition_named, draw
 from corvids.envs.engines.engine import Engine
-from corvids.envs.hits import Referee, Verdict
-from corvids.envs.plant import Plant
-from corvids.envs.recording import Recorder
+from corvids.envs.plants.conditions import APEX_M, PLACE_W_M, condition_named, draw
+from corvids.envs.plants.hits import Referee, Verdict
+from corvids.envs.plants.plant import Plant
+from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 

@@ -15,18 +15,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from corvids.deploy.checks import Seen, Word
-from corvids.deploy.envelope import envelope_of
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import read_policy_file
-from corvids.deploy.px4_flight import BallSource, Px4Flight
-from corvids.deploy.px4_thrust import thrust_map_of
-from corvids.deploy.reactions import STREAMING, State
+from corvids.deploy.px4.flight import BallSource, Px4Flight
+from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, fly
-from corvids.deploy.state_port import read_key
-from corvids.deploy.supervisor import Entry, Supervisor, Verdict
+from corvids.deploy.supervision.checks import Seen, Word
+from corvids.deploy.supervision.envelope import envelope_of
+from corvids.deploy.supervision.reactions import STREAMING, State
+from corvids.deploy.supervision.supervisor import Entry, Supervisor, Verdict
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 from corvids_ros.keeper import KEY_VARIABLE, KeeperSocket, command_line

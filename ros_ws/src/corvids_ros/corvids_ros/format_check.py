@@ -8,7 +8,7 @@ from typing import Any
 from corvids_ros.message_formats import PROTOCOL, format_hash, mismatch
 from corvids_ros.px4_messages import text_of
 from corvids_ros.ros_transport import COMMANDS, FROM_PX4, RosTransport
-from corvids_ros.topics import HEARD, TYPES, are_all_known, missing
+from corvids_ros.topics import HEARD, TYPES, are_all_known, missing, unversioned
 
 ASKED = (
     *HEARD,
@@ -50,8 +50,8 @@ def _ask(transport: RosTransport, deadline_s: float) -> list[str]:
     said = []
     try:
         for topic in ASKED:
-            # PX4 knows its topics without the vehicle's namespace.
-            name = "/" + getattr(topics, topic)
+            # PX4 knows its topics without the vehicle's namespace, and without the version in their names.
+            name = "/" + unversioned(getattr(topics, topic))
             while name not in answers and time.monotonic() < deadline_s:
                 writer.publish(messages.format_request(name, PROTOCOL))
                 again_s = time.monotonic() + ANSWER_S

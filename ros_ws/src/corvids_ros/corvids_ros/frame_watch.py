@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from corvids.deploy.channels import ENGAGE, RELEASE, SAFE, SETPOINT
-from corvids.deploy.checks import Autopilot
-from corvids.deploy.envelope import Triple
-from corvids.deploy.keeping import Keeping, Level, StreamWatch
-from corvids.deploy.px4_frames import Quaternion
+from corvids.deploy.px4.channels import ENGAGE, RELEASE, SAFE, SETPOINT
+from corvids.deploy.px4.frames import Quaternion
+from corvids.deploy.px4.keeping import Keeping, Level, StreamWatch
+from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.envelope import Triple
 from corvids_ros.message_link import HOLDS, Transport
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
 
 
 class PoseMessages:
-    """Poses from motion capture as PX4's estimator takes them in; see :class:`corvids.deploy.mocap_relay.PoseMaker`."""
+    """Poses from motion capture as PX4's estimator takes them in; see :class:`corvids.deploy.mocap.relay.PoseMaker`."""
 
     def __init__(self, messages: Px4Messages, reader: MessageReader, transport: Transport) -> None:
         """``reader`` knows PX4's clock."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from corvids.deploy.mocap_relay import MocapConfig, MocapRelay, account, tell
-from corvids.deploy.port_handover import CAN_PASS, PortOffer, take_over
-from corvids.deploy.state_port import StatePort
-from corvids.deploy.state_stream import StateReceiver
+from corvids.deploy.mocap.port_handover import CAN_PASS, PortOffer, take_over
+from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, tell
+from corvids.deploy.mocap.state_port import StatePort
+from corvids.deploy.mocap.state_stream import StateReceiver
 from corvids_ros.frame_watch import PoseMessages
 from corvids_ros.message_link import Transport
 from corvids_ros.px4_messages import Px4Messages

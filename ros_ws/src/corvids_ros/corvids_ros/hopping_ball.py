@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from corvids.deploy.envelope import Triple
+from corvids.deploy.supervision.envelope import Triple
 
 GRAVITY_MPS2 = 9.80665
 

@@ -1,7 +1,7 @@
 """The small process that outlives the runtime: when set-points stop coming it levels the vehicle and has PX4 hold.
 
 The runtime sends set-points to PX4 itself, and tells this process of each over a local socket, in frames as
-:mod:`corvids.deploy.channels` has them. What is done when they stop: :mod:`corvids.deploy.keeping`.
+:mod:`corvids.deploy.px4.channels` has them. What is done when they stop: :mod:`corvids.deploy.px4.keeping`.
 
 With a state stream of motion capture it also hands the vehicle's pose on to PX4, and every frame to the runtime; see
 :mod:`corvids_ros.guide`.
@@ -28,8 +28,8 @@ from typing import Any
 
 import rclpy
 
-from corvids.deploy.channels import BUFFER, KeeperChannel
-from corvids.deploy.mocap_relay import MocapConfig, mocap_config
+from corvids.deploy.mocap.relay import MocapConfig, mocap_config
+from corvids.deploy.px4.channels import BUFFER, KeeperChannel
 from corvids.errors import CorvidsError
 from corvids_ros.frame_watch import FrameWatch
 from corvids_ros.guide import Guide

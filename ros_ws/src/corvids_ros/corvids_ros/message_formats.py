@@ -41,7 +41,7 @@ def format_hash(message: str, definition_of: Callable[[str], str]) -> int:
 def mismatch(topic: str, message: str, ours: int, success: bool, theirs: int) -> str:
     """What to say about PX4's answer for ``topic``; nothing where it means the same as we do."""
     if not success:
-        return f"{topic}: PX4's firmware has no such topic; its name says the version of the message"
+        return f"{topic}: PX4's firmware has no such topic: which release is it?"
     if ours != theirs:
         return (
             f"{topic}: PX4's {message} is defined otherwise ({theirs:08x}) than px4_msgs here ({ours:08x}): "

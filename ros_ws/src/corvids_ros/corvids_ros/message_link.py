@@ -1,4 +1,4 @@
-"""The link of one vehicle in messages: see :class:`corvids.deploy.px4_flight.Link`. No ROS: a transport moves them.
+"""The link of one vehicle in messages: see :class:`corvids.deploy.px4.flight.Link`. No ROS: a transport moves them.
 
 Set-points go straight to PX4, without a hop. The keeper, a process of its own, is told of each, and acts when they stop
 coming; once it had to ask PX4 to hold, this side streams nothing until the operator engages anew.
@@ -6,18 +6,19 @@ coming; once it had to ask PX4 to hold, this side streams nothing until the oper
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-from corvids.deploy.channels import ENGAGE, PACKET, RELEASE, SETPOINT
-from corvids.deploy.checks import Autopilot
-from corvids.deploy.envelope import Triple
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_state import VehicleState
-from corvids.deploy.state_packet import is_state_packet
-from corvids.deploy.state_stream import StateSink
-from corvids.deploy.supervisor import Request
+from corvids.deploy.mocap.state_packet import is_state_packet
+from corvids.deploy.mocap.state_stream import StateSink
+from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.supervisor import Request
 from corvids_ros.poses import Pose
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
@@ -28,6 +29,8 @@ HOLDS = b"H"
 what came with the operator's last word to engage, so that no answer of before is taken for one of after."""
 BACKLOG_MAX = 100
 """So many messages that are there already are taken in although time is up: a flood must not stop the ticks."""
+ORIGIN_S = 3.0
+"""How long PX4 may take to know a place on the globe by itself, and how often it is told one [s]."""
 GREET_S = 1.0
 """How often the keeper hears that the runtime lives [s], streaming or not."""
 
@@ -61,7 +64,7 @@ class KeeperEnd(Protocol):
     """The runtime's end of the line to the keeper."""
 
     def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Send a frame; see :mod:`corvids.deploy.channels`."""
+        """Send a frame; see :mod:`corvids.deploy.px4.channels`."""
         ...
 
     def poll(self) -> bytes | None:
@@ -82,6 +85,9 @@ class MessageLink:
         self._is_held = False
         self._turn = 0
         self._greeted_s = 0.0
+        self._origin: Triple | None = None
+        self._told_s = math.inf
+        """When PX4 was told it last; before that, when it had to be."""
         self._news = 0
         for topic in HEARD:
             self.listen(topic)
@@ -123,6 +129,14 @@ class MessageLink:
 
         return relay
 
+    def tell_origin(self, origin: Triple) -> None:
+        """Tell a PX4 that knows no place on the globe, and so could not hold, where the world's origin is there.
+
+        Latitude and longitude [°], and height above sea level [m].
+        """
+        self._origin = origin
+        self.listen("vehicle_global_position")
+
     def connect_keeper(self, keeper: KeeperEnd) -> None:
         """Tell the keeper of every set-point from now on."""
         self._keeper = keeper
@@ -135,6 +149,7 @@ class MessageLink:
         if self._keeper and self.now_s - self._greeted_s > GREET_S:
             self._greeted_s = self.now_s
             self._keeper.send(PACKET)
+        self._tell_origin()
         left_over = BACKLOG_MAX
         while left_over:
             news, left_s = self._news, until_s - self.now_s
@@ -171,6 +186,16 @@ class MessageLink:
         self.transport.publish("offboard_control_mode", self.messages.offboard(stamp_us))
         if self._keeper:
             self._keeper.send(SETPOINT, b"", level)
+
+    def _tell_origin(self) -> None:
+        is_told = "vehicle_global_position" in self.reader.counters.received
+        if self._origin is None or is_told or not math.isfinite(self.state.stamp_s):
+            return
+        self._told_s = min(self._told_s, self.now_s)
+        if self.now_s - self._told_s > ORIGIN_S:
+            self._told_s = self.now_s
+            message = self.messages.origin(*self._origin, self.reader.stamp_us(self.now_s))
+            self.transport.publish("vehicle_command", message)
 
     def _hear_keeper(self) -> None:
         while self._keeper and (said := self._keeper.poll()) is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from corvids.deploy.envelope import Triple
-from corvids.deploy.px4_frames import Quaternion
-from corvids.deploy.px4_state import VehicleState, unit
+from corvids.deploy.px4.frames import Quaternion
+from corvids.deploy.px4.state import VehicleState, unit
+from corvids.deploy.supervision.envelope import Triple
 
 KEPT = 100
 """Measurements kept for a runtime that is busy."""

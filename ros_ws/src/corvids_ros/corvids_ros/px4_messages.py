@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from corvids.deploy.envelope import Triple
-from corvids.deploy.keeping import Level
-from corvids.deploy.px4_frames import Quaternion, enu_ned, flu_frd, level_ned, quat_enu_ned
-from corvids.deploy.supervisor import Request
+from corvids.deploy.px4.frames import Quaternion, enu_ned, flu_frd, level_ned, quat_enu_ned
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 
-SET_MODE, ARM_DISARM = 176, 400
-"""Commands."""
+SET_MODE, ARM_DISARM, SET_ORIGIN = 176, 400, 100000
+"""Commands; the last is PX4's own, for where on the globe its world's origin is."""
 CUSTOM_MODE = 1.0
 AUTO, OFFBOARD = 4.0, 6.0
 """Main modes."""
@@ -96,17 +97,11 @@ class Px4Messages:
             Request.HOLD: (SET_MODE, CUSTOM_MODE, AUTO, LOITER),
             Request.LAND: (SET_MODE, CUSTOM_MODE, AUTO, LAND),
         }[request]
-        return self._made(
-            "VehicleCommand",
-            timestamp=stamp_us,
-            command=command,
-            target_system=self.target_system,
-            target_component=1,
-            source_system=self.target_system,
-            source_component=1,
-            from_external=True,
-            **{f"param{index}": float(value) for index, value in enumerate(parameters, start=1)},
-        )
+        return self._command(command, stamp_us, enumerate(parameters, start=1))
+
+    def origin(self, latitude_deg: float, longitude_deg: float, height_m: float, stamp_us: int) -> Any:
+        """The command that tells where on the globe the world's origin is; height above sea level."""
+        return self._command(SET_ORIGIN, stamp_us, ((5, latitude_deg), (6, longitude_deg), (7, height_m)))
 
     def visual_odometry(
         self,
@@ -130,6 +125,19 @@ class Px4Messages:
             position_variance=[pos_std_m**2] * 3,
             orientation_variance=[angle_std_rad**2] * 3,
             velocity_variance=list(NAN3),
+        )
+
+    def _command(self, command: int, stamp_us: int, parameters: Iterable[tuple[int, float]]) -> Any:
+        return self._made(
+            "VehicleCommand",
+            timestamp=stamp_us,
+            command=command,
+            target_system=self.target_system,
+            target_component=1,
+            source_system=self.target_system,
+            source_component=1,
+            from_external=True,
+            **{f"param{index}": float(value) for index, value in parameters},
         )
 
     def format_request(self, topic: str, protocol: int) -> Any:

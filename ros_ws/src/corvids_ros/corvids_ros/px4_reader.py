@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from corvids.deploy.checks import Autopilot, Mode
-from corvids.deploy.envelope import Triple
-from corvids.deploy.px4_clock import Px4Clock
-from corvids.deploy.px4_frames import enu_ned, flu_frd, quat_enu_ned, rotate
-from corvids.deploy.px4_state import VehicleState, finite, is_news, unit
+from corvids.deploy.px4.clock import Px4Clock
+from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4.state import VehicleState, finite, is_news, unit
+from corvids.deploy.supervision.checks import Autopilot, Mode
+from corvids.deploy.supervision.envelope import Triple
 
 ARMED = 2
 """``arming_state``."""
@@ -53,6 +53,7 @@ class MessageReader:
             "battery_status": self._read_battery,
             "timesync_status": self._read_timesync,
             "sensor_combined": self._read_imu,
+            "vehicle_global_position": lambda message, now_s: None,  # that it comes says enough
         }
 
     def take_in(self, topic: str, message: Any, now_s: float) -> None:

@@ -10,10 +10,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped
 from rclpy.lifecycle import LifecycleNode
 
-from corvids.deploy.checks import Seen
-from corvids.deploy.mocap_input import MocapInput
-from corvids.deploy.reactions import Reaction, State
-from corvids.deploy.supervisor import Verdict
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.supervision.checks import Seen
+from corvids.deploy.supervision.reactions import Reaction, State
+from corvids.deploy.supervision.supervisor import Verdict
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.poses import PoseSource
 

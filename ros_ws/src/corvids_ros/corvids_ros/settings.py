@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Any, NamedTuple
 
-from corvids.deploy.channels import udp_address
-from corvids.deploy.envelope import Fence, Triple
+from corvids.deploy.px4.channels import udp_address
+from corvids.deploy.supervision.envelope import Fence, Triple
 from corvids.errors import CorvidsError
 from corvids_ros.topics import Topics
 
@@ -59,6 +59,14 @@ SETTINGS = (
     Setting(
         "mocap_least_ms", 2.0, "least time that it is on its way, for a sender that echoes nothing", 0, 100
     ),
+    Setting(
+        "origin",
+        [0.0, 0.0, 0.0],
+        "latitude, longitude [°] and height [m] of the world's origin, for a PX4 that lives on motion capture alone, so"
+        " that it can hold; zeros: it knows by itself",
+        -10000,
+        10000,
+    ),
     Setting("record", "", "flight record to write (.mcap); empty: none"),
     *(
         Setting(f"topics.{field.name}", field.default, "PX4's topic, below the vehicle's namespace")
@@ -93,6 +101,11 @@ class Settings:
         return Topics(
             **{field.name: self.values[f"topics.{field.name}"] for field in dataclasses.fields(Topics)}
         )
+
+    @property
+    def origin(self) -> Triple | None:
+        """Where on the globe the world's origin is, if that is to be told."""
+        return _triple("origin", self["origin"]) if any(self["origin"]) else None
 
     @property
     def fence(self) -> Fence:

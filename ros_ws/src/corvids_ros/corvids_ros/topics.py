@@ -14,6 +14,7 @@ TYPES = {
     "battery_status": "BatteryStatus",
     "timesync_status": "TimesyncStatus",
     "sensor_combined": "SensorCombined",
+    "vehicle_global_position": "VehicleGlobalPosition",
     "offboard_control_mode": "OffboardControlMode",
     "vehicle_rates_setpoint": "VehicleRatesSetpoint",
     "vehicle_attitude_setpoint": "VehicleAttitudeSetpoint",
@@ -35,6 +36,7 @@ class Topics:
     battery_status: str = OUT + "battery_status_v1"
     timesync_status: str = OUT + "timesync_status"
     sensor_combined: str = OUT + "sensor_combined"
+    vehicle_global_position: str = OUT + "vehicle_global_position"
     offboard_control_mode: str = IN + "offboard_control_mode"
     vehicle_rates_setpoint: str = IN + "vehicle_rates_setpoint"
     vehicle_attitude_setpoint: str = IN + "vehicle_attitude_setpoint_v1"

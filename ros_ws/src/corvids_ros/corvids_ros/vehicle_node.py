@@ -27,11 +27,11 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from corvids.deploy.checks import Word
-from corvids.deploy.mocap_input import MocapInput
-from corvids.deploy.reactions import Reaction
-from corvids.deploy.state_port import read_key
-from corvids.deploy.supervisor import Entry
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.reactions import Reaction
+from corvids.deploy.supervision.supervisor import Entry
 from corvids.errors import CorvidsError
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.format_check import check_formats
@@ -120,6 +120,8 @@ class VehicleNode(LifecycleNode):
         link = MessageLink(self._transport, messages)
         if settings["imu"]:
             link.listen("sensor_combined")
+        if settings.origin:
+            link.tell_origin(settings.origin)
         if settings["mocap_topic"]:
             relay = link.relay_to_estimator(settings["mocap_pos_std_m"], settings["mocap_angle_std_rad"])
             self._watch_poses(link, settings, "mocap", relay)

@@ -22,11 +22,11 @@ from corvids.controllers.spatial import Vec3
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import Policy, PolicyFile
 from corvids.envs.environment import EnvConfig, Environment
-from corvids.envs.nominal import world_params
+from corvids.envs.physics.nominal import world_params
+from corvids.envs.physics.world import AT_REST
 from corvids.envs.simulator import Simulator
 from corvids.envs.tasks import TEAM_TASKS, task_named
 from corvids.envs.team_environment import TeamEnvironment
-from corvids.envs.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.training.presets import preset
 from corvids.vehicle import load_vehicle

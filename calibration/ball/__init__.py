@@ -1,0 +1,1 @@
+"""From a ball's trajectory to ball and racket."""

@@ -1,0 +1,1 @@
+"""From a vehicle's flight to its parameters."""

@@ -1,0 +1,1 @@
+"""Which manoeuvres a flight for calibration should have, and how much it will tell."""

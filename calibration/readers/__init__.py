@@ -1,0 +1,1 @@
+"""From logs, bags and tables to clean records in SI units."""

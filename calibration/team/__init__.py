@@ -1,0 +1,1 @@
+"""From a team's flight to its cables and load."""

@@ -1,0 +1,164 @@
+"""Datagrams to and from an autopilot, directly or through the keeper."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from corvids.errors import CorvidsError
+
+SETPOINT, PACKET, ENGAGE, RELEASE = b"S", b"P", b"E", b"R"
+"""First byte of a frame to the keeper: a set-point with what to do without it, any other packet, the operator's word
+to engage, and that nobody streams any more."""
+SAFE = struct.Struct("<ff")
+"""In a set-point's frame, before its packet: heading [rad from north] and normalised thrust for level flight."""
+BUFFER = 4096
+SILENT_S = 2.0
+"""An autopilot's address is kept until it has been silent for so long [s]."""
+
+
+class Channel(Protocol):
+    """A way to the autopilot, and the clock on which waiting is measured."""
+
+    @property
+    def now_s(self) -> float:
+        """Time [s]; never goes back."""
+        ...
+
+    def wait(self, until_s: float) -> Iterator[bytes]:
+        """What arrives until ``until_s`` [s], as it arrives."""
+        ...
+
+    def accept(self) -> None:
+        """The datagram handed out last is the autopilot's."""
+        ...
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        """Send a packet of that kind; ``safe`` goes with a set-point: heading and thrust, see :data:`SAFE`."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+def udp_address(link: str) -> tuple[str, int]:
+    """Host and port at which to listen, from ``udp:PORT`` or ``udp:HOST:PORT``."""
+    match = re.fullmatch(r"udp:(?:(?P<host>[^:]+):)?(?P<port>\d{1,5})", link)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise CorvidsError(
+            f"link {link!r}: must be udp:PORT or udp:HOST:PORT, where to listen (PX4: udp:14540)"
+        )
+    return match["host"] or "0.0.0.0", int(match["port"])
+
+
+def listening_socket(link: str) -> socket.socket:
+    """A UDP socket that listens at ``link`` and never waits."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        listener.bind(udp_address(link))
+    except OSError as error:
+        listener.close()
+        raise CorvidsError(
+            f"link {link}: cannot listen there: {error.strerror}; is another program connected?"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+class UdpChannel:
+    """Listens where the autopilot sends, answers where it sends from: the first address that makes sense."""
+
+    def __init__(self, link: str) -> None:
+        self.socket = listening_socket(link)
+        self.strangers = 0
+        """Datagrams from other addresses than the autopilot's."""
+        self._remote: tuple[str, int] | None = None
+        self._source: tuple[str, int] | None = None
+        self._heard_s = 0.0
+
+    @property
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def wait(self, until_s: float) -> Iterator[bytes]:
+        while True:
+            datagram = self.receive()
+            if datagram is not None:
+                yield datagram
+            left_s = until_s - time.monotonic()
+            if datagram is None and (left_s <= 0.0 or not select.select([self.socket], [], [], left_s)[0]):
+                return
+
+    def receive(self) -> bytes | None:
+        """A datagram that has arrived and may be the autopilot's."""
+        while True:
+            try:
+                datagram, source = self.socket.recvfrom(BUFFER)
+            except OSError:  # nothing there, or a complaint that nobody listens
+                return None
+            now_s = time.monotonic()
+            if self._remote is not None and source != self._remote and now_s - self._heard_s < SILENT_S:
+                self.strangers += 1
+                continue
+            self._source = source
+            return datagram
+
+    def accept(self) -> None:
+        self._remote, self._heard_s = self._source, time.monotonic()
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        if self._remote is not None and packet:
+            with contextlib.suppress(OSError):  # lost like any datagram; silence is noticed elsewhere
+                self.socket.sendto(packet, self._remote)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class KeeperChannel:
+    """Goes through the keeper, which owns the link: see :mod:`corvids.deploy.px4.link_keeper`."""
+
+    def __init__(self, keeper: Path, own: Path) -> None:
+        self._keeper, self._own = str(keeper), own
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        own.unlink(missing_ok=True)
+        self.socket.bind(str(own))
+        os.chmod(own, 0o600)
+        self.socket.setblocking(False)
+        self.send(PACKET)
+
+    @property
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def wait(self, until_s: float) -> Iterator[bytes]:
+        while True:
+            datagram = None
+            with contextlib.suppress(BlockingIOError):
+                datagram = self.socket.recv(BUFFER)
+            if datagram is not None:
+                yield datagram
+            left_s = until_s - time.monotonic()
+            if datagram is None and (left_s <= 0.0 or not select.select([self.socket], [], [], left_s)[0]):
+                return
+
+    def accept(self) -> None:
+        pass
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        frame = kind + (SAFE.pack(*safe) if kind == SETPOINT else b"") + packet
+        with contextlib.suppress(OSError):  # a dead keeper is noticed by the autopilot's silence
+            self.socket.sendto(frame, self._keeper)
+
+    def close(self) -> None:
+        self.socket.close()
+        self._own.unlink(missing_ok=True)

@@ -1,0 +1,230 @@
+"""A vehicle with PX4 as the runtime meets it: a plant behind a link, whichever that is, under a supervisor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from corvids.deploy.pilot import PLACE, Array, Decision, Pilot
+from corvids.deploy.px4.frames import yaw_ned_rad
+from corvids.deploy.px4.in_step import InStep
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.px4.thrust import ThrustMap
+from corvids.deploy.supervision.checks import Autopilot, Mode, Proposal, Seen, Word
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.reactions import STREAMING, State
+from corvids.deploy.supervision.supervisor import Request, Supervisor, Verdict
+
+
+class Link(Protocol):
+    """The way to one PX4: what it says, in our frames and on our clock, and how it is commanded."""
+
+    @property
+    def now_s(self) -> float:
+        """Time [s]; never goes back."""
+        ...
+
+    @property
+    def state(self) -> VehicleState:
+        """The newest state."""
+        ...
+
+    @property
+    def autopilot(self) -> Autopilot:
+        """What PX4 says of itself."""
+        ...
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        """Take in what arrives until ``until_s`` [s]; hands over after each piece of it."""
+        ...
+
+    def engage(self) -> None:
+        """The operator said engage: set-points follow, and count again."""
+        ...
+
+    def release(self) -> None:
+        """Nobody streams any more."""
+        ...
+
+    def request(self, request: Request) -> None:
+        """Ask PX4 for something."""
+        ...
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        """A set-point: PX4's normalised thrust, body rates [rad/s, FLU], and what to fly should no other follow."""
+        ...
+
+
+class LoadSource(Protocol):
+    """Where the load's pose comes from."""
+
+    @property
+    def stamp_s(self) -> float:
+        """When it was measured last [s], NaN before the first."""
+        ...
+
+
+class BallSource(Protocol):
+    """Where measured ball positions come from."""
+
+    def measure(self, now_s: float, state: VehicleState) -> list[tuple[float, Triple]]:
+        """Stamps [s] and positions [m, world ENU] that have arrived since the last call."""
+        ...
+
+
+class Readings(NamedTuple):
+    """What has arrived, for one vehicle. Shapes and frames as :class:`corvids.deploy.pilot.Readings` has them."""
+
+    stamp_s: Array
+    pos_w: Array
+    vel_w: Array
+    quat_wb: Array
+    omega_b: Array
+    ball_stamp_s: Array
+    ball_pos_w: Array
+
+
+class Px4Flight:
+    """The plant, and the guard that gives the supervisor the last word on every command."""
+
+    def __init__(
+        self,
+        link: Link,
+        supervisor: Supervisor,
+        pilot: Pilot,
+        thrust_map: ThrustMap,
+        *,
+        hover_thrust_n: float,
+        ball: BallSource | None = None,
+        load: LoadSource | None = None,
+        in_step: bool = False,
+        words: Callable[[State], frozenset[Word]] = lambda state: frozenset(),
+        watcher: Callable[[Seen, Verdict], None] | None = None,
+    ) -> None:
+        """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict.
+
+        ``in_step``: ticks come as states do, see :mod:`corvids.deploy.px4.in_step`; otherwise when they are due.
+        """
+        self.link, self.supervisor = link, supervisor
+        self._pilot, self._thrust_map = pilot, thrust_map
+        self._hover_thrust_n = hover_thrust_n
+        self._ball, self._load, self._words, self._watcher = ball, load, words, watcher
+        self._untold: tuple[Seen, Verdict] | None = None
+        self._step = InStep(1.0 / pilot.contract.control_hz) if in_step else None
+        names = list(pilot.contract.command)
+        self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
+
+    @property
+    def now_s(self) -> float:
+        """The link's clock [s]."""
+        return self.link.now_s
+
+    def receive(self, until_s: float) -> Readings:
+        """Take in what arrives until ``until_s`` [s]."""
+        state = self.link.state
+        measured: list[tuple[float, Triple]] = []
+        for _ in self._arrivals(until_s):
+            if self._ball:  # a ball that is simulated needs every pose, and has time now
+                measured += self._ball.measure(self.now_s, state)
+        if self._ball:
+            measured += self._ball.measure(self.now_s, state)
+        return Readings(
+            np.array([state.stamp_s]),
+            *(np.array([vector]) for vector in (state.pos_w, state.vel_w, state.quat_wb, state.omega_b)),
+            ball_stamp_s=np.array([[stamp_s for stamp_s, _ in measured]]).reshape(1, -1),
+            ball_pos_w=np.array([[pos_w for _, pos_w in measured]]).reshape(1, -1, 3),
+        )
+
+    def _arrivals(self, until_s: float) -> Iterator[None]:
+        """What arrives until the tick that lies at ``until_s``."""
+        if self._step is None:
+            yield from self.link.wait(until_s)
+            return
+        due_s = self._step.due_s(until_s)
+        for moment_s in (self.now_s, due_s):  # what is there already, and what comes
+            for _ in self.link.wait(moment_s):
+                self._step.note(self.link.state.stamp_s, self.now_s)
+                yield
+                if moment_s == due_s and self._step.is_time(due_s):
+                    break
+            if self._step.is_time(due_s):
+                break
+        self._step.answer(due_s)
+
+    def guard(
+        self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
+    ) -> tuple[Array, Array] | None:
+        """What the supervisor makes of a decision; see :data:`corvids.deploy.runtime.Guard`."""
+        seen = self._seen(now_s, command, decision, compute_s)
+        before = self.supervisor.state
+        verdict = self.supervisor.tick(seen)
+        if verdict.state is State.ENGAGING and before is not State.ENGAGING:
+            self.link.engage()
+        elif before in STREAMING and verdict.state not in STREAMING:
+            self.link.release()
+        if verdict.request is Request.ARM and seen.autopilot.mode in (Mode.LAND, Mode.OFFBOARD):
+            # PX4 keeps the mode of the last flight, and arms in neither of these.
+            self.link.request(Request.HOLD)
+        if verdict.request is not None:
+            self.link.request(verdict.request)
+        self._untold = seen, verdict
+        if verdict.command is None:
+            self._tell()
+            return None
+        return np.array([verdict.command.thrust_n]), np.array([verdict.command.rate_b_radps])
+
+    def send(self, thrust_n: Array, rate_b_radps: Array) -> None:
+        """Stream a command [N] (1,), [rad/s, FLU] (1, 3)."""
+        battery = self.link.autopilot.battery
+        yaw = yaw_ned_rad(self.link.state.quat_wb)
+        hover = self._thrust_map.normalised(self._hover_thrust_n, battery)
+        self.link.stream(
+            self._thrust_map.normalised(float(thrust_n[0]), battery),
+            _triple(rate_b_radps),
+            Level(yaw if math.isfinite(yaw) else 0.0, hover),
+        )
+        self._tell()
+
+    def _tell(self) -> None:
+        """Show the watcher the verdict, after the command is out: watching may take longer than deciding."""
+        if self._watcher and self._untold:
+            self._watcher(*self._untold)
+        self._untold = None
+
+    def _seen(self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float) -> Seen:
+        state, tracker = self.link.state, self._pilot.ball
+        place_w = None
+        if self._place is not None:
+            x, y, z = np.asarray(command, dtype=np.float64).reshape(-1)[self._place].tolist()
+            place_w = (x, y, z)
+        nowhere = (math.nan, math.nan, math.nan)
+        return Seen(
+            now_s,
+            self.link.autopilot,
+            state.stamp_s,
+            state.pos_w,
+            state.vel_w,
+            state.quat_wb,
+            state.omega_b,
+            state.resets,
+            float(tracker.stamp_s[0]) if tracker else None,
+            _triple(tracker.pos_w) if tracker else nowhere,
+            _triple(tracker.vel_w) if tracker else nowhere,
+            self._load.stamp_s if self._load else None,
+            Proposal(float(decision.thrust_n[0]), _triple(decision.rate_b_radps))
+            if decision.by_policy[0]
+            else None,
+            compute_s,
+            place_w,
+            self._words(self.supervisor.state),
+        )
+
+
+def _triple(rows: np.ndarray) -> Triple:
+    x, y, z = rows[0].tolist()
+    return x, y, z

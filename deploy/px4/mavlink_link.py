@@ -1,0 +1,61 @@
+"""A PX4 behind MAVLink, as the flight meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from corvids.deploy.mocap.state_packet import is_state_packet
+from corvids.deploy.mocap.state_stream import StateSink
+from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.supervisor import Request
+
+
+class MavlinkLink:
+    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`."""
+
+    def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
+        self._channel, self._peer, self._mocap = channel, peer, mocap
+
+    @property
+    def now_s(self) -> float:
+        return self._channel.now_s
+
+    @property
+    def state(self) -> VehicleState:
+        return self._peer.reader.state
+
+    @property
+    def autopilot(self) -> Autopilot:
+        return self._peer.reader.autopilot
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        counters = self._peer.counters
+        for datagram in self._channel.wait(until_s):
+            if is_state_packet(datagram):
+                if self._mocap:
+                    self._mocap.take_in(datagram, self.now_s)
+                continue
+            received = counters.received
+            self._peer.take_in(datagram, self.now_s)
+            if counters.received > received:
+                self._channel.accept()
+            yield
+        for packet in self._peer.housekeeping(self.now_s):
+            self._channel.send(PACKET, packet)
+
+    def engage(self) -> None:
+        self._channel.send(ENGAGE)
+
+    def release(self) -> None:
+        self._channel.send(RELEASE)
+
+    def request(self, request: Request) -> None:
+        self._channel.send(PACKET, self._peer.request(request))
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        self._channel.send(SETPOINT, self._peer.rates(thrust, rate_b_radps, self.now_s), level)

@@ -1,0 +1,164 @@
+"""What PX4 has said over MAVLink, in our frames and on our clock, and how well the packets fared."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+from pymavlink.dialects.v20 import common
+
+from corvids.deploy.clock_offset import ClockOffset
+from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4.state import VehicleState, finite, is_news, unit
+from corvids.deploy.supervision.checks import Autopilot, Mode
+
+MAIN_AUTO, MAIN_OFFBOARD = 4, 6
+"""PX4's main modes that matter here."""
+SUB_LOITER, SUB_LAND = 3, 6
+"""PX4's sub-modes of AUTO: hold and land."""
+
+
+@dataclasses.dataclass
+class Counters:
+    """Packets by their fate."""
+
+    received: int = 0
+    """Whole packets of the vehicle's, in order or not."""
+    malformed: int = 0
+    """Datagrams or packets that are not MAVLink, have a wrong checksum, or say what cannot be."""
+    unsigned: int = 0
+    """Without a valid signature although a key is set."""
+    foreign: int = 0
+    """From another system or component."""
+    lost: int = 0
+    """Missing by sequence number."""
+    duplicate: int = 0
+    reordered: int = 0
+    """Came after a later one."""
+    stale: int = 0
+    """States not newer than the one known, or stamped in the future."""
+    unsynchronised: int = 0
+    """States that came before the clocks were compared."""
+
+
+def mode_of(custom_mode: int) -> Mode:
+    """PX4's ``custom_mode`` as far as a supervisor cares."""
+    main, sub = custom_mode >> 16 & 0xFF, custom_mode >> 24 & 0xFF
+    if main == MAIN_OFFBOARD:
+        return Mode.OFFBOARD
+    return (
+        {SUB_LOITER: Mode.HOLD, SUB_LAND: Mode.LAND}.get(sub, Mode.OTHER) if main == MAIN_AUTO else Mode.OTHER
+    )
+
+
+class StateReader:
+    """Takes in decoded messages of one PX4."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.clock = ClockOffset()
+        self.state = VehicleState()
+        self.autopilot = Autopilot()
+        self._readers: dict[str, Callable[[Any, float], None]] = {
+            "HEARTBEAT": self._read_heartbeat,
+            "EXTENDED_SYS_STATE": self._read_landed,
+            "BATTERY_STATUS": self._read_battery,
+            "TIMESYNC": self._read_timesync,
+            "ODOMETRY": self._read_odometry,
+            "ATTITUDE_QUATERNION": self._read_attitude,
+            "LOCAL_POSITION_NED": self._read_position,
+            "HIGHRES_IMU": self._read_imu,
+        }
+
+    def take_in(self, message: Any, now_s: float) -> None:
+        """One message of the vehicle's, received at ``now_s`` on our clock [s]."""
+        self.autopilot = self.autopilot._replace(heard_s=now_s)
+        reader = self._readers.get(message.get_type())
+        if reader is not None:
+            reader(message, now_s)
+
+    def _read_heartbeat(self, message: Any, now_s: float) -> None:
+        if message.autopilot != common.MAV_AUTOPILOT_PX4:
+            self.counters.foreign += 1
+            return
+        self.autopilot = self.autopilot._replace(
+            armed=bool(message.base_mode & common.MAV_MODE_FLAG_SAFETY_ARMED),
+            mode=mode_of(message.custom_mode),
+            failsafe=message.system_status in (common.MAV_STATE_CRITICAL, common.MAV_STATE_EMERGENCY),
+            killed=message.system_status == common.MAV_STATE_FLIGHT_TERMINATION,
+        )
+
+    def _read_landed(self, message: Any, now_s: float) -> None:
+        self.autopilot = self.autopilot._replace(
+            landed=message.landed_state == common.MAV_LANDED_STATE_ON_GROUND
+        )
+
+    def _read_battery(self, message: Any, now_s: float) -> None:
+        if message.id == 0:
+            share = message.battery_remaining
+            self.autopilot = self.autopilot._replace(battery=share / 100.0 if 0 <= share <= 100 else math.nan)
+
+    def _read_timesync(self, message: Any, now_s: float) -> None:
+        if message.tc1 > 0:  # the echo of a stamp of ours
+            self.clock.take_in(1e-9 * message.ts1, 1e-9 * message.tc1, now_s)
+
+    def _read_odometry(self, message: Any, now_s: float) -> None:
+        in_body = message.child_frame_id == common.MAV_FRAME_BODY_FRD
+        frames = (common.MAV_FRAME_LOCAL_NED, common.MAV_FRAME_BODY_FRD)
+        quat = unit(tuple(message.q))
+        if (
+            message.frame_id != common.MAV_FRAME_LOCAL_NED
+            or message.child_frame_id not in frames
+            or quat is None
+        ):
+            self.counters.malformed += 1
+            return
+        vel = (message.vx, message.vy, message.vz)
+        vel_ned = rotate(quat, vel) if in_body else vel
+        omega = (message.rollspeed, message.pitchspeed, message.yawspeed)
+        stamp_s = self._stamp(1e-6 * message.time_usec, self.state.pose_stamp_s, now_s)
+        if stamp_s is None or not finite((message.x, message.y, message.z), vel_ned, omega):
+            return
+        state = self.state
+        state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
+        state.vel_w = enu_ned(vel_ned)
+        if not stamp_s <= state.attitude_stamp_s:
+            state.attitude_stamp_s, state.quat_wb = stamp_s, quat_enu_ned(quat)
+            state.omega_b = flu_frd(omega)
+        state.count_resets(message.reset_counter)
+
+    def _read_attitude(self, message: Any, now_s: float) -> None:
+        quat = unit((message.q1, message.q2, message.q3, message.q4))
+        omega = (message.rollspeed, message.pitchspeed, message.yawspeed)
+        if quat is None or not finite(omega):
+            return
+        stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.attitude_stamp_s, now_s)
+        if stamp_s is not None:
+            self.state.attitude_stamp_s, self.state.quat_wb = stamp_s, quat_enu_ned(quat)
+            self.state.omega_b = flu_frd(omega)
+
+    def _read_position(self, message: Any, now_s: float) -> None:
+        pos_ned, vel_ned = (message.x, message.y, message.z), (message.vx, message.vy, message.vz)
+        if not finite(pos_ned, vel_ned):
+            return
+        stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.pose_stamp_s, now_s)
+        if stamp_s is not None:
+            self.state.pose_stamp_s = stamp_s
+            self.state.pos_w, self.state.vel_w = enu_ned(pos_ned), enu_ned(vel_ned)
+
+    def _read_imu(self, message: Any, now_s: float) -> None:
+        self.state.specific_force_b_mps2 = flu_frd((message.xacc, message.yacc, message.zacc))
+        self.state.gyro_b_radps = flu_frd((message.xgyro, message.ygyro, message.zgyro))
+
+    def _stamp(self, remote_s: float, newest_s: float, now_s: float) -> float | None:
+        """A stamp of PX4's on our clock [s]; None where the sample must not be used."""
+        if not self.clock.is_known:
+            self.counters.unsynchronised += 1
+            return None
+        stamp_s = self.clock.ours_s(remote_s)
+        if not is_news(stamp_s, newest_s, now_s):
+            self.counters.stale += 1
+            return None
+        return stamp_s

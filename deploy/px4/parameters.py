@@ -1,0 +1,69 @@
+"""Loading parameters into a PX4 over MAVLink: each is sent until PX4 says that it has that value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pymavlink.dialects.v20 import common
+
+from corvids.deploy.px4.channels import PACKET, Channel
+from corvids.deploy.px4.mavlink_peer import Peer
+
+AT_ONCE = 5
+"""Parameters that are sent before listening again; PX4 saves them meanwhile."""
+LISTEN_S = 0.05
+"""How long to listen for answers [s]."""
+SAVING_S, ASK_AGAIN_S = 1.0, 0.5
+"""PX4 says that it will save, and has saved so long after; how often it is asked until it does [s]."""
+
+
+def load_parameters(
+    channel: Channel, peer: Peer, parameters: Mapping[str, int | float], seconds: float
+) -> list[str]:
+    """Set ``parameters`` (whole numbers are PX4's INT32); the names of those that PX4 did not take in time."""
+    missing, end_s, turn = [*parameters], channel.now_s + seconds, 0
+    while missing and channel.now_s < end_s:
+        exchange(channel, peer, LISTEN_S)
+        missing = [name for name in missing if not _agrees(peer.parameters.get(name), parameters[name])]
+        if peer.counters.received:
+            for name in (missing * 2)[turn % max(len(missing), 1) :][: min(AT_ONCE, len(missing))]:
+                channel.send(PACKET, peer.set_parameter(name, parameters[name]))
+            turn += AT_ONCE
+    return missing
+
+
+def save_parameters(channel: Channel, peer: Peer, seconds: float) -> bool:
+    """Have PX4 write its parameters to its storage now; whether it did within ``seconds``.
+
+    By itself it does so some seconds after they were set; started anew before that, it comes up with a part of them.
+    """
+    end_s, asked_s = channel.now_s + seconds, float("-inf")
+    peer.messages.pop("COMMAND_ACK", None)
+    while channel.now_s < end_s:
+        if channel.now_s - asked_s >= ASK_AGAIN_S:
+            asked_s = channel.now_s
+            channel.send(PACKET, peer.save())
+        exchange(channel, peer, LISTEN_S)
+        answer = peer.messages.get("COMMAND_ACK")
+        if answer is None or answer.command != common.MAV_CMD_PREFLIGHT_STORAGE:
+            continue
+        if answer.result == common.MAV_RESULT_ACCEPTED:
+            exchange(channel, peer, SAVING_S)
+            return True
+    return False
+
+
+def exchange(channel: Channel, peer: Peer, seconds: float) -> None:
+    """Take in what arrives within ``seconds``, then send what keeps the link alive."""
+    for datagram in channel.wait(channel.now_s + seconds):
+        received = peer.counters.received
+        peer.take_in(datagram, channel.now_s)
+        if peer.counters.received > received:
+            channel.accept()
+    for packet in peer.housekeeping(channel.now_s):
+        channel.send(PACKET, packet)
+
+
+def _agrees(found: float | None, wanted: float) -> bool:
+    """Whether PX4 has it, as exactly as it can: PX4's numbers have 24 bits."""
+    return found is not None and abs(found - wanted) <= 1e-6 * max(abs(wanted), 1e-3)

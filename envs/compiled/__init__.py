@@ -1,0 +1,1 @@
+"""Functions on component tensors, traced into C++ that takes many worlds at a time."""

@@ -1,0 +1,1 @@
+"""What differs from one episode to the next: randomized parameters and starts."""

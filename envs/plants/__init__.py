@@ -1,0 +1,1 @@
+"""What a finished policy is flown in, and the conditions and rules that it is judged by."""

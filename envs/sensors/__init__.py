@@ -1,0 +1,1 @@
+"""What is measured of the world, how late and how wrong."""

@@ -1,0 +1,139 @@
+"""Members of a team on PX4s: they engage together, supervisors have the last word, a lost load makes all hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from corvids.deploy.contract import Limits
+from corvids.deploy.fallback import Fallback
+from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.px4.team import TEAM_RULES, Member, Px4Team
+from corvids.deploy.px4.thrust import thrust_map_of
+from corvids.deploy.supervision.checks import Autopilot, Mode
+from corvids.deploy.supervision.envelope import Triple, envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Request, Supervisor
+from corvids.vehicle import load_vehicle
+
+FALCON = load_vehicle("falcon")
+LIMITS = Limits(
+    thrust_n=(0.0, 25.0), rate_max_radps=(3.0, 3.0, 1.5), tilt_max_rad=1.0, hover_thrust_n=FALCON.weight_n
+)
+STEP_S = 0.004
+
+
+class ObedientPx4:
+    """A PX4 that does what it is asked for at once, and hangs still in the air; slow to arm, if it is to be."""
+
+    def __init__(self, clock: list[float], x_m: float, arms_s: float = 0.0) -> None:
+        self._clock, self._arms_s = clock, arms_s
+        self.state = VehicleState(
+            pos_w=(x_m, 0.0, 2.0), vel_w=(0.0, 0.0, 0.0), quat_wb=(1.0, 0.0, 0.0, 0.0),
+            omega_b=(0.0, 0.0, 0.0), specific_force_b_mps2=(0.0, 0.0, 9.8),
+        )  # fmt: skip
+        self.autopilot = Autopilot(mode=Mode.HOLD, landed=False, battery=1.0)
+        self.asked: list[tuple[float, Request]] = []
+        self.streamed: list[tuple[float, Triple, Level]] = []
+
+    @property
+    def now_s(self) -> float:
+        return self._clock[0]
+
+    def wait(self, until_s: float) -> Iterator[None]:
+        self._clock[0] = max(self._clock[0], until_s)
+        self.state.pose_stamp_s = self.state.attitude_stamp_s = self.now_s
+        x, y, z = self.state.pos_w
+        self.state.pos_w = (x, y, z + 1e-9)  # what never moves at all is frozen
+        self.autopilot = self.autopilot._replace(heard_s=self.now_s)
+        yield
+
+    def engage(self) -> None: ...
+
+    def release(self) -> None: ...
+
+    def request(self, request: Request) -> None:
+        self.asked.append((self.now_s, request))
+        if request is Request.ARM:
+            self.autopilot = self.autopilot._replace(armed=self.now_s >= self._arms_s)
+        else:
+            self.autopilot = self.autopilot._replace(mode=Mode(request.value))
+
+    def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
+        self.streamed.append((thrust, rate_b_radps, level))
+
+
+class Sky:
+    """Three of them, and a load that is seen until it is lost."""
+
+    def __init__(self) -> None:
+        clock = [0.0]
+        self.links = [ObedientPx4(clock, float(x), arms_s=4.0 * (x == 2)) for x in range(3)]
+        members = [
+            Member(
+                link,
+                Supervisor(envelope_of(LIMITS, FALCON), Fallback(LIMITS), rules=TEAM_RULES),
+                thrust_map_of(FALCON),
+                FALCON.weight_n + 4.0,
+            )
+            for link in self.links
+        ]
+        self.lost_s = np.inf
+        self.first_engaged_s: dict[int, float] = {}
+        self.said: list[str] = []
+        self.team = Px4Team(members, self._load, self._watch)
+
+    def _load(self):
+        rows = 1 if self.team.now_s < self.lost_s else 0
+        return np.full((3, rows), self.team.now_s), np.zeros((3, rows, 7))
+
+    def _watch(self, index, seen, verdict) -> None:
+        self.said += [entry.reason for entry in verdict.entries]
+        if verdict.state is State.ENGAGING:
+            self.first_engaged_s.setdefault(index, seen.now_s)
+
+    def fly(self, until_s: float, thrust_n: float = 10.0) -> None:
+        while self.team.now_s < until_s:
+            self.team.imu(self.team.now_s + STEP_S)
+            self.team.receive(self.team.now_s)
+            self.team.send(np.full(3, thrust_n), np.full((3, 3), 0.1))
+
+
+def test_they_engage_together_once_all_are_armed_and_then_their_policies_fly():
+    sky = Sky()
+    sky.fly(10.0)
+    engaged = list(sky.first_engaged_s.values())
+    assert len(engaged) == 3
+    assert min(engaged) > 4.0, "one was slow to arm"
+    assert max(engaged) - min(engaged) < 1.1
+    assert sky.team.states == [State.POLICY] * 3
+    for link in sky.links:
+        thrust, rates, level = link.streamed[-1]
+        assert thrust == pytest.approx(10.0 / 25.0, abs=1e-6)
+        assert rates == (0.1, 0.1, 0.1)
+        assert level.thrust == pytest.approx((FALCON.weight_n + 4.0) / 25.0), (
+            "hover with its share of the load"
+        )
+
+
+def test_the_supervisors_have_the_last_word():
+    sky = Sky()
+    sky.fly(10.0)
+    sky.fly(10.1, thrust_n=1000.0)
+    assert all(link.streamed[-1][0] <= 1.0 for link in sky.links)
+
+
+def test_where_the_load_is_lost_members_stay_under_their_pilots_command():
+    """Which then holds each where it is and bears its cable; PX4 knows nothing of the load, and is not asked."""
+    sky = Sky()
+    sky.fly(10.0)
+    sky.lost_s = 10.0
+    sky.fly(12.0, thrust_n=11.0)
+    assert sky.team.states == [State.POLICY] * 3
+    for link in sky.links:
+        assert link.streamed[-1][0] == pytest.approx(11.0 / 25.0, abs=1e-6)
+        assert Request.HOLD not in [request for _, request in link.asked]
+    assert any("the load is lost" in said for said in sky.said)
