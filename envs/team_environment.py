@@ -34,7 +34,7 @@ class TeamEnvironment:
     """Vectorised environment of ``worlds`` teams with automatic reset.
 
     Observations are a dict of ``actor`` (what a drone's policy file will see) and ``critic`` (the same, and the truth
-    of the world), both (worlds · drones, ·).
+    of the world), both (worlds · drones, ·). What a step returns is overwritten by the step after the next.
     """
 
     action_size = ACCBR_ACTIONS
@@ -62,11 +62,11 @@ class TeamEnvironment:
             device=self.device, compile_kernels=compile_kernels,
         )  # fmt: skip
         nominal = team_params(self.team, self.simulator.dt_s)
-        generator = torch.Generator(self.device).manual_seed(seed)
-        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, generator)
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, self._generator)
         rows = self.simulator.rows
         pool = max(_NOISE_POOL, 2 * NOISE_ROWS * drones * rows)
-        self._pool = torch.randn(pool, device=self.device, generator=generator)
+        self._pool = torch.randn(pool, device=self.device, generator=self._generator)
         self._offsets = random.Random(seed)
         self._calm_starts, self._wild_starts = (
             TeamEpisodeStarts(
@@ -102,7 +102,7 @@ class TeamEnvironment:
         self._actor_features = kernels.actor_features(PAST_ACTIONS)
         # Each with the results that replace arguments.
         self._act, self._wander, self._score, self._observe = (
-            kernel(function, into, self.device, compile_kernels, worlds)
+            kernel(function, into, self.device, compile_kernels, worlds, turns=2)
             for function, into in (
                 (kernels.act(), {1: 2}),
                 (kernels.blow(), {0: 0, 1: 1}),
@@ -145,7 +145,9 @@ class TeamEnvironment:
         """As :meth:`corvids.envs.environment.Environment.reseed`."""
         self._generator.manual_seed(seed)
         self._pool.normal_(generator=self._generator)
-        self._offsets.manual_seed(seed)
+        self._offsets.seed(seed)
+        for stock in (self._calm_starts, self._wild_starts, self._paths):
+            stock.restock()
 
     @property
     def delay_steps(self) -> torch.Tensor:

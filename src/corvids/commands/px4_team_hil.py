@@ -116,8 +116,13 @@ class MemberChannel:
         self.end.close()
 
 
-def fly_team_hil(file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str) -> TeamOutcome:
-    """Fly the first trial of the condition; member n's PX4 is the n-th instance, at ports that much above the first."""
+def fly_team_hil(
+    file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str, lose_load_s: float
+) -> TeamOutcome:
+    """Fly the first trial of the condition; nobody sees the load any more ``lose_load_s`` after its start.
+
+    Member n's PX4 is the n-th instance, at ports that much above the first's.
+    """
     condition = condition_named(config.condition)
     if condition.lost or condition.mixed:
         raise CorvidsError(
@@ -127,6 +132,7 @@ def fly_team_hil(file: PolicyFile, config: CarryTrialsConfig, team: Team, link: 
     referee = TeamReferee(trials, np.array([config.seconds]))
     engine = MujocoTeamEngine(team, 1, compile_kernels=False)
     world = TeamHilWorld(engine, trials, seed=config.seed, referee=referee)
+    world.unseen_from_s = lose_load_s
     host, port = udp_address(link)
     links = [f"udp:{host}:{port + index}" for index in range(len(team.members))]
     with contextlib.closing(TeamHil(world, links)) as hil:
