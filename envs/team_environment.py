@@ -62,7 +62,7 @@ class TeamEnvironment:
             device=self.device, compile_kernels=compile_kernels,
         )  # fmt: skip
         nominal = team_params(self.team, self.simulator.dt_s)
-        generator = torch.Generator(self.device).manual_seed(seed)
+        self._generator = generator = torch.Generator(self.device).manual_seed(seed)
         self._draws = TeamDraws(config.randomization, carry, nominal, self.device, generator)
         rows = self.simulator.rows
         pool = max(_NOISE_POOL, 2 * NOISE_ROWS * drones * rows)
@@ -145,7 +145,9 @@ class TeamEnvironment:
         """As :meth:`corvids.envs.environment.Environment.reseed`."""
         self._generator.manual_seed(seed)
         self._pool.normal_(generator=self._generator)
-        self._offsets.manual_seed(seed)
+        self._offsets.seed(seed)
+        for stock in (self._calm_starts, self._wild_starts, self._paths):
+            stock.restock()
 
     @property
     def delay_steps(self) -> torch.Tensor:

@@ -14,6 +14,10 @@ class Stock:
         self._draw, self._size, self._taken = draw, size, 0
         self._stock: torch.Tensor | None = None
 
+    def restock(self) -> None:
+        """Let the next columns be newly drawn."""
+        self._stock = None
+
     def take(self, count: int) -> torch.Tensor:
         """The next ``count`` columns."""
         if count > self._size:

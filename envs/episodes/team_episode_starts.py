@@ -71,7 +71,8 @@ class TeamEpisodeStarts:
         self._dt_s, self._tick_s = dt_s, tick_s
         self._action_size, self._past_actions = action_size, past_actions
         self._wind = leaf_names(nominal.load).index("wind_w.x")
-        self.take = Stock(lambda count: torch.cat(self.draw(count)), max(worlds // 2, 16)).take
+        stock = Stock(lambda count: torch.cat(self.draw(count)), max(worlds // 2, 16))
+        self.take, self.restock = stock.take, stock.restock
 
     def draw(self, count: int) -> TeamStart:
         """``count`` new starts."""

@@ -11,8 +11,8 @@ from corvids.deploy.contract import Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.px4.team import Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
-from corvids.deploy.px4_team import Member, Px4Team
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple, envelope_of
 from corvids.deploy.supervision.reactions import State

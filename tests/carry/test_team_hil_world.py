@@ -8,8 +8,8 @@ import pytest
 from corvids.cli import main
 from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
 from corvids.envs.plants.team_conditions import condition_named, draw
+from corvids.envs.plants.team_hil_world import TeamHilWorld
 from corvids.envs.plants.team_referee import TeamReferee
-from corvids.envs.team_hil_world import TeamHilWorld
 from corvids.team import load_team
 
 TEAM = load_team("falcon3")

@@ -178,6 +178,18 @@ def test_the_same_seed_gives_the_same_flight_and_another_seed_another():
 # --- Actions and commands ------------------------------------------------------------------------------------------
 
 
+def test_after_a_seed_all_draws_follow_from_it():
+    seen = []
+    for before in (0, 3):
+        env = make("juggle", seed=before)
+        hover_on(env, before)
+        env.reseed(7)
+        env.restart(torch.arange(WORLDS), torch.ones(WORLDS, dtype=torch.bool))
+        env.look()
+        seen.append(env.observations["critic"])
+    torch.testing.assert_close(*seen, rtol=0.0, atol=0.0)
+
+
 def test_the_policy_sees_its_past_actions_newest_first_and_none_of_the_episode_before():
     env = make()
     actions = torch.randn(PAST_ACTIONS + 1, WORLDS, 4, generator=torch.Generator().manual_seed(4)) * 0.1

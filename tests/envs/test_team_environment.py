@@ -52,6 +52,20 @@ def test_every_drone_of_every_world_has_a_row():
     torch.testing.assert_close(seen, expected, rtol=0.0, atol=0.02)
 
 
+def test_after_a_seed_all_draws_follow_from_it():
+    seen = []
+    for before in (0, 3):
+        env = make(seed=before, randomization=Randomization(wild_share=0.5), carry=CarryConfig())
+        for _ in range(before):
+            env.step(nothing(env))
+        env.reseed(7)
+        everyone = torch.arange(env.worlds)
+        env.restart(everyone, torch.ones(env.worlds, dtype=torch.bool))
+        env.look()
+        seen.append(env.observations["critic"])
+    torch.testing.assert_close(*seen, rtol=0.0, atol=0.0)
+
+
 def test_no_drone_sees_another_and_the_critic_sees_all():
     pictures = []
     for shift in (0.0, 0.3):

@@ -25,8 +25,8 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.team import Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
-from corvids.deploy.px4_team import Member, Px4Team
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen
 from corvids.deploy.supervision.envelope import Fence, envelope_of
@@ -38,8 +38,8 @@ from corvids.envs.mdp.team_facts import team_facts
 from corvids.envs.plants.hil_world import TRACKER_DELAY_S
 from corvids.envs.plants.team_conditions import TeamTrials, condition_named, draw
 from corvids.envs.plants.team_goals import command_at, standing
+from corvids.envs.plants.team_hil_world import TeamHilWorld
 from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
-from corvids.envs.team_hil_world import TeamHilWorld
 from corvids.errors import CorvidsError
 from corvids.team import Team
 from corvids.vehicle import GRAVITY_MPS2
