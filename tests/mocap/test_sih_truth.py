@@ -9,9 +9,9 @@ import pytest
 from pymavlink.dialects.v20 import common
 
 from corvids.commands.mocap_sih import SihBridge
+from corvids.deploy.mocap.sih_truth import SihReader
 from corvids.deploy.mocap.state_packet import decode
 from corvids.deploy.mocap.state_stream import StateSender
-from corvids.deploy.sih_truth import SihReader
 from corvids.vehicle import load_vehicle
 
 LATITUDE, LONGITUDE, HEIGHT_MM = 473977420, 85455940, 489_400

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from corvids.cli import first_word, parse
-from corvids.deploy import sih_truth
-from corvids.deploy.mocap import natnet, vicon
+from corvids.deploy.mocap import natnet, sih_truth, vicon
 from corvids.deploy.mocap.bridge import NatNetBridge, Tally, Up, ViconBridge
 from corvids.deploy.mocap.relay import account
 from corvids.deploy.mocap.state_port import StatePort, read_key

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from corvids.deploy.mocap.bridge import Tally
+from corvids.deploy.mocap.sih_truth import SihReader, Truth
 from corvids.deploy.mocap.state_packet import BodyPose, Point
 from corvids.deploy.mocap.state_stream import StateSender
-from corvids.deploy.sih_truth import SihReader, Truth
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.virtual_ball import VirtualBall
 from corvids.vehicle import Vehicle
