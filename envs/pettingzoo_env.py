@@ -30,7 +30,6 @@ class ParallelTeam(ParallelEnv[str, Any, Any]):
     render_mode = None
 
     def __init__(self, config: EnvConfig, *, seed: int = 0, compile_kernels: bool = True) -> None:
-        self._config, self._compile = config, compile_kernels
         self._env = TeamEnvironment(config, 1, seed=seed, compile_kernels=compile_kernels)
         self._is_fresh = True
         self.possible_agents = [f"drone_{number}" for number in range(self._env.drones)]
@@ -55,13 +54,13 @@ class ParallelTeam(ParallelEnv[str, Any, Any]):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Array], dict[str, dict[str, Any]]]:
-        """Begin an episode; with a ``seed``, as an environment that was just made with it."""
+        """Begin an episode; with a ``seed``, all that is drawn from then on follows from it."""
         if seed is not None:
-            self._env = TeamEnvironment(self._config, 1, seed=seed, compile_kernels=self._compile)
-        elif not self._is_fresh:
+            self._env.reseed(seed)
+        if seed is not None or not self._is_fresh:
             self._env.restart(torch.tensor([0]), torch.tensor([False]))
             self._env.look()
-        self._is_fresh = seed is not None
+        self._is_fresh = True
         self.agents = list(self.possible_agents)
         return self._seen(), {agent: {} for agent in self.agents}
 

@@ -62,11 +62,11 @@ class TeamEnvironment:
             device=self.device, compile_kernels=compile_kernels,
         )  # fmt: skip
         nominal = team_params(self.team, self.simulator.dt_s)
-        self._generator = generator = torch.Generator(self.device).manual_seed(seed)
-        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, generator)
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._draws = TeamDraws(config.randomization, carry, nominal, self.device, self._generator)
         rows = self.simulator.rows
         pool = max(_NOISE_POOL, 2 * NOISE_ROWS * drones * rows)
-        self._pool = torch.randn(pool, device=self.device, generator=generator)
+        self._pool = torch.randn(pool, device=self.device, generator=self._generator)
         self._offsets = random.Random(seed)
         self._calm_starts, self._wild_starts = (
             TeamEpisodeStarts(

@@ -98,6 +98,17 @@ def test_a_line_has_the_documented_keys_and_the_medians_of_the_rounds():
     assert json.loads(json.dumps(line)) == line
 
 
+def test_a_member_takes_a_tick_of_its_own_in_every_team(capsys: pytest.CaptureFixture[str]):
+    team_policy = str(ROOT / "pretrained" / "carry.onnx")
+    lines, _ = bench(capsys, *TINY, "--rows", "member", "--team-policy", team_policy)
+    assert [(line["name"], line["task"], line["drones"]) for line in lines] == [
+        ("member", "carry", drones) for drones in (3, 4, 5, 6)
+    ]
+    for line in lines:
+        assert list(line) == [*KEYS, "drones", "median_us", "p99_us", "policy_median_us"]
+        assert 0.0 < line["policy_median_us"] < line["median_us"] <= line["p99_us"]
+
+
 def test_a_peers_line_says_whose_it_is_and_extras_are_added():
     line = Row("dynamics", "t", 1, "cpu", 500, 50, "crazyflow").line(
         [Sample(1, 1.0, 1.0)], {"median_us": 12.34567}
@@ -276,9 +287,9 @@ def test_a_teams_whole_environment_is_measured_beside_mujocos_bare_dynamics(
     [
         (
             ["--rows", "dynamcs"],
-            "--rows: unknown row 'dynamcs'; there are: dynamics, env, ppo, inference, team",
+            "--rows: unknown row 'dynamcs'; there are: dynamics, env, ppo, inference, team, member",
         ),
-        (["--rows", ","], "--rows: name one at least of: dynamics, env, ppo, inference, team"),
+        (["--rows", ","], "--rows: name one at least of: dynamics, env, ppo, inference, team, member"),
         (["--worlds", "4096,many"], "--worlds: 'many' must be a whole number from 1 to 1048576"),
         (["--worlds", "0"], "--worlds: '0' must be a whole number"),
         (["--worlds", ""], "--worlds: name one number at least"),

@@ -26,6 +26,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "ppo.learning_rate": (1e-8, 1.0), "ppo.desired_kl": (1e-6, 10.0), "ppo.clip": (1e-3, 1.0),
     "ppo.discount": (0.0, 1.0), "ppo.gae_lambda": (0.0, 1.0), "ppo.entropy": (0.0, 10.0),
     "ppo.value_weight": (0.0, 1e3), "ppo.grad_norm_max": (1e-6, 1e6),
+    "ppo.critic_first": (0, _MANY),
     "env.physics_hz": (20, 20_000), "env.rate_loop_hz": (10, 20_000), "env.control_hz": (5, 1000),
     "env.episode_s": (0.2, 1e5), "env.wild_episode_s": (0.2, 1e5), "env.command_s": (0.2, 1e6),
     "env.ball.mass_kg": (1e-3, 1.0), "env.ball.radius_m": (5e-3, 0.5), "env.ball.drag_per_m": (0.0, 10.0),

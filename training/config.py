@@ -25,6 +25,9 @@ class NetworkConfig:
     """Activation function."""
     mirrored: bool = True
     """Whether both networks do in a mirror what the mirror shows; right for vehicles that are symmetric."""
+    critic_sees: Literal["truth", "observation"] = "truth"
+    """What the critic sees: the truth (of a team, of its whole world, as in MAPPO), or what its actor sees and no more,
+    as independent learners."""
     noise_std: float = 0.25
     """Initial standard deviation of the exploration noise on the raw action."""
     noise_std_min: float = 0.08
@@ -57,6 +60,9 @@ class PpoConfig:
     """Weight of the value loss."""
     grad_norm_max: float = 1.0
     """Gradient clipping."""
+    critic_first: int = 0
+    """Batches at the start from which the critic learns alone. A network that only corrects a law is otherwise led away
+    from it by a critic that knows nothing yet."""
     mixed_precision: bool = True
     """Learn with products in bfloat16 where the machine has instructions for them: half again as fast."""
 
@@ -95,6 +101,7 @@ def rsl_rl_config(
 ) -> dict[str, Any]:
     """The same in rsl_rl's terms (a dict, as its runner wants it). ``mirrors``: an environment's."""
     network, ppo = config.network, config.ppo
+    judged = "critic" if network.critic_sees == "truth" else "actor"
 
     def model(hidden: tuple[int, ...], group: str, outputs: tuple[Signs, ...]) -> dict[str, Any]:
         kind: dict[str, Any] = {"class_name": "MLPModel"}
@@ -111,7 +118,7 @@ def rsl_rl_config(
         "num_steps_per_env": ppo.steps,
         "save_interval": config.save_every,
         "check_for_nan": False,
-        "obs_groups": {"actor": ["actor"], "critic": ["critic"]},
+        "obs_groups": {"actor": ["actor"], "critic": [judged]},
         "actor": {
             **model(network.actor, "actor", CTBR),
             "distribution_cfg": {
@@ -121,7 +128,7 @@ def rsl_rl_config(
                 "std_range": (network.noise_std_min, 1.0),
             },
         },
-        "critic": model(network.critic, "critic", (SAME,)),
+        "critic": model(network.critic, judged, (SAME,)),
         "algorithm": {
             "class_name": "PPO",
             "num_learning_epochs": ppo.epochs,

@@ -68,9 +68,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                 episode_s=20.0,
                 command_s=(100.0, 100.0),
             ),
-            # Their reward counts how smooth actions are, so exploration is to fade further.
-            network=dataclasses.replace(_CARRY.network, noise_std_min=0.04),
-            iterations=1000,
+            iterations=500,
         ),
     },
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from corvids.training.config import TrainConfig, rsl_rl_config
 from corvids.training.progress import ProgressLogger, progress_bar
 from corvids.training.vec_env import RslVecEnv
 
+_NO_CONTEXT = contextlib.nullcontext()
 CHECKPOINT = "checkpoint.pt"
 """Name of the one checkpoint in a run's folder; replaced atomically."""
 
@@ -64,14 +66,19 @@ class Runner(OnPolicyRunner):
             done = self.current_learning_iteration
             progress.add_task("training", total=self.train_config.iterations, completed=done, status="")
             self.logger.progress = progress
-            setattr(self.alg, "update", self._watched(self.alg.update))  # noqa: B010
+            setattr(self.alg, "update", self._watched(self.alg.update, done))  # noqa: B010
             self.learn(remaining, init_at_random_ep_len=True)
 
-    def _watched(self, update: Callable[[], dict[str, float]]) -> Callable[[], dict[str, float]]:
-        """``update`` that stops where learning has diverged, before that becomes the checkpoint."""
+    def _watched(self, update: Callable[[], dict[str, float]], done: int) -> Callable[[], dict[str, float]]:
+        """``update`` that stops where learning has diverged, before that becomes the checkpoint.
+
+        ``done`` batches were learned from before; the first ``critic_first`` of all leave the actor as it is.
+        """
+        batches = itertools.count(done)
 
         def watched() -> dict[str, float]:
-            losses = update()
+            with self._actor_held() if next(batches) < self.train_config.ppo.critic_first else _NO_CONTEXT:
+                losses = update()
             for network in ("actor", "critic"):
                 for name, weight in getattr(self.alg, network).state_dict().items():
                     if not torch.isfinite(weight).all():
@@ -81,6 +88,20 @@ class Runner(OnPolicyRunner):
             return losses
 
         return watched
+
+    @contextlib.contextmanager
+    def _actor_held(self) -> Iterator[None]:
+        """Only the critic learns, at a rate that does not follow the policy's divergence, which is none."""
+        schedule, self.alg.schedule = self.alg.schedule, "fixed"
+        parameters = list(self.alg.actor.parameters())
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.alg.schedule = schedule
+            for parameter in parameters:
+                parameter.requires_grad_(True)
 
     def save(self, path: str, infos: dict | None = None) -> None:
         """Replace the checkpoint atomically. ``path`` is ignored: a run has one checkpoint."""

@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import least_squares
 
 from corvids.calibration.readers.record import Channel
-from corvids.calibration.statistics.covariance import left_out
+from corvids.calibration.statistics.covariance import left_out, student
 from corvids.controllers.spatial import Vec3
 from corvids.envs.physics.ball import Ball, BallParams, step_flight
 from corvids.errors import CorvidsError
@@ -97,10 +97,11 @@ def fit_flights(ball_w: Channel) -> Flights:
     unseen = left_out(flat, slopes, np.array([[curvature]]))
     sampled = 3.0 * float(problem.there.sum())
     # Flights are independent of each other; within one, errors may go together.
-    scores = (residual * slope).reshape(len(residual), -1).sum(axis=1)
-    count = len(scores)
-    scatter = float((scores**2).sum()) * count / max(count - 1, 1)
-    variance = max(scatter, curvature) / curvature**2 if curvature > 0.0 else np.inf
+    scores, parts = (flat * slopes[..., 0]).sum(axis=1), (slopes[..., 0] ** 2).sum(axis=1)
+    drag_std = np.inf
+    if len(scores) > 1 and curvature > 0.0:
+        enlarged = scores**2 / np.maximum(1.0 - parts / curvature, 1e-6)
+        drag_std = float(np.sqrt(enlarged.sum()) / curvature * student(curvature**2 / (parts**2).sum() - 1.0))
     lean, lean_std = problem.lean(drag)
     first, last = problem.ends()
     return Flights(
@@ -110,7 +111,7 @@ def fit_flights(ball_w: Channel) -> Flights:
         last=last,
         follows=np.asarray(follows, bool),
         drag_per_m=float(drag[0]),
-        drag_std=float(np.sqrt(variance)),
+        drag_std=drag_std,
         noise_m=problem.noise_m,
         rms_m=problem.noise_m * float(np.sqrt((flat**2).sum() / sampled)),
         rms_left_out_m=problem.noise_m * float(np.sqrt((unseen**2).sum() / sampled)),
@@ -256,10 +257,13 @@ class _Problem:
         left = residual.reshape(flights, -1)
         inverse = np.linalg.inv(np.einsum("fmk,fml->kl", columns, columns))
         value = inverse @ np.einsum("fmk,fm->k", columns, left)
+        if flights < 3:
+            return value, np.full(2, np.inf)
         scores = np.einsum("fmk,fm->fk", columns, left - columns @ value)
-        scatter = scores.T @ scores * (flights / max(flights - 2, 1))
-        variance = np.diag(inverse @ scatter @ inverse) if flights > 2 else np.full(2, np.inf)
-        return value, np.sqrt(np.maximum(variance, np.diag(inverse)))
+        scatter = scores.T @ scores * (flights / (flights - 2))
+        parts = np.einsum("qk,fmk,fml,ql->fq", inverse, columns, columns, inverse)
+        freedom = parts.sum(axis=0) ** 2 / (parts**2).sum(axis=0) - 2.0
+        return value, np.sqrt(np.diag(inverse @ scatter @ inverse)) * student(freedom)
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """States (F, 6) at the first and the last sample of each flight."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -31,6 +32,8 @@ WHAT: dict[str, tuple[str, ...]] = {
 """Groups that each choice asks for."""
 MIN_PIECES = 5
 """Free flight [pieces of a second] below which nothing is fitted."""
+FAR_OFF = 2.0
+"""A figure that is off the vehicle file by more than this factor is remarked upon."""
 MAX_PIECES = 240
 """Of a longer flight so many pieces are used, evenly spread."""
 
@@ -92,6 +95,7 @@ def calibrate_records(
         pieces = pieces.take(np.linspace(0, len(pieces) - 1, MAX_PIECES).round().astype(int))
     fit = fit_flight(airframe, pieces, progress)
     every = estimate_groups(fit)
+    notes += _strange(vehicle, airframe, fit)
     asked = _asked(every, what)
     wanted = {
         name: one if name in asked else dataclasses.replace(one, identified=False)
@@ -101,6 +105,16 @@ def calibrate_records(
         wanted["accel_max_mps2"] = every["accel_max_mps2"]
     estimates, correlations = physical_estimates(airframe, fit, wanted)
     return Calibration(tuple(records), asked, fit, estimates, correlations, tuple(notes))
+
+
+def _strange(vehicle: Vehicle, airframe: Airframe, fit: FlightFit) -> list[str]:
+    """What is so far off the vehicle file that the log may be of another vehicle."""
+    start, found = airframe.start(), []
+    for group, (unknown, _, _) in GROUPS.items():
+        ratio = math.exp(fit.value(unknown) - getattr(start, unknown)) if unknown.startswith("log_") else 1.0
+        if not 1.0 / FAR_OFF < ratio < FAR_OFF and fit.informed(unknown):
+            found.append(f"{group} is {ratio:.2g} times what the vehicle file {vehicle.name!r} says")
+    return [f"{'; '.join(found)}: is the log of this vehicle?"] if found else []
 
 
 def _asked(groups: dict[str, GroupEstimate], what: str) -> dict[str, GroupEstimate]:

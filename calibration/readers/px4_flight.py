@@ -48,6 +48,10 @@ class _Reading:
             self.findings.append(
                 Finding("log", f"the logger lost {raw.dropout_s:.3f} s; each signal shows its gaps")
             )
+        if raw.cut_off:
+            self.findings.append(
+                Finding("log", "the file ends in the middle of a message; it is read up to there")
+            )
         if raw.damaged:
             self.findings.append(Finding("log", "parts of the file are damaged; what could be read is used"))
         return FlightRecord(

@@ -53,6 +53,8 @@ class RawLog:
     """Time during which the logger could not write [s]."""
     damaged: bool
     """Whether parts of the file could not be read."""
+    cut_off: bool = False
+    """Whether the file ends in the middle of a message."""
     simulated: bool = False
     """Whether a firmware wrote it that flies a simulated vehicle."""
 
@@ -92,6 +94,7 @@ def read_ulog(path: str | os.PathLike[str]) -> RawLog:
         },
         dropout_s=1e-3 * sum(dropout.duration for dropout in log.dropouts),
         damaged=bool(log.file_corruption),
+        cut_off=_is_cut_off(content),
         simulated=str(log.msg_info_dict.get("ver_hw", "")).endswith("SITL"),
     )
 
@@ -140,6 +143,14 @@ def _content(path: Path) -> bytes:
             f"{path}: is no ULog file, which would start with {HEADER[:4].decode('latin-1')!r}"
         )
     return content
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Whether the last message is longer than what is left of the file: the logger was stopped by a loss of power."""
+    place = 16  # of the file's own header
+    while place + 3 <= len(content):
+        place += 3 + int.from_bytes(content[place : place + 2], "little")
+    return place != len(content)
 
 
 def _one_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ import torch
 from scipy.optimize import least_squares
 
 from corvids.calibration.statistics.covariance import autocovariance, left_out, long_run_variance, sandwich
+from corvids.errors import CorvidsError
 
 MOST_PASSES = 10
 """After so many a fit ends in any case."""
@@ -178,9 +179,15 @@ def solve(
     """The shared unknowns (P,) that explain the pieces best, from ``start``, or the prior's means, on.
 
     Each pass but the last ends with new weights. ``first_evaluations`` bounds the first, whose weights are guesses.
-    There are more passes than ``passes``, at most ``MOST_PASSES``, where the last of these has not come to rest.
+    There are more passes than ``passes``, at most ``MOST_PASSES``, where the last of these has not come to rest. Raises
+    :class:`CorvidsError` where the start explains the recording so badly that its simulation runs away.
     """
     theta = problem.prior_mean.copy() if start is None else start
+    if not np.isfinite(problem.evaluate(theta)[0]).all():
+        raise CorvidsError(
+            "simulated with the file's numbers, the recorded motor commands lead to no flight at all (it runs away):"
+            " is the recording of this vehicle, or of one like it?"
+        )
     for index in range(max(passes, MOST_PASSES)):
         progress(f"fit, pass {index + 1} of {max(passes, index + 1)}")
         is_last = index >= passes - 1

@@ -84,10 +84,12 @@ def robust_fit(
         left = residual(x)
         noise = max(1.4826 * float(np.median(np.abs(left - np.median(left)))), 1e-12)
     left, slopes = residual(x), _slopes(residual, x, scale)
-    weights = 1.0 / np.sqrt(1.0 + (left / (ROBUST_AT * noise)) ** 2)
-    inverse = np.linalg.pinv(slopes.T @ (weights[:, None] * slopes))
+    soft = 1.0 + (left / (ROBUST_AT * noise)) ** 2
+    weights = 1.0 / np.sqrt(soft)  # of a residual's pull; its stiffness is the slope of that
+    inverse = np.linalg.pinv(slopes.T @ (slopes / (soft * np.sqrt(soft))[:, None]))
     freedom = max(len(left) - len(x), 1)
-    white = inverse * float((weights * left**2).sum() / freedom)
+    pulls = slopes.T @ slopes * float(((weights * left) ** 2).sum() / freedom)
+    white = inverse @ pulls @ inverse
     scores = np.stack(
         [part.sum(axis=0) for part in np.array_split(slopes * (weights * left)[:, None], blocks)]
     )

@@ -12,7 +12,7 @@ import torch
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Scalar, Vec3
 from corvids.envs.physics.load import LoadParams
-from corvids.envs.physics.team_nominal import lower_halves, lump, team_params
+from corvids.envs.physics.team_nominal import lump, team_params
 from corvids.envs.physics.team_world import DroneParams, each_drone
 from corvids.team import Team, load_team
 from corvids.vehicle import GRAVITY_MPS2
@@ -102,11 +102,20 @@ class TeamUnknowns:
             for axis, moment in zip("xyz", load.inertia_kgm2, strict=True)
         ]
         x, y, z = (of[f"center_{axis}_m"] for axis in "xyz")
+        hooks = [
+            Vec3(*member.rigging.load_point_m) + Vec3(*(of[f"hook_{axis}{index}_m"] for axis in "xyz"))
+            for index, member in enumerate(self.team.members, 1)
+        ]
+        # Half of each cable rides on the load, where the cable is fixed, and half on the drone.
+        halves = [
+            0.5 * self.team.cable.linear_density_kgpm * of[f"length{index}_m"]
+            for index in range(1, len(hooks) + 1)
+        ]
         whole = lump(
             load.mass_kg * torch.exp(of["log_mass"]),
             (x, y, z),
             (inertia[0], inertia[1], inertia[2]),
-            lower_halves(self.team),
+            [(half, (hook.x, hook.y, hook.z)) for half, hook in zip(halves, hooks, strict=True)],
         )
         center = Vec3(*whole.center_m)
         nothing = 0.0 * x
@@ -125,15 +134,14 @@ class TeamUnknowns:
         ):
             length = of[f"length{index}_m"]
             cable = one.cable._replace(
-                load_point_b=Vec3(*member.rigging.load_point_m)
-                + Vec3(*(of[f"hook_{axis}{index}_m"] for axis in "xyz"))
-                - center,
+                load_point_b=hooks[index - 1] - center,
                 length_m=length,
                 stiffness_npm=axial_n / length,
                 damping_nspm=axial_n / length * damping_s,
             )
             # Attitude is imposed: no cable turns the drone, nor does gravity's ground hold it.
             heavy = one.vehicle._replace(
+                mass_kg=member.vehicle.body.mass_kg + halves[index - 1],
                 inertia_kgm2=Vec3(nothing + 1e9, nothing + 1e9, nothing + 1e9),
                 ground_clearance_m=-HIGH_M,
             )

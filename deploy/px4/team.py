@@ -7,7 +7,7 @@ each PX4 reports. Members engage together, once all are armed; what a supervisor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +18,15 @@ from corvids.deploy.px4.frames import yaw_ned_rad
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.supervision.checks import Proposal, Seen, Word
-from corvids.deploy.supervision.reactions import STREAMING, State
+from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, Rule, State, Violation
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 
+TEAM_RULES: Mapping[Violation, Rule] = {**RULES, Violation.LOAD_LOST: Rule(Reaction.CLIP)}
+"""A member whose load is lost must neither hover as if it bore nothing nor leave the load to the others.
+
+Its pilot holds it where it is, and its inner loop bears the cable: that is the command that the supervisor lets
+through.
+"""
 SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""
 LoadPoses = Callable[[], tuple[Array, Array]]

@@ -59,9 +59,9 @@ class EpisodeStarts:
         self._task, self._draws, self._nominal, self._is_wild = task, draws, nominal, is_wild
         self._dt_s, self._tick_s, self._hover_n, self._actions = simulator.dt_s, tick_s, hover_n, actions
         self._wind = leaf_names(nominal).index("wind_w.x")
+        # Starts come with all their parts packed into one tensor, (·, count, 1).
         stock = Stock(lambda count: torch.cat(self.draw(count)), max(simulator.worlds // 2, 16))
         self.take, self.restock = stock.take, stock.restock
-        """The next so many starts, all parts of each packed into one tensor, (·, count, 1)."""
 
     def draw(self, count: int) -> Start:
         """``count`` new starts."""

@@ -15,7 +15,7 @@ class Stock:
         self._stock: torch.Tensor | None = None
 
     def restock(self) -> None:
-        """Let the next columns be newly drawn."""
+        """Draw anew what is taken from now on."""
         self._stock = None
 
     def take(self, count: int) -> torch.Tensor:

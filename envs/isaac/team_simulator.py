@@ -15,14 +15,13 @@ from corvids.envs.isaac.scene import SceneBodies
 from corvids.envs.isaac.substep import BODIES
 from corvids.envs.isaac.team_scene import weights_of
 from corvids.envs.isaac.team_substep import placed_team, push_team, take_team
-from corvids.envs.physics.inner_loop import INNER_AT_REST, InnerLoop, run_inner_loop
+from corvids.envs.physics.inner_loop import INNER_AT_REST, run_inner_loop
 from corvids.envs.physics.team_nominal import team_params
 from corvids.envs.physics.team_world import (
     DRIVE_AT_REST,
     LOAD_AT_REST,
     MOTION_AT_REST,
     NO_PULLS,
-    TeamWorld,
     control,
 )
 from corvids.envs.team_simulator import TeamSimulator
@@ -117,7 +116,8 @@ class IsaacTeamSimulator(TeamSimulator):
         drive, inner, self._pulls, self._load_pull, acting = self._pushed(
             *map(_rows, states), *self._every_gains
         )
-        self.drive, self.inner = drive.view_as(self.drive), inner.view_as(self.inner)
+        self.drive.copy_(drive.view_as(self.drive))
+        self.inner.copy_(inner.view_as(self.inner))
         self._bodies.push(acting)
 
     def after(self) -> None:
@@ -126,7 +126,8 @@ class IsaacTeamSimulator(TeamSimulator):
             _rows(self.motion), _rows(self.load), self._pulls, self._load_pull, self._bodies.read(),
             _rows(self.drone_params),
         )  # fmt: skip
-        self.motion, self.load = motion.view_as(self.motion), load.view_as(self.load)
+        self.motion.copy_(motion.view_as(self.motion))
+        self.load.copy_(load.view_as(self.load))
         ids = (touched[0, : self.worlds, 0] > 0.0).nonzero().squeeze(-1)
         self._bodies.place(ids, bodies[:, ids, 0])
         self._index += 1
@@ -135,16 +136,9 @@ class IsaacTeamSimulator(TeamSimulator):
         """End the control step."""
         self._end_step(self._next)
 
-    def place(
-        self,
-        ids: torch.Tensor,
-        world: TeamWorld,
-        inner: InnerLoop,
-        drone_params: torch.Tensor,
-        load_params: torch.Tensor,
-    ) -> None:
-        """As :meth:`TeamSimulator.place`; Isaac Lab's bodies go where the worlds' states are."""
-        super().place(ids, world, inner, drone_params, load_params)
+    def forget(self, ids: torch.Tensor) -> None:
+        """As :meth:`TeamSimulator.forget`; Isaac Lab's bodies go where the worlds' states are."""
+        super().forget(ids)
         real = ids[ids < self.worlds]
         motions = _each(_rows(self.motion[:, :, real]), MOTION_AT_REST, self.drones)
         load = unpack(_rows(self.load[:, :, real]), LOAD_AT_REST)

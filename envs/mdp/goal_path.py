@@ -82,7 +82,8 @@ def command_of(path: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
         amplitude * frequency * torch.cos(phase)
         for amplitude, frequency, phase in zip(path[6:9], path[12:15], path[18:21], strict=True)
     ]
-    turned = now.quat_wb.conjugate().multiply(pose_at(path, _DIFFERENCE_S).quat_wb)
+    before, after = (pose_at(path, side * _DIFFERENCE_S).quat_wb for side in (-0.5, 0.5))
+    turned = before.conjugate().multiply(after)
     omega_b = [part * (2.0 / _DIFFERENCE_S) for part in turned[1:]]
     ahead = (pose_at(path, ahead_s) for ahead_s in PREVIEWS_S)
     previews = [component for pose in ahead for component in (*pose.pos_w, *pose.quat_wb)]

@@ -26,8 +26,10 @@ FILTER_S = 0.02
 """Time constant of the low-pass on the force from outside."""
 OUTSIDE_MAX_MPS2 = 30.0
 """Largest specific force from outside that is believed, in each axis: a load of twice a Falcon's share, and a tug."""
-TILT_PS = 6.0
-"""Body rate per tilt error: 150 over 25 in the angular acceleration law of Zeng et al. (arXiv 2508.01522)."""
+TILT_PS = 10.0
+"""Body rate per tilt error, within the range of PX4's ``MC_ROLL_P`` and 2.5 times slower than the rate loop. Thrust
+that turns late lets the cable's pull through in the meantime: with 6, as Zeng et al. have it (arXiv 2508.01522: 150
+over 25 in an angular acceleration law), loads swing nearly twice as far about their path."""
 CANCELLED_PART = 0.95
 """Of the force from outside: members of more than three share a load without fighting only if they yield a little."""
 HEADING_PS = 2.0

@@ -8,6 +8,7 @@ left out. What this neglects is the cable's own swinging, and its sag.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -68,7 +69,7 @@ def lump(
     mass_kg: Scalar,
     center_m: tuple[Scalar, Scalar, Scalar],
     inertia_kgm2: tuple[Scalar, Scalar, Scalar],
-    points: list[tuple[float, Triple]],
+    points: Sequence[tuple[Scalar, tuple[Scalar, Scalar, Scalar]]],
 ) -> LumpedLoad:
     """A load, its centre from the pose point and its inertia about it, together with ``points`` of mass."""
     bodies: list[tuple[Scalar, tuple[Scalar, Scalar, Scalar]]] = [(mass_kg, center_m), *points]

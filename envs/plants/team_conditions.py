@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from corvids.controllers.packing import map_leaves
 from corvids.envs.engines.engine import TICK_S, Array
 from corvids.envs.engines.team_engine import Bodies, TeamState
-from corvids.envs.mdp.carry_law import hanging_places
 from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.hanging import hanging_places
 from corvids.envs.mdp.pose_features import rotated
 from corvids.envs.mdp.team_facts import team_facts
 from corvids.envs.physics.team_nominal import team_params

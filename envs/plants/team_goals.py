@@ -21,7 +21,7 @@ FIGURE_M = (0.0, 0.0, 1.2)
 """Middle of the figures of eight."""
 FIGURE_ROLL_RAD, FIGURE_PITCH_RAD = math.radians(15.0), math.radians(10.0)
 """Amplitudes in attitude: a lemniscate of roll and pitch, in step with the one of position."""
-_DIFFERENCE_S = 0.01
+_DIFFERENCE_S = 0.002
 
 
 class Goals(NamedTuple):
@@ -69,10 +69,12 @@ def pose_at(goals: Goals, time_s: float) -> Array:
 
 def command_at(goals: Goals, time_s: float) -> Array:
     """The task command (trials, 34) at ``time_s``: as :data:`corvids.envs.mdp.goal_path.COMMAND`."""
-    now, soon = pose_at(goals, time_s), pose_at(goals, time_s + _DIFFERENCE_S)
-    quat, next_quat = quaternions(now[:, 3:]), quaternions(soon[:, 3:])
-    vel_w = (soon[:, :3] - now[:, :3]) / _DIFFERENCE_S
-    omega_b = rotations_between(quat, next_quat) / _DIFFERENCE_S
+    now = pose_at(goals, time_s)
+    quat = quaternions(now[:, 3:])
+    # Differences about the moment: what comes later is told by a policy from these, times 360 per second.
+    before, after = (pose_at(goals, time_s + side * _DIFFERENCE_S) for side in (-0.5, 0.5))
+    vel_w = (after[:, :3] - before[:, :3]) / _DIFFERENCE_S
+    omega_b = rotations_between(quaternions(before[:, 3:]), quaternions(after[:, 3:])) / _DIFFERENCE_S
     parts = [now[:, :3], quat, vel_w, omega_b]
     for ahead_s in PREVIEWS_S:
         ahead = pose_at(goals, time_s + ahead_s)

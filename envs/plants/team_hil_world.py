@@ -38,6 +38,8 @@ class TeamHilWorld:
         self, engine: MujocoTeamEngine, trials: TeamTrials, *, seed: int, referee: TeamReferee
     ) -> None:
         """``seed`` draws the noise of sensors."""
+        self.unseen_from_s = math.inf
+        """From when on nobody sees the load, after the release [s]."""
         self._engine, self._referee = engine, referee
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
         self._load = LoadSensor(trials, self._rng)
@@ -94,7 +96,9 @@ class TeamHilWorld:
     def load_poses(self) -> tuple[Array, Array]:
         """Poses of the load that have arrived at each member since the last call: stamps (members, k) and poses
         (members, k, 7); k may be 0, NaN where a member has fewer."""
-        return self._load.queue.fetch(self.now_s)
+        stamps, poses = self._load.queue.fetch(self.now_s)
+        seen = 0 if self.trial_s >= self.unseen_from_s else None
+        return stamps[:, :seen], poses[:, :seen]
 
     def _feel(self, force_w: Array) -> list[Felt]:
         drones, rng = self._state.drones, self._rng

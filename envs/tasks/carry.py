@@ -12,7 +12,7 @@ from corvids.controllers.spatial import Scalar
 from corvids.envs.episodes.randomization import Draws
 from corvids.envs.episodes.team_starts import hanging, outward
 from corvids.envs.mdp.carry_config import CarryConfig
-from corvids.envs.mdp.carry_law import carrying_accel, summed
+from corvids.envs.mdp.carry_law import carrying, summed
 from corvids.envs.mdp.carry_rewards import LOSS, errors, own_reward, zeng_reward
 from corvids.envs.mdp.features import rotation_matrix, turned
 from corvids.envs.mdp.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
@@ -23,7 +23,7 @@ from corvids.envs.physics.team_world import TeamParams, TeamWorld
 from corvids.team import Team
 
 LAW_SHARE = 0.95
-"""Largest part of the acceleration's limit that the law asks for: what is left lets the network take part."""
+"""Largest part of the limits that the law asks for: what is left lets the network take part."""
 
 
 class Episode(NamedTuple):
@@ -56,7 +56,7 @@ class Carry:
         self._mass_kg = team.members[0].vehicle.body.mass_kg
 
     def facts(self) -> torch.Tensor:
-        """As :func:`corvids.envs.mdp.team_facts.team_facts`."""
+        """As :func:`corvids.envs.mdp.team_facts`."""
         return team_facts(self._team)
 
     def draw_path(self, draws: Draws, count: int) -> torch.Tensor:
@@ -109,14 +109,13 @@ class Carry:
         return summed(inputs, memory, tick_s)
 
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
-        """The law of :mod:`corvids.envs.mdp.carry_law`, as far as its acceleration is within the limit."""
+        """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits."""
         if not self._config.guided:
             return torch.zeros_like(inputs.pos_w[:, :1]).expand(-1, 5)
-        share = (carrying_accel(inputs, memory, self._mass_kg) / self._config.accel_max_mps2).clamp(
-            -LAW_SHARE, LAW_SHARE
-        )
-        raw = 0.5 * torch.log((1.0 + share) / (1.0 - share))
-        return torch.cat((raw, torch.zeros_like(raw[:, :2])), dim=-1)
+        wanted = carrying(inputs, memory, self._mass_kg)
+        most = torch.tensor(self._most, dtype=wanted.dtype, device=wanted.device)
+        share = (wanted / most).clamp(-LAW_SHARE, LAW_SHARE)
+        return 0.5 * torch.log((1.0 + share) / (1.0 - share))
 
     def observe(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor

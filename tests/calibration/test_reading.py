@@ -158,6 +158,8 @@ def test_a_truncated_log_is_read_as_far_as_it_goes(tmp_path: Path):
     whole = ulog(flight_topics())
     record = read(tmp_path, whole[: len(whole) * 2 // 3])
     assert 1.0 < record.duration_s < 2.5
+    assert any("middle of a message" in one.text for one in record.findings)
+    assert not any("middle of a message" in one.text for one in read(tmp_path, whole).findings)
 
 
 def test_damaged_logs_neither_crash_nor_hang(tmp_path: Path):

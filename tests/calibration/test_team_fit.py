@@ -15,7 +15,11 @@ from team_lab import POSITION_STD_M, Planted, falcons, fly, planted
 from corvids.calibration.readers.team_record import TeamRecord, columns_of
 from corvids.calibration.team.calibration import calibrate_team
 from corvids.calibration.team.model import late
+from corvids.calibration.team.parameters import TeamUnknowns
 from corvids.cli import main
+from corvids.controllers.packing import leaves
+from corvids.envs.physics.team_nominal import team_params
+from corvids.envs.physics.team_world import each_drone
 from corvids.team import load_team, save_team
 
 FILE = falcons(1)
@@ -80,6 +84,36 @@ def test_a_cable_that_hardly_stretches_has_a_length_and_no_stiffness():
     length = figures["cable_length1_m"]
     assert length.identified
     assert length.value == pytest.approx(truth.team.members[0].rigging.cable_length_m, abs=0.003)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_a_fit_simulates_at_the_truth_is_the_true_team(count: int):
+    """Half of a cable's mass rides where the cable is fixed: 1 cm aside moves the load's centre by 0.25 mm."""
+    file = falcons(count)
+    team = planted(file, np.random.default_rng(17)).team
+    unknowns, theta = TeamUnknowns(file), {}
+    for axis, name in enumerate("xyz"):
+        theta[f"log_inertia_{name}"] = np.log(team.load.inertia_kgm2[axis] / file.load.inertia_kgm2[axis])
+        theta[f"center_{name}_m"] = team.load.center_of_mass_m[axis]
+        for index, (true, known) in enumerate(zip(team.members, file.members, strict=True), 1):
+            off_m = true.rigging.load_point_m[axis] - known.rigging.load_point_m[axis]
+            theta[f"hook_{name}{index}_m"] = off_m
+            theta[f"length{index}_m"] = true.rigging.cable_length_m
+    theta["log_mass"] = np.log(team.load.mass_kg / file.load.mass_kg)
+    theta["log_stiffness"] = np.log(team.cable.axial_stiffness_n / file.cable.axial_stiffness_n)
+    theta["log_damping"] = np.log(team.cable.damping_time_s / file.cable.damping_time_s)
+    numbers = torch.tensor([[theta.get(name, 0.0) for name in unknowns.names]], dtype=torch.float64)
+    found, truth = unknowns.physics(numbers, 0.002), team_params(team, 0.002)
+
+    def close(one, other) -> None:
+        for a, b in zip(leaves((one,)), leaves((other,)), strict=True):
+            np.testing.assert_allclose(float(a), float(b), rtol=1e-9, atol=1e-12)
+
+    for field in ("mass_kg", "inertia_kgm2", "center_b_m", "pose_point_b_m"):  # air drag is the file's
+        close(getattr(found.load, field), getattr(truth.load, field))
+    for one, other in zip(found.drones, each_drone(truth.drones), strict=True):
+        close(one.drone.cable, other.cable)
+        close(one.drone.vehicle.mass_kg, other.vehicle.mass_kg)
 
 
 def test_thrust_that_comes_late_keeps_its_size():

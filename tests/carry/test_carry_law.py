@@ -8,21 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from corvids.envs.mdp.carry_law import (
-    FAN_M,
-    HANG_M,
-    NEAR_M,
-    goal_derivatives,
-    hanging,
-    hanging_places,
-    load_share,
-    summed,
-)
+from corvids.envs.mdp.carry_law import NEAR_M, RATE_LAG_S, carrying, summed
 from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.goal_ahead import AHEAD_S, goal_ahead
 from corvids.envs.mdp.goal_path import COMMAND, PREVIEWS_S
+from corvids.envs.mdp.hanging import FAN_M, HANG_M, hanging, hanging_places, load_share
+from corvids.envs.mdp.pose_features import crossed, turn_between
 from corvids.envs.mdp.team_facts import team_facts
 from corvids.envs.mdp.team_task import TeamInputs
-from corvids.envs.plants.team_goals import quaternions
+from corvids.envs.physics.inner_loop import CANCELLED_PART
+from corvids.envs.plants.team_goals import command_at, figure, pose_at, quaternions, rotations_between
 from corvids.team import load_team
 
 
@@ -81,17 +76,77 @@ def test_the_member_nearest_to_the_centre_of_mass_bears_most():
     assert sorted(share.tolist()) == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
 
 
-def test_derivatives_of_a_goal_that_moves_as_a_polynomial_are_exact():
-    def place(t: float) -> torch.Tensor:
-        return torch.tensor([[1.0 + 2.0 * t + 1.5 * t**2, -t - 0.5 * t**3, 0.25 * t**4]], dtype=torch.float64)
-
-    command = torch.zeros(1, len(COMMAND)).double()
-    command[:, :3], command[:, 7:10] = place(0.0), torch.tensor([[2.0, -1.0, 0.0]])
+@pytest.mark.parametrize("radps", [0.3, 1.3, 2.7])
+def test_a_goal_that_swings_is_foreseen(radps: float):
+    """Place to 1 % of the amplitude and acceleration to 5 % of its largest, whatever the phase."""
+    phase = torch.linspace(0.0, 2.0 * math.pi, 24, dtype=torch.float64)
+    command = torch.zeros(24, len(COMMAND), dtype=torch.float64)
+    command[:, 3], command[:, 0], command[:, 7] = 1.0, phase.sin(), radps * phase.cos()
     for index, ahead_s in enumerate(PREVIEWS_S):
-        command[:, 13 + 7 * index : 16 + 7 * index] = place(ahead_s)
-    accel, jerk, snap = goal_derivatives(command)
-    for found, true in ((accel, [3.0, 0.0, 0.0]), (jerk, [0.0, -3.0, 0.0]), (snap, [0.0, 0.0, 6.0])):
-        assert found[0].tolist() == pytest.approx(true, abs=1e-9)
+        command[:, 13 + 7 * index] = (phase + radps * ahead_s).sin()
+        command[:, 16 + 7 * index] = 1.0
+    ahead = goal_ahead(command)
+    true = torch.stack([(phase + radps * ahead_s).sin() for ahead_s in AHEAD_S], dim=1)
+    assert (ahead.pos_w[:, :, 0] + phase.sin()[:, None] - true).abs().max() < 0.01
+    assert (ahead.accel_w[:, :, 0] + true * radps**2).abs().max() < 0.05 * radps**2
+    assert ahead.accel_w[:, :, 1:].abs().max() == ahead.turn_b.abs().max() == 0.0
+
+
+def on_path(time_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Place and pull of the three members (3, 6), by the statics alone, on the fastest figure; and that figure."""
+    facts, goals, step = team_facts(load_team("falcon3")).double(), figure(1, 2.0, 4.0), 1e-3
+    before, pose, after = (pose_at(goals, time_s + side * step) for side in (-1.0, 0.0, 1.0))
+    accel = torch.from_numpy((after + before - 2.0 * pose)[:, :3] / step**2).expand(3, -1)
+    axes = rotation_matrix(torch.from_numpy(quaternions(pose[:, 3:])))
+    hang = hanging(torch.from_numpy(pose[:, :3]).expand(3, -1), axes.expand(3, -1), facts, accel)
+    return torch.cat(hang, dim=1).numpy(), command_at(goals, time_s)
+
+
+@pytest.mark.parametrize("time_s", [3.5, 4.1, 5.0, 5.6])
+def test_members_on_their_path_are_told_to_go_on_along_it(time_s: float):
+    """With no error at all, what is wanted is the acceleration of the hanging place (differences of statics, 10 ms),
+
+    plus what the inner loop leaves of the pull; and the turn of the thrust that both take, when rates come into force.
+    """
+    step, mass_kg = 0.01, 0.6168
+
+    def derivatives(at_s: float) -> np.ndarray:
+        before, now, after = (on_path(at_s + side * step)[0] for side in (-1.0, 0.0, 1.0))
+        return np.stack((now, (after - before) / (2.0 * step), (after + before - 2.0 * now) / step**2))
+
+    def thrust_n(at_s: float) -> np.ndarray:
+        now, _, second = derivatives(at_s)
+        return mass_kg * (second[:, :3] + (0.0, 0.0, 9.80665)) + now[:, 3:]
+
+    (place, vel, accel), (here, command) = derivatives(time_s), on_path(time_s)
+    quat, still = torch.from_numpy(command[:, 3:7]).expand(3, -1), torch.zeros(3, 1).double()
+    level = torch.tensor([[1.0, 0.0, 0.0, 0.0]]).double().expand(3, -1)
+    goal = torch.from_numpy(command).expand(3, -1)
+    # The filter's velocity is late; that of a load on its path is what the law makes up for.
+    filtered = goal[:, 7:10] - goal_ahead(goal).accel_w[:, 0] * 0.055
+    inputs = TeamInputs(
+        *(torch.from_numpy(part[:, :3]) for part in (place, vel)), level, still.expand(-1, 3), still,
+        goal[:, :3], filtered, quat, goal[:, 10:13], still, goal, team_facts(load_team("falcon3")).double(),
+    )  # fmt: skip
+    wanted = carrying(inputs, torch.zeros(3, 6).double(), mass_kg).numpy()
+    left = here[:, 3:] * (1.0 - CANCELLED_PART) / mass_kg
+    np.testing.assert_allclose(wanted[:, :3], accel[:, :3] + left, atol=0.5)
+    assert np.abs(accel[:, :3]).max() > 1.0
+    later = time_s + RATE_LAG_S
+    thrust, change = thrust_n(later), (thrust_n(later + step) - thrust_n(later - step)) / (2.0 * step)
+    turn = np.cross(thrust, change) / (thrust**2).sum(1, keepdims=True)
+    np.testing.assert_allclose(wanted[:, 3:], turn[:, :2], atol=0.25)
+
+
+def test_short_forms_of_products_are_those_of_numpy():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 8, 3))
+    np.testing.assert_allclose(
+        crossed(torch.from_numpy(a), torch.from_numpy(b)).numpy(), np.cross(a, b), atol=1e-6
+    )
+    start, end = (quaternions(angles) for angles in (0.3 * a, 0.3 * a + 0.02 * b))
+    turn = turn_between(torch.from_numpy(start), torch.from_numpy(end)).numpy()
+    np.testing.assert_allclose(turn, rotations_between(start, end), atol=1e-5)
 
 
 def test_errors_are_summed_only_when_small():

@@ -79,6 +79,18 @@ def test_the_loads_pose_arrives_at_every_member_while_it_is_held_too():
         )
 
 
+def test_a_load_that_is_lost_is_seen_by_nobody():
+    world = world_of()
+    world.unseen_from_s = 0.1
+    world.release()
+    heard = []
+    for _ in range(60):
+        world.advance(trim(world))
+        heard.append(world.load_poses()[0].shape[1])
+    assert sum(heard[:24]) > 3
+    assert sum(heard[25:]) == 0
+
+
 @pytest.mark.parametrize("condition", ["lost-cut", "mixed"])
 def test_conditions_that_px4s_cannot_play_are_refused_before_anything_is_waited_for(condition: str, capsys):
     assert main(["fly", "carry", "--plant", "px4-hil", "--condition", condition]) == 2

@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_isaac_tasks import isaac_lab_checks
 
-from corvids.envs import team_environment
+from corvids.envs.compiled import kernels
 from corvids.envs.episodes.randomization import NO_RANDOMIZATION
 from corvids.envs.isaac import team_simulator
 from corvids.envs.team_environment import TeamEnvironment
@@ -24,7 +24,8 @@ FULL = preset("carry", "full").env
 @pytest.fixture(autouse=True)
 def _uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute of compiling does not pay for twenty steps."""
-    monkeypatch.setattr(team_environment, "compiled", lambda function, enabled=True: function)
+    monkeypatch.setattr(kernels, "compiled", lambda function, enabled=True: function)
+    monkeypatch.setattr(kernels, "on_tiles", lambda device, enabled=True: False)
     monkeypatch.setattr(team_simulator, "fused", lambda function, device, enabled: function)
 
 

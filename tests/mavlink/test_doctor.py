@@ -13,7 +13,7 @@ from standin import Standin
 
 from corvids.cli import main
 from corvids.commands.doctor import diagnose, listen
-from corvids.commands.px4_params import parameters_of
+from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.px4.mavlink_peer import PeerConfig
 from corvids.vehicle import load_vehicle
 
@@ -49,9 +49,9 @@ class Talk:
         self._answers += self.px4.take_in(packet, self.now_s)
 
 
-def healthy() -> Standin:
+def healthy(parameters: dict[str, int | float] | None = None) -> Standin:
     px4 = Standin(boot_s=-100.0)
-    for name, value in parameters_of(VEHICLE).items():
+    for name, value in (parameters or parameters_of(VEHICLE)).items():
         is_whole = isinstance(value, int)
         sent = struct.unpack("<f", struct.pack("<i", value))[0] if is_whole else value
         px4.parameters[name] = (
@@ -61,10 +61,12 @@ def healthy() -> Standin:
     return px4
 
 
-def verdicts(px4: Standin, odometry_hz: float = 100.0) -> dict[str, str]:
-    channel = Talk(px4, odometry_hz)
-    peer = listen(channel, PeerConfig(), VEHICLE, 4.0)
-    return {line.check: line.verdict for line in diagnose(peer, VEHICLE, channel.now_s, 4.0)}
+def verdicts(
+    px4: Standin, odometry_hz: float = 100.0, wanted: dict[str, int | float] | None = None
+) -> dict[str, str]:
+    channel, wanted = Talk(px4, odometry_hz), wanted or parameters_of(VEHICLE)
+    peer = listen(channel, PeerConfig(), wanted, 4.0)
+    return {line.check: line.verdict for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
 
 
 def test_a_healthy_vehicle_is_go():
@@ -91,6 +93,17 @@ def test_what_is_wrong_is_named():
         "autopilot",
     }
     assert found["EKF2_EV_DELAY"] == found["IMU_GYRO_CUTOFF"] == "warn"
+
+
+def test_a_simulation_is_held_against_what_was_loaded_into_it():
+    """Its thrust is linear, and its position may come from GPS: as a vehicle's it would be no-go."""
+    air = load_vehicle("air")
+    simulated = sih_parameters_of(air)
+    found = verdicts(healthy(simulated), wanted=simulated)
+    assert "no-go" not in found.values(), found
+    assert verdicts(healthy(simulated), wanted=parameters_of(air))["THR_MDL_FAC"] == "no-go"
+    heavier = healthy({**simulated, "SIH_MASS": 2.0})
+    assert verdicts(heavier, wanted=simulated)["SIH_MASS"] == "no-go"
 
 
 def test_a_shorter_loss_time_is_as_good():

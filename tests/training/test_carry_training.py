@@ -56,6 +56,38 @@ def test_a_run_learns_from_every_drone_and_is_read_back(tmp_path: Path):
     assert torch.isfinite(checkpoint.actor["mlp.0.weight"]).all()
 
 
+def test_critics_of_independent_learners_see_what_actors_see_and_learn(tmp_path: Path):
+    config = tiny()
+    config = dataclasses.replace(
+        config, network=dataclasses.replace(config.network, critic_sees="observation")
+    )
+    before = config.iterations
+    train(dataclasses.replace(config, iterations=1), tmp_path / "first")
+    train(config, tmp_path / "both")
+    first, both = (read_checkpoint(tmp_path / name)["critic_state_dict"] for name in ("first", "both"))
+    assert before == 2
+    seen = load_checkpoint(tmp_path / "both").actor["obs_normalizer._mean"].shape[-1]
+    assert both["mlp.0.weight"].shape == (16, seen)
+    assert not torch.equal(first["mlp.0.weight"], both["mlp.0.weight"])
+
+
+def test_the_critic_learns_alone_at_first(tmp_path: Path):
+    config = tiny()
+    last = f"mlp.{2 * len(config.network.actor)}.weight"
+    states = []
+    for alone in (1, 2):
+        ppo = dataclasses.replace(config.ppo, critic_first=alone)
+        train(dataclasses.replace(config, ppo=ppo), tmp_path / str(alone))
+        states.append(read_checkpoint(tmp_path / str(alone)))
+    actors = [state["actor_state_dict"][last].abs().max() for state in states]
+    assert actors[0] > 0.0 and actors[1] == 0.0
+    critics = [state["critic_state_dict"]["mlp.0.weight"] for state in states]
+    assert torch.isfinite(critics[1]).all()
+    fresh = tmp_path / "fresh"
+    train(dataclasses.replace(config, iterations=0), fresh)
+    assert not torch.equal(critics[1], read_checkpoint(fresh)["critic_state_dict"]["mlp.0.weight"])
+
+
 def test_learning_begins_from_the_law_and_from_nothing_without_one(tmp_path: Path):
     for guided in (True, False):
         config = tiny()

@@ -16,6 +16,7 @@ from corvids.cli import parse
 from corvids.commands.benching.contest import Line, comparisons, contest
 from corvids.commands.benching.loops import Inference, Learning, Setting, dynamics, environment
 from corvids.commands.benching.machine import describe
+from corvids.commands.benching.members import members
 from corvids.commands.benching.peer_worker import CONTESTANTS
 from corvids.commands.benching.peers import Peer, check_peers
 from corvids.commands.benching.rows import Subject
@@ -26,8 +27,8 @@ from corvids.deploy.policy import PolicyFile
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError
 
-ROWS = ("dynamics", "env", "ppo", "inference", "team")
-"""What can be measured; the last only if it is asked for."""
+ROWS = ("dynamics", "env", "ppo", "inference", "team", "member")
+"""What can be measured; the last two, of teams, only if they are asked for."""
 _WORLDS_MAX = 1 << 20
 
 
@@ -38,9 +39,10 @@ class BenchOptions:
     Contestants for the same row and number of worlds take turns; figures are medians over the rounds.
     """
 
-    rows: str = ",".join(ROWS[:-1])
+    rows: str = ",".join(ROWS[:-2])
     """What to measure: dynamics, env, ppo (the whole of learning), inference (the runtime, one vehicle); and team, the
-    whole environment of three drones that carry a load, beside which mujoco steps the bare dynamics of the same."""
+    whole environment of three drones that carry a load, beside which mujoco steps the bare dynamics of the same;
+    and member, the runtime of one drone of teams of three to six."""
     worlds: str = "1,256,4096,16384"
     """Numbers of parallel worlds."""
     task: str = "juggle"
@@ -57,6 +59,8 @@ class BenchOptions:
     """Compile the simulator; without, it is many times slower, but starts at once."""
     policy: Path = Path("pretrained/juggle.onnx")
     """The policy file for inference."""
+    team_policy: Path = Path("pretrained/carry.onnx")
+    """The policy file for member."""
     against: str = ""
     """Peers to measure in the same run: crazyflow, mujoco; isaaclab, our own environment in that engine."""
     peer_python: str = sys.executable
@@ -69,13 +73,13 @@ def main(argv: list[str]) -> int:
     """Entry point."""
     options = parse(BenchOptions, argv, "bench")
     rows, worlds, peers = _words(options.rows), _worlds(options.worlds), _words(options.against)
-    file = _check(options, rows, peers)
+    files = _check(options, rows, peers)
     torch.set_num_threads(options.threads or torch.get_num_threads())
     lines: list[Line] = []
     versions: dict[str, str] = {}
     for row in rows:
-        for count in (1,) if row == "inference" else worlds:
-            for line in _measure(row, count, options, peers, file, versions):
+        for count in (1,) if row in files else worlds:
+            for line in _measure(row, count, options, peers, files.get(row), versions):
                 print(json.dumps(line), flush=True)
                 lines.append(line)
     compared = comparisons(lines)
@@ -108,8 +112,9 @@ def _measure(
     print(f"{row}, {worlds} worlds …", file=sys.stderr, flush=True)
     setting = Setting(options.task, options.device, options.seconds, options.compile)
     with contextlib.ExitStack() as stack:
-        subjects: list[Subject] = [_own(row, worlds, setting, file)]
-        stack.callback(subjects[0].close)
+        subjects = _own(row, worlds, setting, file)
+        for subject in subjects:
+            stack.callback(subject.close)
         for peer in peers:
             if row in CONTESTANTS[peer]:
                 threads = torch.get_num_threads()
@@ -120,18 +125,19 @@ def _measure(
         return contest(subjects, options.rounds)
 
 
-def _own(row: str, worlds: int, setting: Setting, file: PolicyFile | None) -> Subject:
-    if file is not None and row == "inference":
-        return Inference(file, setting)
+def _own(row: str, worlds: int, setting: Setting, file: PolicyFile | None) -> list[Subject]:
+    """What is ours in a row: one subject, or a member of each team."""
+    if file is not None:
+        return [Inference(file, setting)] if row == "inference" else [*members(file, setting)]
     if row == "ppo":
-        return Learning(setting, worlds)
+        return [Learning(setting, worlds)]
     if row == "team":
-        return environment(setting._replace(task="carry"), worlds)
-    return (dynamics if row == "dynamics" else environment)(setting, worlds)
+        return [environment(setting._replace(task="carry"), worlds)]
+    return [(dynamics if row == "dynamics" else environment)(setting, worlds)]
 
 
-def _check(options: BenchOptions, rows: tuple[str, ...], peers: tuple[str, ...]) -> PolicyFile | None:
-    """Refuse what cannot be measured before anything is started; the policy file, if it is wanted."""
+def _check(options: BenchOptions, rows: tuple[str, ...], peers: tuple[str, ...]) -> dict[str, PolicyFile]:
+    """Refuse what cannot be measured before anything is started; the policy files of the rows that fly one."""
     for row in rows:
         if row not in ROWS:
             raise CorvidsError(f"--rows: unknown row {row!r}; there are: {', '.join(ROWS)}")
@@ -148,7 +154,8 @@ def _check(options: BenchOptions, rows: tuple[str, ...], peers: tuple[str, ...])
     if options.json:
         check_writable(options.json, ".json")
     check_peers(peers, options.peer_python)
-    return open_policy(options.policy, options.task) if "inference" in rows else None
+    wanted = {"inference": (options.policy, options.task), "member": (options.team_policy, "carry")}
+    return {row: open_policy(*wanted[row]) for row in rows if row in wanted}
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -53,6 +53,8 @@ class CarryFlyOptions:
     """Seed of all draws."""
     link: str = "udp:14540"
     """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
+    lose_load_s: float = math.inf
+    """For px4-hil: when nobody sees the load any more [s], to see what members then do."""
 
 
 def evaluate(argv: list[str]) -> int:
@@ -86,7 +88,7 @@ def fly(argv: list[str]) -> int:
     if is_px4:
         from corvids.commands.px4_team_hil import fly_team_hil
 
-        outcome = fly_team_hil(file, config, team, options.link)
+        outcome = fly_team_hil(file, config, team, options.link, options.lose_load_s)
         verdict, flight = outcome.verdict, outcome.flight
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
         print(

@@ -18,8 +18,8 @@ from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
 from corvids.envs.isaac import require_isaac
-from corvids.envs.mdp.carry_law import hanging_places
 from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.hanging import hanging_places
 from corvids.envs.mdp.team_facts import team_facts
 from corvids.envs.plants.team_conditions import AFTER_S, TeamTrials, condition_named, draw
 from corvids.envs.plants.team_goals import command_at

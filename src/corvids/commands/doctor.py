@@ -6,13 +6,13 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.px4_params import parameters_of
+from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.px4.channels import PACKET, Channel, UdpChannel
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import exchange
@@ -40,6 +40,10 @@ class DoctorOptions:
     """How long to listen."""
     system: int = 1
     """MAVLink system of the vehicle."""
+    sih: bool = False
+    """It is PX4's own simulator (SIH), with the parameters of `corvids px4-params --sih`."""
+    tracked: bool = False
+    """With --sih: its position comes from `corvids mocap sih`."""
     json: Path | None = None
     """Where to write the table as JSON, too."""
 
@@ -62,10 +66,13 @@ def main(argv: list[str]) -> int:
     if not 0.0 < options.seconds <= 600.0:
         raise CorvidsError(f"--seconds {options.seconds}: must be above 0 and at most 600")
     vehicle = load_vehicle(options.vehicle)
+    wanted = parameters_of(vehicle)
+    if options.sih:
+        wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
     channel = UdpChannel(options.link)
     try:
-        peer = listen(channel, PeerConfig(target_system=options.system), vehicle, options.seconds)
-        lines = [*diagnose(peer, vehicle, channel.now_s, options.seconds)]
+        peer = listen(channel, PeerConfig(target_system=options.system), wanted, options.seconds)
+        lines = [*diagnose(peer, vehicle, wanted, channel.now_s, options.seconds)]
     finally:
         channel.close()
     width = max(len(line.check) for line in lines)
@@ -80,11 +87,11 @@ def main(argv: list[str]) -> int:
     return 0 if is_go else NO_GO
 
 
-def listen(channel: Channel, config: PeerConfig, vehicle: Vehicle, seconds: float) -> Peer:
-    """Talk to PX4 for that long: streams, clock, version, and the parameters that matter."""
+def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Peer:
+    """Talk to PX4 for that long: streams, clock, version, and the parameters of these names."""
     peer = Peer(config)
     end_s = channel.now_s + seconds
-    wanted = [*parameters_of(vehicle)]
+    wanted = [*names]
     turn = 0
     while channel.now_s < end_s:
         exchange(channel, peer, min(end_s - channel.now_s, 0.02))
@@ -97,8 +104,10 @@ def listen(channel: Channel, config: PeerConfig, vehicle: Vehicle, seconds: floa
     return peer
 
 
-def diagnose(peer: Peer, vehicle: Vehicle, now_s: float, seconds: float) -> Iterator[Line]:
-    """The table, after listening for ``seconds``."""
+def diagnose(
+    peer: Peer, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
+) -> Iterator[Line]:
+    """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``."""
     heard_s = now_s - peer.reader.autopilot.heard_s
     if not heard_s < 2.0:
         yield Line("link", "PX4 is not heard", "no-go", "is it running, and does it send to this port?")
@@ -109,7 +118,7 @@ def diagnose(peer: Peer, vehicle: Vehicle, now_s: float, seconds: float) -> Iter
     yield from _streams(peer, now_s, seconds)
     if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
         yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
-    yield from _parameters(peer.parameters, vehicle)
+    yield from _parameters(peer.parameters, wanted, vehicle.name)
     ratio = vehicle.thrust_to_weight
     yield Line(
         "thrust to weight",
@@ -170,9 +179,10 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     yield Line("place on the globe", found, "warn" if peer.is_lost else "go", fix)
 
 
-def _parameters(found: Mapping[str, float], vehicle: Vehicle) -> Iterator[Line]:
+def _parameters(
+    found: Mapping[str, float], wanted: Mapping[str, int | float], vehicle: str
+) -> Iterator[Line]:
     """One line for every parameter that differs, and one for how many agree."""
-    wanted = parameters_of(vehicle)
     agreeing = 0
     for name, value in wanted.items():
         if name not in found:
@@ -180,9 +190,9 @@ def _parameters(found: Mapping[str, float], vehicle: Vehicle) -> Iterator[Line]:
         elif name == "COM_OF_LOSS_T" and found[name] <= value + 1e-6:
             agreeing += 1
         elif abs(found[name] - value) > TOLERANCE * max(abs(value), 1e-3):
-            is_grave = name.startswith(("CA_", "MC_", "COM_", "THR_"))
+            is_grave = name.startswith(("CA_", "MC_", "COM_", "THR_", "SIH_"))
             fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
             yield Line(name, f"{found[name]:.6g}", "no-go" if is_grave else "warn", fix)
         else:
             agreeing += 1
-    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle.name}", "go")
+    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", "go")

@@ -25,7 +25,7 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4.team import Member, Px4Team
+from corvids.deploy.px4.team import TEAM_RULES, Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen
@@ -42,7 +42,7 @@ from corvids.envs.plants.team_hil_world import TeamHilWorld
 from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team
-from corvids.vehicle import GRAVITY_MPS2
+from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
 PREPARE_S = 90.0
 """How long arming and engaging may take [s, simulated]."""
@@ -116,8 +116,13 @@ class MemberChannel:
         self.end.close()
 
 
-def fly_team_hil(file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str) -> TeamOutcome:
-    """Fly the first trial of the condition; member n's PX4 is the n-th instance, at ports that much above the first."""
+def fly_team_hil(
+    file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str, lose_load_s: float
+) -> TeamOutcome:
+    """Fly the first trial of the condition; nobody sees the load any more ``lose_load_s`` after its start.
+
+    Member n's PX4 is the n-th instance, at ports that much above the first's.
+    """
     condition = condition_named(config.condition)
     if condition.lost or condition.mixed:
         raise CorvidsError(
@@ -127,6 +132,7 @@ def fly_team_hil(file: PolicyFile, config: CarryTrialsConfig, team: Team, link: 
     referee = TeamReferee(trials, np.array([config.seconds]))
     engine = MujocoTeamEngine(team, 1, compile_kernels=False)
     world = TeamHilWorld(engine, trials, seed=config.seed, referee=referee)
+    world.unseen_from_s = lose_load_s
     host, port = udp_address(link)
     links = [f"udp:{host}:{port + index}" for index in range(len(team.members))]
     with contextlib.closing(TeamHil(world, links)) as hil:
@@ -136,10 +142,9 @@ def fly_team_hil(file: PolicyFile, config: CarryTrialsConfig, team: Team, link: 
         )
         hil.connect()
         channels = [MemberChannel(hil, end) for end in hil.ends]
+        share_n = _share_n(team)
         for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
-            load_into(
-                channel, parameters_of(member.vehicle, ev_delay_ms=1e3 * TRACKER_DELAY_S), system=number
-            )
+            load_into(channel, _parameters(member.vehicle, share_n), system=number)
         return _Trial(file, config, team, world, channels, referee, trials).fly()
 
 
@@ -158,13 +163,13 @@ class _Trial:
     ) -> None:
         contract, rows = file.contract, len(team.members)
         self._world, self._referee, self._config, self._trials = world, referee, config, trials
-        share_n = team.load.mass_kg / rows * GRAVITY_MPS2
+        share_n = _share_n(team)
         limits = contract.limits
         loaded = dataclasses.replace(limits, hover_thrust_n=limits.hover_thrust_n + share_n)
         members = [
             Member(
                 MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s))),
-                Supervisor(envelope_of(limits, member.vehicle), Fallback(loaded), FENCE),
+                Supervisor(envelope_of(limits, member.vehicle), Fallback(loaded), FENCE, rules=TEAM_RULES),
                 thrust_map_of(member.vehicle),
                 member.vehicle.weight_n + share_n,
             )
@@ -220,3 +225,14 @@ class _Trial:
         for entry in verdict.entries:
             change = f"{entry.before.value} -> {entry.after.value}"
             print(f"{entry.now_s:8.2f} s  member {index}: {change}: {entry.reason}", flush=True)
+
+
+def _share_n(team: Team) -> float:
+    """What a member bears of the load, were it shared alike [N]."""
+    return team.load.mass_kg / len(team.members) * GRAVITY_MPS2
+
+
+def _parameters(vehicle: Vehicle, share_n: float) -> dict[str, int | float]:
+    """PX4's parameters for a member: should PX4 hold by itself, it must know what hovering takes with the load."""
+    hover = thrust_map_of(vehicle).normalised(vehicle.weight_n + share_n)
+    return parameters_of(vehicle, ev_delay_ms=1e3 * TRACKER_DELAY_S) | {"MPC_THR_HOVER": hover}

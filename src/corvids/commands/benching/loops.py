@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from corvids.commands.benching.rows import Row
 from corvids.controllers.packing import map_leaves, pack, unpack
 from corvids.controllers.rate_loop import Four, gains_of
 from corvids.controllers.spatial import Vec3
-from corvids.deploy.pilot import Pilot
+from corvids.deploy.pilot import Pilot, Readings
 from corvids.deploy.policy import Policy, PolicyFile
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.physics.nominal import world_params
@@ -160,13 +160,16 @@ class _Readings(NamedTuple):
 class Inference:
     """One vehicle's control tick in the runtime, from readings to command: ball filter, policy, supervision."""
 
-    def __init__(self, file: PolicyFile, setting: Setting) -> None:
+    NAME = "inference"
+
+    def __init__(self, file: PolicyFile, setting: Setting, facts: np.ndarray | None = None) -> None:
         contract = file.contract
         training = contract.training.config["env"]
         hz = round(contract.control_hz)
-        self.row = Row("inference", contract.task, 1, "cpu", int(training["physics_hz"]), hz)
-        self._pilot, self._seconds, self._tick_s = Pilot(file), setting.seconds, 1.0 / contract.control_hz
-        self._command = np.array([1.0 if name == "place_z_w_m" else 0.0 for name in contract.command])
+        self.row = Row(self.NAME, contract.task, 1, "cpu", int(training["physics_hz"]), hz)
+        self._pilot, self._seconds = Pilot(file, facts=facts), setting.seconds
+        self._tick_s = 1.0 / contract.control_hz
+        self._command = self.command(contract.command)
         self._now_s = 0.0
         self._policy = Policy(file)
         self._latencies_s: list[float] = []
@@ -195,14 +198,22 @@ class Inference:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _tick(self) -> float:
-        """Seconds that one tick took: level at 1 m, the ball at the top of its flight, both seen 20 ms ago."""
-        self._now_s += self._tick_s
-        seen_s, zero = np.array([self._now_s - 0.02]), np.zeros((1, 3))
-        readings = _Readings(
+    def command(self, names: Sequence[str]) -> np.ndarray:
+        """The command whose components are called so: stay at 1 m."""
+        return np.array([1.0 if name == "place_z_w_m" else 0.0 for name in names])
+
+    def readings(self, seen_s: np.ndarray) -> Readings:
+        """Level at 1 m, the ball at the top of its flight, both seen at ``seen_s`` (1,)."""
+        zero = np.zeros((1, 3))
+        return _Readings(
             seen_s, np.array([[0.0, 0.0, 1.0]]), zero, np.array([[1.0, 0.0, 0.0, 0.0]]), zero, seen_s[None],
             np.array([[[0.0, 0.0, 1.6]]]),
         )  # fmt: skip
+
+    def _tick(self) -> float:
+        """Seconds that one tick took, on what was seen 20 ms ago."""
+        self._now_s += self._tick_s
+        readings = self.readings(np.array([self._now_s - 0.02]))
         began = time.perf_counter()
         decision = self._pilot.decide(readings, self._now_s, self._command)
         took_s = time.perf_counter() - began

@@ -15,7 +15,7 @@ class Row:
     """What a line is about."""
 
     name: str
-    """dynamics, env, ppo, inference or team."""
+    """dynamics, env, ppo, inference, team or member."""
     task: str
     worlds: int
     device: str
