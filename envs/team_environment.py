@@ -34,7 +34,7 @@ class TeamEnvironment:
     """Vectorised environment of ``worlds`` teams with automatic reset.
 
     Observations are a dict of ``actor`` (what a drone's policy file will see) and ``critic`` (the same, and the truth
-    of the world), both (worlds · drones, ·).
+    of the world), both (worlds · drones, ·). What a step returns is overwritten by the step after the next.
     """
 
     action_size = ACCBR_ACTIONS
@@ -102,7 +102,7 @@ class TeamEnvironment:
         self._actor_features = kernels.actor_features(PAST_ACTIONS)
         # Each with the results that replace arguments.
         self._act, self._wander, self._score, self._observe = (
-            kernel(function, into, self.device, compile_kernels, worlds)
+            kernel(function, into, self.device, compile_kernels, worlds, turns=2)
             for function, into in (
                 (kernels.act(), {1: 2}),
                 (kernels.blow(), {0: 0, 1: 1}),

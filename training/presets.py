@@ -68,7 +68,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                 episode_s=20.0,
                 command_s=(100.0, 100.0),
             ),
-            iterations=500,
+            iterations=550,
         ),
     },
 }

@@ -19,13 +19,14 @@ def kernel(
     device: torch.device,
     compile_kernels: bool,
     real: int | None = None,
+    turns: int = 0,
 ) -> Kernel:
     """``function``, compiled; the results that ``into`` names are written over the arguments that it names.
 
-    Traced code leaves features of rows beyond ``real`` out.
+    Traced code leaves features of rows beyond ``real`` out, and writes over what it returned ``turns`` calls before.
     """
     if on_tiles(device, compile_kernels):
-        return TileFunction(function, into, real)
+        return TileFunction(function, into, real, turns)
     compute = compiled(function, compile_kernels)
 
     def written(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -8,6 +8,7 @@ along the features of one world after the other, took five times as long).
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -104,7 +105,9 @@ class TileFunction:
     An argument of shape (slots, sensed, rows, bodies) is the simulator's history; one without axes its newest slot.
     What is returned is packed tensors, rows, or features, (n · rows, k), of n drones one after the other. All are
     float32, and contiguous but for the history. ``into`` says which results replace which arguments: they are written
-    where those were, and returned as those. Features are given of the first ``real`` rows alone, if that is said.
+    where those were, and returned as those. Features are given of the first ``real`` rows alone, if that is said. Other
+    results are written over what was returned ``turns`` calls before: of new tensors, the system would have to hand
+    every page out anew, which takes longer than what is written there.
     """
 
     def __init__(
@@ -112,8 +115,11 @@ class TileFunction:
         function: Callable[..., Any],
         into: Mapping[int, int] = MappingProxyType({}),
         real: int | None = None,
+        turns: int = 0,
     ) -> None:
+        """``turns`` 0: results are new."""
         self._function, self._into, self._real = function, into, real
+        self._kept: deque[tuple[torch.Tensor, ...]] = deque(maxlen=turns)
         self._run: Callable[..., None] | None = None
 
     def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -128,12 +134,7 @@ class TileFunction:
                     f" contiguous, of torch.float32, with {worlds} worlds on the last axis but one"
                 )
         real = worlds if self._real is None else self._real
-        results = tuple(
-            tensors[self._into[number]]
-            if number in self._into
-            else torch.empty((shape[0] * real, shape[1]) if _is_features(shape) else (*shape[:-2], worlds, 1))
-            for number, shape in enumerate(self._results)
-        )
+        results = self._places(tensors, worlds, real)
         newest, slots, sensed = 0, 1, 1
         for tensor in tensors:
             if not tensor.dim():
@@ -145,6 +146,26 @@ class TileFunction:
         )
         threads = min(torch.get_num_threads(), worlds // LANES)
         run(arrays, worlds, real, newest, slots, sensed, threads)
+        return results
+
+    def _places(self, tensors: tuple[torch.Tensor, ...], worlds: int, real: int) -> tuple[torch.Tensor, ...]:
+        """Tensors for the results."""
+        shapes = [
+            (shape[0] * real, shape[1]) if _is_features(shape) else (*shape[:-2], worlds, 1)
+            for shape in self._results
+        ]
+        kept: tuple[torch.Tensor, ...] | None = None
+        if self._kept.maxlen and len(self._kept) == self._kept.maxlen:
+            kept = self._kept.popleft()
+        results = tuple(
+            tensors[self._into[number]]
+            if number in self._into
+            else kept[number]
+            if kept and kept[number].shape == shape
+            else torch.empty(shape)
+            for number, shape in enumerate(shapes)
+        )
+        self._kept.append(results)
         return results
 
     def _trace(self, tensors: tuple[torch.Tensor, ...]) -> Callable[..., None]:

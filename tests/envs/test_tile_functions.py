@@ -108,6 +108,20 @@ def test_features_of_several_drones_are_given_without_padding():
         assert torch.equal(few, whole.reshape(2, WORLDS, 20)[:, :real].flatten(0, 1))
 
 
+def test_results_are_new_or_overwrite_those_of_some_calls_before():
+    def doubled(packed: Any) -> tuple[Any, ...]:
+        return (packed * 2.0,)
+
+    one = torch.ones(3, WORLDS, 1)
+    new, turning = TileFunction(doubled), TileFunction(doubled, turns=2)
+    kept = [new(one * number)[0] for number in range(4)]
+    assert [float(result[0, 0, 0]) for result in kept] == [0.0, 2.0, 4.0, 6.0]
+    kept = [turning(one * number)[0] for number in range(4)]
+    assert [float(result[0, 0, 0]) for result in kept] == [4.0, 6.0, 4.0, 6.0]
+    assert kept[0] is kept[2] and kept[1] is kept[3]
+    assert turning(torch.ones(3, 2 * WORLDS, 1))[0].shape == (3, 2 * WORLDS, 1)
+
+
 def test_each_drone_looks_back_at_its_own_body_and_all_at_one():
     random = torch.Generator().manual_seed(4)
     history = torch.randn(WORLDS, SLOTS, 3, SENSED, generator=random).permute(1, 3, 0, 2)
