@@ -96,12 +96,8 @@ def fit_flights(ball_w: Channel) -> Flights:
     flat, slopes = residual.reshape(len(residual), -1), slope.reshape(len(residual), -1, 1)
     unseen = left_out(flat, slopes, np.array([[curvature]]))
     sampled = 3.0 * float(problem.there.sum())
-    # Flights are independent of each other; within one, errors may go together.
-    scores, parts = (flat * slopes[..., 0]).sum(axis=1), (slopes[..., 0] ** 2).sum(axis=1)
-    drag_std = np.inf
-    if len(scores) > 1 and curvature > 0.0:
-        enlarged = scores**2 / np.maximum(1.0 - parts / curvature, 1e-6)
-        drag_std = float(np.sqrt(enlarged.sum()) / curvature * student(curvature**2 / (parts**2).sum() - 1.0))
+    # One long flight may tell nearly all, so that flights are too few to scatter: the noise of all samples says it.
+    variance = problem.long_run(residual) / curvature if len(flat) > 1 and curvature > 0.0 else np.inf
     lean, lean_std = problem.lean(drag)
     first, last = problem.ends()
     return Flights(
@@ -111,7 +107,7 @@ def fit_flights(ball_w: Channel) -> Flights:
         last=last,
         follows=np.asarray(follows, bool),
         drag_per_m=float(drag[0]),
-        drag_std=drag_std,
+        drag_std=float(np.sqrt(variance)),
         noise_m=problem.noise_m,
         rms_m=problem.noise_m * float(np.sqrt((flat**2).sum() / sampled)),
         rms_left_out_m=problem.noise_m * float(np.sqrt((unseen**2).sum() / sampled)),
@@ -238,6 +234,15 @@ class _Problem:
     def jacobian(self, drag: np.ndarray) -> np.ndarray:
         """Their derivative, one column."""
         return self.evaluate(drag)[1].reshape(-1, 1)
+
+    def long_run(self, residual: np.ndarray, lags: int = 8) -> float:
+        """Variance of a sum of neighbouring residuals (F, m, 3) per sample: what a slow slope sees of the noise."""
+        found = float((residual**2).sum())
+        for lag in range(1, lags + 1):
+            weight = 2.0 * (1.0 - lag / (lags + 1.0))  # Bartlett's; samples beyond a flight's end are 0
+            found += weight * float((residual[:, lag:] * residual[:, :-lag]).sum())
+        freedom = 3.0 * float(self.there.sum()) - 6.0 * len(residual)  # each flight's start takes six
+        return found / max(freedom, 1.0)
 
     def lean(self, drag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How gravity leans in the recording's axes (2,) [rad], and its standard deviations.

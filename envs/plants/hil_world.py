@@ -52,9 +52,19 @@ class HilWorld:
     """``engine`` with one world, advanced by the autopilot's steps."""
 
     def __init__(
-        self, engine: Engine, vehicle: Vehicle, height_m: float, ball: BallConfig, seed: int
+        self,
+        engine: Engine,
+        vehicle: Vehicle,
+        height_m: float,
+        ball: BallConfig,
+        seed: int,
+        imu_noise: float = 1.0,
     ) -> None:
-        """``height_m``: how far above where it would lie on the racket the ball is held [m]."""
+        """``height_m``: how far above where it would lie on the racket the ball is held [m].
+
+        ``imu_noise``: how many times as noisy as usual accelerometer and gyroscope are.
+        """
+        self._accel_std, self._gyro_std = imu_noise * ACCEL_STD_MPS2, imu_noise * GYRO_STD_RADPS
         self._engine, self._vehicle, self._ball = engine, vehicle, ball
         self._params = world_params(vehicle, ball, engine.dt_s)
         x, y, z = vehicle.racket.position_b_m if vehicle.racket else (0.0, 0.0, 0.0)
@@ -152,8 +162,8 @@ class HilWorld:
     def _feel(self, force_w: Array) -> Felt:
         state, rng = self._state, self._rng
         quat_wb = state.quat_wb[0]
-        force_b = _rotation(quat_wb).T @ force_w + rng.normal(0.0, ACCEL_STD_MPS2, 3)
-        omega_b = state.omega_b[0] + rng.normal(0.0, GYRO_STD_RADPS, 3)
+        force_b = _rotation(quat_wb).T @ force_w + rng.normal(0.0, self._accel_std, 3)
+        omega_b = state.omega_b[0] + rng.normal(0.0, self._gyro_std, 3)
         self._poses.append((state.pos_w[0], quat_wb))
         tracked, tilted = None, self._poses[0][1]
         if self._steps % TRACKER_STEPS == 0:

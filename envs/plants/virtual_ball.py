@@ -15,7 +15,7 @@ import torch
 
 from corvids.controllers.packing import map_leaves
 from corvids.controllers.spatial import Quat, Vec3
-from corvids.envs.physics.ball import Ball, Impact, collide, step_flight
+from corvids.envs.physics.ball import Ball, DiscParams, Impact, collide, step_flight
 from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.envs.physics.vehicle_dynamics import RigidBody
 from corvids.envs.plants.hits import DROP_M, HitCounter
@@ -55,6 +55,7 @@ class VirtualBall:
         self._params = map_leaves(_scalar, world_params(vehicle, ball, STEP_MAX_S))
         x, y, self._racket_z = vehicle.racket.position_b_m if vehicle.racket else (0.0, 0.0, 0.0)
         self._held_b = Vec3(_scalar(x), _scalar(y), _scalar(self._racket_z + ball.radius_m + height_m))
+        self._reach_m = max(map(_reach_m, (self._params.racket, self._params.airframe))) + ball.radius_m
         self._sightings = BallSightings(seed)
         self._counter = HitCounter(1)
         self._is_released = False
@@ -69,6 +70,14 @@ class VirtualBall:
     def hits(self) -> int:
         """Counted hits."""
         return int(self._counter.hits[0])
+
+    @property
+    def seen_pos_w(self) -> tuple[float, float, float] | None:
+        """Where it truly is [m], world ENU; None before the first pose, and while it is out of sight."""
+        if self._body is None or self._stamp_s < self._away_until_s:
+            return None
+        x, y, z = (float(component) for component in self._ball.pos_w)
+        return x, y, z
 
     def keep_in_place(self) -> None:
         """From now on the hand that holds it stays where it is, whatever the vehicle does."""
@@ -98,34 +107,40 @@ class VirtualBall:
             if not self._is_released:
                 self._ball = Ball(self._hand_w or body.pos_w + self._held_b, _ZERO, _ZERO)
             self._body, self._stamp_s = body, stamp_s
-            if stamp_s >= self._away_until_s:
-                x, y, z = (float(component) for component in self._ball.pos_w)
-                self._sightings.look(stamp_s, (x, y, z))
+            if (place := self.seen_pos_w) is not None:
+                self._sightings.look(stamp_s, place)
         return self._sightings.arrived(now_s)
 
     def _fly(self, before: RigidBody, after: RigidBody, gap_s: float) -> None:
         steps = math.ceil(gap_s / STEP_MAX_S)
         dt_s, params = gap_s / steps, self._params
         for step in range(steps):
-            start, end = (_between(before, after, (step + part) / steps) for part in (0, 1))
             flown = step_flight(self._ball, params.wind_w, params.ball, dt_s)
-            _, self._ball, impact = collide(
-                (start, self._ball),
-                (end, flown),
-                params.racket,
-                params.airframe,
-                params.vehicle,
-                params.ball,
-                _NO_IMPACT,
-                dt_s,
-            )
+            racket_count, struck_z = 0, 0.0
+            if self._is_near(before, after, flown):
+                start, end = (_between(before, after, (step + part) / steps) for part in (0, 1))
+                _, flown, impact = collide(
+                    (start, self._ball),
+                    (end, flown),
+                    params.racket,
+                    params.airframe,
+                    params.vehicle,
+                    params.ball,
+                    _NO_IMPACT,
+                    dt_s,
+                )
+                racket_count, struck_z = int(impact.racket_count), float(impact.pos_w.z)
+            self._ball = flown
             self._counter.update(
-                np.array([int(impact.racket_count)]),
-                np.array([float(impact.pos_w.z)]),
-                np.array([float(self._ball.pos_w.z)]),
+                np.array([racket_count]), np.array([struck_z]), np.array([float(self._ball.pos_w.z)])
             )
         if float(self._ball.pos_w.z) < float(after.pos_w.z) + self._racket_z - DROP_M:
             self._drop(self._stamp_s + gap_s)
+
+    def _is_near(self, before: RigidBody, after: RigidBody, flown: Ball) -> bool:
+        """Whether they can touch on the way. Mostly they cannot, and then four fifths of the work need not be done."""
+        moved_m = math.dist(self._ball.pos_w, flown.pos_w) + math.dist(before.pos_w, after.pos_w)
+        return math.dist(flown.pos_w, after.pos_w) < self._reach_m + moved_m
 
     def _drop(self, stamp_s: float) -> None:
         self.drops += 1
@@ -135,8 +150,14 @@ class VirtualBall:
 
     def _warm_up(self) -> None:
         """Do everything once: torch's first calls take a tenth of a second, which a flight does not have."""
-        body = RigidBody(_ZERO, _ZERO, Quat(*map(_scalar, (1.0, 0.0, 0.0, 0.0))), _ZERO)
+        # The vehicle is where the ball is, so that they may touch.
+        body = RigidBody(self._held_b, _ZERO, Quat(*map(_scalar, (1.0, 0.0, 0.0, 0.0))), _ZERO)
         self._fly(body, body, STEP_MAX_S)
+
+
+def _reach_m(disc: DiscParams) -> float:
+    """How far from the vehicle's centre of mass a disc reaches [m]."""
+    return math.hypot(*disc.center_b) + math.hypot(disc.radius_m, disc.half_thickness_m)
 
 
 def _scalar(value: Any) -> torch.Tensor:

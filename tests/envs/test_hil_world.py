@@ -22,6 +22,26 @@ def make() -> HilWorld:
     return HilWorld(MujocoEngine(AIR, 1, compile_kernels=False), AIR, 0.6, BallConfig(), seed=0)
 
 
+def force_of(felt):
+    return felt.specific_force_b_mps2
+
+
+def omega_of(felt):
+    return felt.omega_b_radps
+
+
+def test_its_imu_is_as_noisy_as_it_is_told():
+    noise = []
+    for factor in (1.0, 10.0):
+        world = HilWorld(
+            MujocoEngine(AIR, 1, compile_kernels=False), AIR, 0.6, BallConfig(), seed=0, imu_noise=factor
+        )
+        felt = flown(world, 0.0, 2.0)[-200:]
+        noise.append([np.std([part(f) for f in felt], axis=0).mean() for part in (force_of, omega_of)])
+    assert noise[0] == pytest.approx([0.1, 0.01], rel=0.1)
+    assert noise[1] == pytest.approx([1.0, 0.1], rel=0.1)
+
+
 def flown(world: HilWorld, command: float, seconds: float) -> list:
     return [world.advance((command,) * 4) for _ in range(round(seconds / world.step_s))]
 

@@ -1,8 +1,8 @@
 """A long flight in real time: ``python tests/mavlink/soak.py --seconds 1800 --json soak.json``.
 
-Four processes, as on a vehicle: the runtime with a policy at 250 Hz; the keeper, with motion capture at 250 Hz, signed
-with a key; a stand-in for PX4 that flies, with a ball that hops over its place; and a meter that does nothing but wake
-up 250 times a second, and so shows what the machine itself is late by.
+Four processes, as on a vehicle: the runtime with a policy at 250 Hz; the keeper, with motion capture at 125 Hz, signed
+with a key; a stand-in for PX4 that flies, with a simulated ball over its racket, which is brought back when it was
+dropped; and a meter that does nothing but wake up 250 times a second, and so shows what the machine itself is late by.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import threading
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from flying import FlyingStandin
@@ -34,15 +34,17 @@ from corvids.deploy.mocap.state_packet import BodyPose, Point
 from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.deploy.px4.channels import KeeperChannel
-from corvids.deploy.px4.frames import enu_ned, quat_enu_ned
+from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned
 from corvids.deploy.runtime import Tick
 from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import State
 from corvids.vehicle import load_vehicle
 
+if TYPE_CHECKING:
+    from corvids.envs.plants.virtual_ball import VirtualBall
+
 RATE_HZ = 250.0
-HOP_M, GRAVITY_MPS2 = 0.6, 9.80665
-PERIOD_S = 2.0 * math.sqrt(2.0 * HOP_M / GRAVITY_MPS2)
+APEX_M = 0.6
 MARKERS_B = ((0.15, 0.1, 0.01), (-0.12, 0.12, 0.015), (0.1, -0.14, 0.012))
 PLACE_W_M = (0.0, 0.0, 1.5)
 
@@ -53,9 +55,44 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def live_as_px4(link_port: int, mocap_port: int, key: bytes, is_over: Event) -> None:
+@dataclasses.dataclass(frozen=True)
+class Pose:
+    """The vehicle's true pose, as a simulated ball takes it."""
+
+    stamp_s: float
+    pos_w: tuple[float, float, float]
+    vel_w: tuple[float, float, float]
+    quat_wb: tuple[float, float, float, float]
+    omega_b: tuple[float, float, float]
+
+
+class Hand(NamedTuple):
+    """What passes between whoever holds the ball and the flight."""
+
+    let_go: Event
+    """Set while the policy flies, and cleared by whoever saw it."""
+    hits: Any
+    """Counted hits, and drops: two shared numbers."""
+
+
+class SeenBall(MocapInput):
+    """The runtime's view of the ball, which somebody lets go when the policy flies."""
+
+    def __init__(self, vehicle: int, ball: int, let_go: Event) -> None:
+        super().__init__(vehicle, ball)
+        self._let_go = let_go
+
+    def release(self) -> None:
+        self._let_go.set()
+
+
+def live_as_px4(link_port: int, mocap_port: int, key: bytes, is_over: Event, hand: Hand) -> None:
     """PX4's side and the tracker's, in real time; a step that the machine made late is caught up with."""
+    from corvids.envs.physics.nominal import BallConfig  # here alone: a runtime has no torch
+    from corvids.envs.plants.virtual_ball import VirtualBall
+
     craft = load_vehicle("air")
+    ball = VirtualBall(craft, APEX_M, BallConfig(), seed=5)
     px4 = FlyingStandin(craft.max_thrust_n / craft.body.mass_kg, boot_s=time.monotonic() - 50.0)
     sender, rng = StateSender(key), random.Random(3)
     link, mocap = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
@@ -89,24 +126,35 @@ def live_as_px4(link_port: int, mocap_port: int, key: bytes, is_over: Event) -> 
                 echo = sender.answer(mocap.recv(2048), time.monotonic_ns())
                 if echo:
                     mocap.sendto(echo, ("127.0.0.1", mocap_port))
-        mocap.sendto(picture(px4, sender, now_s - began_s, rng), ("127.0.0.1", mocap_port))
+        if step % 2:
+            pose = Pose(
+                now_s,
+                enu_ned(truth.pos_ned),
+                enu_ned(truth.vel_ned),
+                quat_enu_ned(truth.quat_ned),
+                flu_frd(truth.rate_frd),
+            )
+            if hand.let_go.is_set():
+                hand.let_go.clear()
+                ball.release()
+            ball.measure(now_s, pose)
+            hand.hits[:] = ball.hits, ball.drops
+            mocap.sendto(picture(pose, ball, sender, rng), ("127.0.0.1", mocap_port))
 
 
-def picture(px4: FlyingStandin, sender: StateSender, time_s: float, rng: random.Random) -> bytes:
-    """What the tracker sees: the vehicle, and markers without labels, one of which is a ball over the place."""
-    x, y, z = enu_ned(px4.truth.pos_ned)
-    phase_s = time_s % PERIOD_S
-    height_m = math.sqrt(2.0 * GRAVITY_MPS2 * HOP_M) * phase_s - 0.5 * GRAVITY_MPS2 * phase_s**2
-    ball = (PLACE_W_M[0], PLACE_W_M[1], PLACE_W_M[2] + 0.06 + height_m)
-    places = [(x + a, y + b, z + c) for a, b, c in MARKERS_B] + [ball, (1.8, 1.8, 2.5)]
+def picture(pose: Pose, ball: VirtualBall, sender: StateSender, rng: random.Random) -> bytes:
+    """What the tracker sees: the vehicle, and markers without labels, one of which may be the ball."""
+    x, y, z = pose.pos_w
+    places = [(x + a, y + b, z + c) for a, b, c in MARKERS_B] + [(1.8, 1.8, 2.5)]
+    if (place := ball.seen_pos_w) is not None:
+        places.append(place)
     rng.shuffle(places)
     points = tuple(
         Point(0, (a + rng.gauss(0.0, 5e-4), b + rng.gauss(0.0, 5e-4), c + rng.gauss(0.0, 5e-4)))
         for a, b, c in places
     )
     now_ns = time.monotonic_ns()
-    pose = BodyPose(1, (x, y, z), quat_enu_ned(px4.truth.quat_ned))
-    return sender.state(now_ns - 2_000_000, now_ns, (pose,), points)
+    return sender.state(now_ns - 2_000_000, now_ns, (BodyPose(1, pose.pos_w, pose.quat_wb),), points)
 
 
 def meter(is_over: Event, out: Any) -> None:
@@ -194,8 +242,9 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
     key_file.write_text(key.hex())
     key_file.chmod(0o600)
     is_over, (theirs, ours) = context.Event(), context.Pipe()
+    hand = Hand(context.Event(), context.Array("l", 2))
     others = [
-        context.Process(target=live_as_px4, args=(link_port, mocap_port, key, is_over), daemon=True),
+        context.Process(target=live_as_px4, args=(link_port, mocap_port, key, is_over, hand), daemon=True),
         context.Process(target=meter, args=(is_over, ours), daemon=True),
     ]
     # Written to before the flight, so that what is measured of its memory is the runtime's.
@@ -207,8 +256,8 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
 
     file, craft = faster(read_policy_file(policy, "juggle")), load_vehicle("air")
     mocap = Mocap(f"udp:127.0.0.1:{mocap_port}", 1, 0, key_file, False, 2.0)
-    seen = MocapInput(mocap.vehicle, mocap.ball)
-    plan = Plan(None, seconds, 0, None, None, PLACE_W_M, HOP_M, mocap)
+    seen = SeenBall(mocap.vehicle, mocap.ball, hand.let_go)
+    plan = Plan(None, seconds, 0, None, None, PLACE_W_M, APEX_M, mocap)
     sampler = Sampler()
     px4_fly.Operator = Insistent
     try:
@@ -240,6 +289,8 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
         "machine_late_max_ms": round(1e3 * worst_s, 1),
         "states_s": {name: round(spent_s, 1) for name, spent_s in outcome.states.items()},
         "landed": outcome.has_ended_safely,
+        "hits": hand.hits[0],
+        "drops": hand.hits[1],
         "mocap_frames": seen.receiver.counters.accepted,
         "mocap_lost": seen.receiver.counters.lost,
         **growth,

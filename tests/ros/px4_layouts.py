@@ -29,7 +29,6 @@ LAYOUTS: dict[str, Layout] = {
         "float32 yaw_sp_move_rate",
         "float32[4] q_d",
         "float32[3] thrust_body",
-        "bool fw_control_yaw_wheel",
     ),
     "VehicleCommand": layout(
         "uint64 timestamp",

@@ -57,6 +57,8 @@ class FlyOptions:
     """Both computers' clocks are kept together by PTP: take the stamps as they are."""
     mocap_least_ms: float = 2.0
     """Least time from picture to arrival, for a source that echoes nothing."""
+    imu_noise: float = 1.0
+    """For px4-hil: how many times as noisy as usual its IMU is, 0.1 m/s² and 0.01 rad/s a reading."""
     place: tuple[float, float, float] = (0.0, 0.0, 1.0)
     """For px4: place to juggle at, x, y, z [m] in the room."""
     apex: float = 0.6
@@ -127,6 +129,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         )
     if not 0.0 < options.seconds < float("inf"):
         raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
+    if not 0.0 <= options.imu_noise < float("inf"):
+        raise CorvidsError(f"--imu-noise {options.imu_noise}: must be a number from 0")
     file = read_policy_file(options.policy, task)
     mocap = None
     if options.mocap:
@@ -147,6 +151,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.place,
         options.apex,
         mocap,
+        options.imu_noise,
     )
     if options.plant == "px4-hil":
         if mocap:

@@ -142,6 +142,8 @@ class Plan:
     """How high above the point of impact the ball is to rise."""
     mocap: Mocap | None = None
     """A real ball's, and the vehicle's, motion capture."""
+    imu_noise: float = 1.0
+    """For px4-hil: how many times as noisy as usual its IMU is."""
 
     def __post_init__(self) -> None:
         if not Fence().contains(self.place_w_m):

@@ -40,7 +40,12 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
     # Compiling takes half a minute, which such a flight does not last long enough to earn.
     world = HilWorld(
-        MujocoEngine(craft, 1, compile_kernels=False), craft, plan.apex_m, BallConfig(), plan.seed
+        MujocoEngine(craft, 1, compile_kernels=False),
+        craft,
+        plan.apex_m,
+        BallConfig(),
+        plan.seed,
+        plan.imu_noise,
     )
     with (
         recording(plan, file, craft) as log,
