@@ -124,8 +124,9 @@ def test_members_on_their_path_are_told_to_go_on_along_it(time_s: float):
     goal = torch.from_numpy(command).expand(3, -1)
     # The filter's velocity is late; that of a load on its path is what the law makes up for.
     filtered = goal[:, 7:10] - goal_ahead(goal).accel_w[:, 0] * 0.055
+    pos_w, vel_w = (torch.from_numpy(part[:, :3]) for part in (place, vel))
     inputs = TeamInputs(
-        *(torch.from_numpy(part[:, :3]) for part in (place, vel)), level, still.expand(-1, 3), still,
+        pos_w, vel_w, level, still.expand(-1, 3), still,
         goal[:, :3], filtered, quat, goal[:, 10:13], still, goal, team_facts(load_team("falcon3")).double(),
     )  # fmt: skip
     wanted = carrying(inputs, torch.zeros(3, 6).double(), mass_kg).numpy()
