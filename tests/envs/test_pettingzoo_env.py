@@ -67,10 +67,12 @@ def test_an_episode_ends_for_all_with_its_last_observation_and_begins_anew_elsew
         assert not any(ended.values())
     assert view.agents == []
     height = float(view._env.simulator.load[2, 0, 0])
-    assert np.allclose(seen["drone_0"], first["drone_0"], atol=0.5)  # where it was 0.03 s ago, nearly
+    assert np.allclose(
+        seen["drone_0"][:3], first["drone_0"][:3], atol=0.05
+    )  # where it was 0.03 s ago, nearly
     again, _ = view.reset()
     assert view.agents == view.possible_agents
-    assert not np.allclose(again["drone_0"], seen["drone_0"], atol=0.1)
+    assert not np.allclose(again["drone_0"][:3], seen["drone_0"][:3], atol=0.05)
     assert view._env.simulator.load[2, 0, 0] != height
     view._env.simulator.load[2, 0, 0] = 0.02
     _, rewards, ended, over, _ = view.step({agent: np.zeros(5, np.float32) for agent in view.agents})

@@ -179,7 +179,7 @@ def test_a_compiled_team_environment_gives_what_an_uncompiled_one_does(
         assert (computed[2] == expected[2]).all()
         assert (expected[2].reshape(members, 20)[:, 3] == (tick == 0)).all()
     torch.testing.assert_close(tiled.guidance, plain.guidance, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(tiled.past_actions, plain.past_actions, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(tiled.past_actions, plain.past_actions, rtol=1e-3, atol=1e-3)
 
 
 def test_what_it_does_not_know_and_what_it_would_misread_is_refused():
