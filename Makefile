@@ -1,6 +1,6 @@
 # Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
+.PHONY: help setup demo carry-table test test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -30,6 +30,9 @@ help:  ## this list
 
 demo: $(INSTALLED)  ## train, export, fly in MuJoCo, leave a video and a report (PYTHON=... chooses the interpreter)
 	$(BIN)/corvids demo
+
+carry-table: $(INSTALLED)  ## fly every row of the README's table of carrying that this policy file has not flown yet
+	$(BIN)/python benchmarks/carry_table.py
 
 test: lint types  ## lint, types and tests (PYTEST_ARGS=... is handed to pytest)
 	$(PYTEST)

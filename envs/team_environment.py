@@ -30,6 +30,12 @@ _NOISE_POOL = 1 << 22
 """Least size of the pool of noise; many worlds have a larger one."""
 
 
+LOST_FROM_S = 2.0
+"""Earliest time at which a member is lost."""
+RAISED_M = 1.5
+"""How much higher goals are where one is: it hangs a metre below its load."""
+
+
 class TeamEnvironment:
     """Vectorised environment of ``worlds`` teams with automatic reset.
 
@@ -95,6 +101,13 @@ class TeamEnvironment:
         """Control steps in the longest episode."""
         self._is_wild = torch.arange(rows, device=self.device) < config.randomization.wild_share * worlds
         self._next_path = torch.zeros(worlds, dtype=torch.long, device=self.device)
+        # The worlds that lose a member are the last ones; those that start badly are the first.
+        self._loses = torch.arange(rows, device=self.device) >= worlds - carry.lost_share * worlds
+        self._loss_step = torch.zeros(worlds, dtype=torch.long, device=self.device)
+        self._thrust_rows, self._cable_row = (
+            drones * leaf_names(nominal.drones).index(name)
+            for name in ("vehicle.thrust_max_n.r1", "cable.attached")
+        )
         self._kernels = kernels = TeamKernels(
             self.task, self.action, nominal, self.task.facts().to(self.device), drones, self.tick_s,
             self.simulator.sample_s, config.ball_filter, carry.load_filter,
@@ -160,6 +173,7 @@ class TeamEnvironment:
         self._given.view(by_drone)[..., : self.worlds].copy_(action.t().reshape(by_drone))
         command, _ = self._act(self._given, self._guidance, self._at.actions)
         self._blow()
+        self._lose()
         return command.view(by_drone)
 
     def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -231,11 +245,45 @@ class TeamEnvironment:
         real = ids[ids < self.worlds]
         self._world_steps[real] = 0
         self._next_path[real] = self._path_steps(len(real))
+        self._weaken(real)
+        losing = real[self._loses[real]]
+        if len(losing):
+            self._next_path[losing] = self.steps_max + 1
+            first = self._draws.uniform((LOST_FROM_S, self.config.episode_s), len(losing))
+            self._loss_step[losing] = (first / self.tick_s).long()
+            self._at.path[2, losing] += RAISED_M
+            self._at.path[3:5, losing] = 0.0
+            self._at.path[6:12, losing] = 0.0
 
     def _blow(self) -> None:
         """One wind for the load and all drones of a world."""
         at = self._at
         self._wander(self._load_wind, self._drone_wind, at.wind_mean, at.gust_std_mps, self._normal(3))
+
+    def _lose(self) -> None:
+        """Take the thrust of a member, and in half of the worlds its cable, where the time has come."""
+        ids = ((self._world_steps == self._loss_step) & self._loses[: self.worlds]).nonzero().squeeze(-1)
+        if len(ids):
+            self._scale_thrust(ids, torch.zeros(len(ids), device=self.device))
+            cut = ids[self._draws.uniform((0.0, 1.0), len(ids)) < 0.5]
+            # The member that has no thrust is the one whose cable goes.
+            thrust = self._at.drone_params[self._thrust_rows : self._thrust_rows + self.drones, cut]
+            self._at.drone_params[self._cable_row : self._cable_row + self.drones, cut] *= thrust > 0.0
+
+    def _weaken(self, ids: torch.Tensor) -> None:
+        carry = self.config.carry
+        if carry.weak_share == 0.0:
+            return
+        weak = ids[self._draws.uniform((0.0, 1.0), len(ids)) < carry.weak_share]
+        if len(weak):
+            self._scale_thrust(weak, self._draws.uniform(carry.weak_factor, len(weak)))
+
+    def _scale_thrust(self, ids: torch.Tensor, factor: torch.Tensor) -> None:
+        """Multiply the thrust of some member of each of the worlds ``ids`` (n,)."""
+        member = (self._draws.uniform((0.0, 1.0), len(ids)) * self.drones).long().clamp(max=self.drones - 1)
+        of_member = torch.where(torch.arange(self.drones, device=self.device)[:, None] == member, factor, 1.0)
+        rows = slice(self._thrust_rows, self._thrust_rows + 4 * self.drones)
+        self._at.drone_params[rows, ids] *= of_member.repeat(4, 1)[..., None]
 
     def _normal(self, count: int) -> torch.Tensor:
         """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""

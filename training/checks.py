@@ -37,6 +37,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "env.ball_filter.rejections_max": (1, 1000),
     "env.carry.accel_max_mps2": (0.1, 100.0), "env.carry.rate_max_radps": (0.0, 20.0),
     "env.carry.moving_share": (0.0, 1.0), "env.carry.tilt_rad": (0.0, 1.5708),
+    "env.carry.fast_share": (0.0, 1.0), "env.carry.lost_share": (0.0, 1.0), "env.carry.weak_share": (0.0, 1.0),
+    "env.carry.weak_factor": (0.05, 1.0),
     "env.carry.load_filter.memory_s": (1e-3, 10.0), "env.carry.load_filter.restart_s": (1e-2, 10.0),
     "env.carry.load_delay_s": (0.0, 0.2), "env.carry.load_period_s": (5e-4, 0.1),
     "env.carry.load_pos_std_m": (0.0, 1.0), "env.carry.load_attitude_std_rad": (0.0, 0.5),
@@ -66,7 +68,7 @@ def numbers(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from numbers(value, f"{prefix}{field.name}.")
-        elif not isinstance(value, str | bool):
+        elif not isinstance(value, str | bool) and field.name != "teams":
             yield prefix + field.name, value
 
 

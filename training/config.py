@@ -80,7 +80,9 @@ class TrainConfig:
     ppo: PpoConfig = PpoConfig()
     """The algorithm."""
     worlds: int = 2048
-    """Parallel worlds in each process."""
+    """Parallel worlds in each process (of every team, where there are several)."""
+    teams: tuple[str, ...] = ()
+    """Teams that learn at once, if more than env.carry.team is to: names or paths of team files."""
     iterations: int = 800
     """Batches to learn from."""
     save_every: int = 25

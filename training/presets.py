@@ -55,8 +55,35 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             iterations=300,
         ),
+        # A correction of the law, so with little noise, small steps, and a critic that knows the law first.
         "full": dataclasses.replace(
-            _CARRY, network=dataclasses.replace(_CARRY.network, noise_std_min=0.1), iterations=4000
+            _CARRY,
+            env=dataclasses.replace(
+                _CARRY.env,
+                randomization=dataclasses.replace(
+                    _CARRY.env.randomization, wild_share=0.15, wind_mps=(-3.5, 3.5)
+                ),
+                carry=CarryConfig(
+                    accel_max_mps2=12.0,
+                    fast_share=0.3,
+                    load_mass_factor=(0.85, 1.55),
+                    lost_share=0.15,
+                    weak_share=0.1,
+                ),
+            ),
+            network=NetworkConfig(actor=(64, 64), noise_std=0.2, noise_std_min=0.05, mirrored=False),
+            ppo=dataclasses.replace(
+                _CARRY.ppo,
+                epochs=2,
+                discount=0.995,
+                desired_kl=0.008,
+                learning_rate=5e-4,
+                critic_first=30,
+                mixed_precision=False,
+            ),
+            teams=("falcon3", "falcon4", "falcon5", "falcon6"),
+            worlds=176,
+            iterations=2000,
         ),
         # The conditions of Zeng et al. (arXiv 2508.01522), so that curves can be laid side by side.
         "zeng": dataclasses.replace(

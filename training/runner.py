@@ -16,6 +16,7 @@ from rsl_rl.runners import OnPolicyRunner
 
 from corvids.envs.environment import Environment
 from corvids.envs.mdp.mirrors import Signs, asymmetry
+from corvids.envs.several_teams import SeveralTeams
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
@@ -35,7 +36,7 @@ class Runner(OnPolicyRunner):
         mirrors = _mirrors(env.env) if config.network.mirrored else {}
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(env, rsl_rl_config(config, device, mirrors), str(run_dir), device)
-        if isinstance(env.env, TeamEnvironment) and config.env.carry.guided:
+        if isinstance(env.env, TeamEnvironment | SeveralTeams) and config.env.carry.guided:
             _silence(self.alg.actor)
         self.run_dir = run_dir
         self.logger: ProgressLogger = ProgressLogger(
@@ -164,9 +165,9 @@ def _silence(actor: torch.nn.Module) -> None:
     torch.nn.init.zeros_(last.bias)
 
 
-def _mirrors(env: Environment | TeamEnvironment) -> dict[str, tuple[Signs, ...]]:
+def _mirrors(env: Environment | TeamEnvironment | SeveralTeams) -> dict[str, tuple[Signs, ...]]:
     """How an environment's observations change in a mirror; refuses one in which they are not of what is there."""
-    if isinstance(env, TeamEnvironment):
+    if isinstance(env, TeamEnvironment | SeveralTeams):
         raise CorvidsError(
             f"task {env.config.task!r}: a team has no mirror image; train with --config.network.no-mirrored"
         )

@@ -7,6 +7,7 @@ from rsl_rl.env import VecEnv
 from tensordict import TensorDict
 
 from corvids.envs.environment import Environment
+from corvids.envs.several_teams import SeveralTeams
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 
@@ -14,7 +15,7 @@ from corvids.errors import CorvidsError
 class RslVecEnv(VecEnv):
     """rsl_rl's vectorised environment around ours: a row for every world, or for every drone of every world."""
 
-    def __init__(self, env: Environment | TeamEnvironment) -> None:
+    def __init__(self, env: Environment | TeamEnvironment | SeveralTeams) -> None:
         self.env = env
         self.cfg = env.config
         self.num_envs = len(env.observations["actor"])

@@ -27,6 +27,15 @@ class CarryConfig:
     """Largest roll and pitch rate that it may add to those of the inner loop."""
     moving_share: float = 0.3
     """Share of the goals that move."""
+    fast_share: float = 0.0
+    """Share of those whose place swings fast."""
+    lost_share: float = 0.0
+    """Share of the worlds in which a member loses its thrust in flight, and half of those lose its cable with it. They
+    have one goal an episode, level and a metre and a half higher."""
+    weak_share: float = 0.0
+    """Share of the worlds in which one member is weak: it has :attr:`weak_factor` of its thrust."""
+    weak_factor: Range = (0.75, 1.0)
+    """Thrust of the weak member, over what its own would be."""
     tilt_rad: float = 0.7854
     """Largest roll and pitch of goals."""
     load_filter: LoadFilterConfig = dataclasses.field(default_factory=LoadFilterConfig)

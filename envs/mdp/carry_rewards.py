@@ -14,7 +14,7 @@ from corvids.controllers.load_filter import rotation_between
 from corvids.controllers.spatial import Scalar, Vec3, larger, smaller
 from corvids.envs.mdp.goal_path import Pose
 from corvids.envs.mdp.team_task import Actions
-from corvids.envs.physics.separations import separations
+from corvids.envs.physics.separations import has_thrust, separations
 from corvids.envs.physics.team_world import TeamParams, TeamWorld
 
 LOW_M = 0.1
@@ -54,7 +54,8 @@ def own_reward(
 ) -> tuple[Scalar, Scalar]:
     """Reward per second of every drone, and whether the world failed.
 
-    Being near counts at two scales, so that there is a slope from afar and one for the last centimetres.
+    Being near counts at two scales, so that there is a slope from afar and one for the last centimetres. A member that
+    has lost its thrust may fall as it likes.
     """
     body, motion = world.load.body, world.motion.body
     apart = separations(world, truth)
@@ -70,12 +71,12 @@ def own_reward(
     jerk = sum((one - other) * (one - other) for one, other in zip(actions.now, actions.last, strict=True))
     effort = sum(one * one for one in actions.now)
     own = 0.5 * jerk + 0.03 * effort + 0.01 * smaller(motion.omega_b.norm2(), 50.0)
-    upright = motion.quat_wb.body_z().z
+    lives, upright = has_thrust(truth.drones), motion.quat_wb.body_z().z
     failed = (
-        _any(motion.pos_w.z < LOW_M)
+        _any((motion.pos_w.z < LOW_M) & lives)
         | (body.pos_w.z < LOW_M)
-        | _any(upright < 0.0)
-        | _any((motion.pos_w - goal.pos_w).norm() > FAR_M)
+        | _any((upright < 0.0) & lives)
+        | _any(((motion.pos_w - goal.pos_w).norm() > FAR_M) & lives)
         | (off.pos_m > FAR_M)
         | (apart.drones_m < CLOSE_M)
         | (apart.drone_cable_m < CABLE_CLOSE_M)

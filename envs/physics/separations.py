@@ -38,22 +38,31 @@ class _Line(NamedTuple):
 
 
 def separations(world: TeamWorld, params: TeamParams) -> Separations:
-    """Least distances of every world; a cable that is cut is nowhere."""
+    """Least distances of every world; a cable that is cut is nowhere, and so is a drone without thrust."""
     drones, members = each_drone(world.motion), each_drone(params.drones)
     lines = [_line(drone, world.load.body, own) for drone, own in zip(drones, members, strict=True)]
     cut = [(1.0 - own.cable.attached) * FAR_M for own in members]
+    dead = [torch.where(has_thrust(own), 0.0, FAR_M) for own in members]
     pairs = list(itertools.combinations(range(len(drones)), 2))
     return Separations(
-        _least(world, [(drones[i].body.pos_w - drones[j].body.pos_w).norm() for i, j in pairs]),
+        _least(
+            world,
+            [(drones[i].body.pos_w - drones[j].body.pos_w).norm() + dead[i] + dead[j] for i, j in pairs],
+        ),
         _least(world, [between_lines(*lines[i], *lines[j]) + cut[i] + cut[j] for i, j in pairs]),
         _least(
             world,
             [
-                from_line(drones[i].body.pos_w, *lines[j]) + cut[j]
+                from_line(drones[i].body.pos_w, *lines[j]) + cut[j] + dead[i]
                 for i, j in itertools.permutations(range(len(drones)), 2)
             ],
         ),
     )
+
+
+def has_thrust(own: DroneParams) -> Scalar:
+    """Whether a drone's rotors give anything: a member that is lost has none."""
+    return own.vehicle.thrust_max_n.r1 > 0.0
 
 
 def from_line(point: Vec3, start: Vec3, along: Vec3) -> Scalar:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from corvids.envs.engines.engine import Array
 from corvids.envs.plants.recording import Recording
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle
@@ -29,6 +30,7 @@ TRAIL_S = 0.7
 _LIBRARIES = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
 """Ways to render without a screen, and what each needs."""
 _BALL_RGBA = (1.0, 0.45, 0.05, 1.0)
+_DARK, _GREY = (0.10, 0.11, 0.13, 1.0), (0.25, 0.27, 0.30, 1.0)
 
 
 def render_video(
@@ -43,33 +45,39 @@ def render_video(
 
     Raises :class:`~corvids.errors.CorvidsError` where nothing can render, or the file cannot be written.
     """
-    import imageio.v2 as imageio
-
     path = Path(path)
+    step, frames_hz = real_time(path, recording.time_s)
+    with Renderer(recording, vehicle, ball_radius_m=ball_radius_m, size=size) as renderer:
+        write_video(path, renderer.frames(step), frames_hz)
+
+
+def real_time(path: Path, time_s: Array) -> tuple[int, float]:
+    """Every how many samples are shown, and how many of those a second; refuses what cannot become a video."""
     if path.suffix != ".mp4":
         raise CorvidsError(f"{path}: a video's name must end in .mp4")
-    if len(recording.time_s) < 2:
-        raise CorvidsError(f"{path}: nothing to show, the recording has {len(recording.time_s)} samples")
-    sampled_hz = 1.0 / float(np.median(np.diff(recording.time_s)))
+    if len(time_s) < 2:
+        raise CorvidsError(f"{path}: nothing to show, the recording has {len(time_s)} samples")
+    sampled_hz = 1.0 / float(np.median(np.diff(time_s)))
     step = max(1, math.ceil(sampled_hz / FRAME_RATE_MAX_HZ - 0.01))
+    return step, sampled_hz / step
+
+
+def write_video(path: Path, frames: Iterator[Frame], frames_hz: float) -> None:
+    """Write ``frames`` as an MP4, whole or not at all."""
+    import imageio.v2 as imageio
+
     partial = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
-    with Renderer(recording, vehicle, ball_radius_m=ball_radius_m, size=size) as renderer:
-        try:
-            with imageio.get_writer(
-                partial,
-                format="FFMPEG",
-                fps=sampled_hz / step,
-                codec="libx264",
-                quality=7,
-                macro_block_size=2,
-            ) as writer:  # type: ignore[call-overload]
-                for frame in renderer.frames(step):
-                    writer.append_data(frame)
-            os.replace(partial, path)
-        except OSError as error:
-            raise CorvidsError(f"{path}: cannot be written: {error.strerror or error}") from None
-        finally:
-            partial.unlink(missing_ok=True)
+    try:
+        with imageio.get_writer(
+            partial, format="FFMPEG", fps=frames_hz, codec="libx264", quality=7, macro_block_size=2
+        ) as writer:  # type: ignore[call-overload]
+            for frame in frames:
+                writer.append_data(frame)
+        os.replace(partial, path)
+    except OSError as error:
+        raise CorvidsError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 class Renderer:
@@ -83,7 +91,7 @@ class Renderer:
         ball_radius_m: float = 0.04,
         size: tuple[int, int] = (960, 540),
     ) -> None:
-        self._gl = _gl_context(*size)
+        self._gl = gl_context(*size)
         import mujoco
 
         self._mujoco, self._recording, self._size = mujoco, recording, size
@@ -166,7 +174,7 @@ class Renderer:
             scene.ngeom += 1
 
 
-def _gl_context(width: int, height: int) -> Any:
+def gl_context(width: int, height: int) -> Any:
     """A current OpenGL context without a screen."""
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
     for name, library in _LIBRARIES.items():
@@ -196,6 +204,26 @@ def _gl_context(width: int, height: int) -> Any:
 
 def _scene(mujoco: Any, vehicle: Vehicle, ball_radius_m: float, size: tuple[int, int]) -> Any:
     """What is seen: ground, sky, and the two things that move, as mocap bodies 0 (vehicle) and 1 (ball)."""
+    spec, shape = stage(mujoco, size), mujoco.mjtGeom
+    body = add_vehicle(mujoco, spec, vehicle, "vehicle")
+    if vehicle.racket:
+        racket = vehicle.racket
+        x, y, z = racket.position_b_m
+        stalk = (0.0, 0.0, 0.0, x, y, z - 0.004)
+        body.add_geom(type=shape.mjGEOM_CAPSULE, fromto=stalk, size=(0.006, 0, 0), rgba=_GREY)
+        body.add_geom(
+            type=shape.mjGEOM_CYLINDER,
+            pos=(x, y, z - 0.003),
+            size=(racket.radius_m, 0.003, 0),
+            rgba=(0.10, 0.45, 0.85, 1.0),
+        )
+    ball = spec.worldbody.add_body(name="ball", mocap=True)
+    ball.add_geom(type=shape.mjGEOM_SPHERE, size=(ball_radius_m, 0, 0), rgba=_BALL_RGBA)
+    return spec.compile()
+
+
+def stage(mujoco: Any, size: tuple[int, int]) -> Any:
+    """Ground, sky and light, in pictures of ``size`` (width, height)."""
     spec = mujoco.MjSpec()
     shape = mujoco.mjtGeom
     look = spec.visual
@@ -237,16 +265,21 @@ def _scene(mujoco: Any, vehicle: Vehicle, ball_radius_m: float, size: tuple[int,
         diffuse=(0.65, 0.63, 0.58),
         specular=(0.3, 0.3, 0.3),
     )
-    body = world.add_body(name="vehicle", mocap=True)
+    return spec
+
+
+def add_vehicle(mujoco: Any, spec: Any, vehicle: Vehicle, name: str) -> Any:
+    """A mocap body that looks like the vehicle."""
+    shape = mujoco.mjtGeom
+    body = spec.worldbody.add_body(name=name, mocap=True)
     rotors, airframe = vehicle.rotors.position_b_m, vehicle.airframe
     thickness = 0.25 * airframe.half_thickness_m
     hub = 0.35 * float(np.hypot(*rotors[0][:2]))
-    dark, grey = (0.10, 0.11, 0.13, 1.0), (0.25, 0.27, 0.30, 1.0)
-    body.add_geom(type=shape.mjGEOM_BOX, size=(hub, 0.7 * hub, 2.0 * thickness), rgba=dark)
+    body.add_geom(type=shape.mjGEOM_BOX, size=(hub, 0.7 * hub, 2.0 * thickness), rgba=_DARK)
     disc = airframe.disc_radius_m - float(np.hypot(*rotors[0][:2]))
     for i, (x, y, z) in enumerate(rotors):
         arm = (0.0, 0.0, 0.0, x, y, z)
-        body.add_geom(type=shape.mjGEOM_CAPSULE, fromto=arm, size=(0.8 * thickness, 0, 0), rgba=grey)
+        body.add_geom(type=shape.mjGEOM_CAPSULE, fromto=arm, size=(0.8 * thickness, 0, 0), rgba=_GREY)
         is_front = i in (0, 2)  # PX4's order: front right, rear left, front left, rear right
         blur = (0.85, 0.20, 0.25, 0.45) if is_front else (0.30, 0.33, 0.38, 0.45)
         above = (x, y, z + 2.0 * thickness)
@@ -254,20 +287,7 @@ def _scene(mujoco: Any, vehicle: Vehicle, ball_radius_m: float, size: tuple[int,
             type=shape.mjGEOM_CYLINDER,
             pos=(x, y, z + thickness),
             size=(2 * thickness, 1.5 * thickness, 0),
-            rgba=dark,
+            rgba=_DARK,
         )
         body.add_geom(type=shape.mjGEOM_CYLINDER, pos=above, size=(disc, 0.001, 0), rgba=blur)
-    if vehicle.racket:
-        racket = vehicle.racket
-        x, y, z = racket.position_b_m
-        stalk = (0.0, 0.0, 0.0, x, y, z - 0.004)
-        body.add_geom(type=shape.mjGEOM_CAPSULE, fromto=stalk, size=(0.006, 0, 0), rgba=grey)
-        body.add_geom(
-            type=shape.mjGEOM_CYLINDER,
-            pos=(x, y, z - 0.003),
-            size=(racket.radius_m, 0.003, 0),
-            rgba=(0.10, 0.45, 0.85, 1.0),
-        )
-    ball = world.add_body(name="ball", mocap=True)
-    ball.add_geom(type=shape.mjGEOM_SPHERE, size=(ball_radius_m, 0, 0), rgba=_BALL_RGBA)
-    return spec.compile()
+    return body

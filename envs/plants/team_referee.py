@@ -42,6 +42,12 @@ class TeamVerdict(NamedTuple):
     """And where it was wanted, (looks, 3)."""
     members_pos_w: Array
     """Members of the first trial [m], (looks, members, 3)."""
+    load_quat_wb: Array
+    """Attitude of the first trial's load, (looks, 4)."""
+    goal_quat_wb: Array
+    """And the one wanted, (looks, 4)."""
+    members_quat_wb: Array
+    """Attitudes of its members, (looks, members, 4)."""
     tension_n: Array
     """Tensions in the first trial, (looks, members)."""
     tension_max_n: Array
@@ -70,7 +76,7 @@ class TeamReferee:
         self._pairs = [(i, j) for i in range(members) for j in range(members) if i != j]
         self._tension_max = np.zeros(worlds)
         self._members_m, self._cable_m = np.full(worlds, np.inf), np.full(worlds, np.inf)
-        self._looks: list[tuple[float, Array, Array, Array, Array, Array, Array]] = []
+        self._looks: list[tuple[float | Array, ...]] = []
         cable = trials.params.drones.cable
         self._above_b, self._below_b = columns(cable.drone_point_b), columns(cable.load_point_b)
 
@@ -80,7 +86,8 @@ class TeamReferee:
         pose = pose_at(trials.goals, now_s)
         place = state.load.pos_w + rotated(state.load.quat_wb, trials.pose_point_b_m)
         off_m = np.linalg.norm(place - pose[:, :3], axis=1)
-        off_rad = np.linalg.norm(rotations_between(state.load.quat_wb, quaternions(pose[:, 3:])), axis=1)
+        wanted = quaternions(pose[:, 3:])
+        off_rad = np.linalg.norm(rotations_between(state.load.quat_wb, wanted), axis=1)
         live = ~(trials.chosen & (now_s >= trials.loss_s)[:, None])
         pos_w = state.drones.pos_w.reshape(worlds, members, 3)
         tension_n = state.tension_n.reshape(worlds, members)
@@ -101,7 +108,8 @@ class TeamReferee:
             "tilted": (live & (upright < 0.0)).any(1),
             "far": (off_m > FAR_M) | (live & (away > FAR_M)).any(1) | unwell,
         }
-        first = (place[0], pose[0, :3], pos_w[0].copy(), tension_n[0].copy())
+        turned = (state.load.quat_wb[0].copy(), wanted[0], state.drones.quat_wb[:members].copy())
+        first = (place[0], pose[0, :3], pos_w[0].copy(), *turned, tension_n[0].copy())
         off = (np.where(going, off_m, np.nan), np.where(going, off_rad, np.nan))
         self._looks.append((now_s, *off, *first))
         for why, fault in faults.items():
@@ -134,12 +142,12 @@ class TeamReferee:
     @property
     def verdict(self) -> TeamVerdict:
         """Everything so far."""
-        time_s, off_m, off_rad, load, goal, members, tension = (
+        time_s, off_m, off_rad, load, goal, members, load_quat, goal_quat, quats, tension = (
             np.array(column) for column in zip(*self._looks, strict=True)
         )
         return TeamVerdict(
-            time_s, off_m, off_rad, load, goal, members, tension, self._tension_max, self._members_m,
-            self._cable_m, self._seconds, self._end,
+            time_s, off_m, off_rad, load, goal, members, load_quat, goal_quat, quats, tension, self._tension_max,
+            self._members_m, self._cable_m, self._seconds, self._end,
         )  # fmt: skip
 
 

@@ -40,12 +40,19 @@ def team_inputs(
     )
 
 
+EACH_MEMBER = 14
+"""Numbers about every member that begin what :func:`critic_view` gives, the members' side by side."""
+
+
 def critic_view(world: TeamWorld, truth: TeamParams, command: tuple[Scalar, ...]) -> torch.Tensor:
     """What only the critic sees, (drones · rows, ·): the present truth of the whole world, and of the own vehicle."""
     load, motion = world.load.body, world.motion.body
     rel, vel, up = motion.pos_w - load.pos_w, motion.vel_w, motion.quat_wb.body_z()
     # Tensions in newtons are some ten times larger than the rest.
-    each = (*rel, *vel, *up, *(rate * 0.3 for rate in motion.omega_b), world.motion.tension_n * 0.1)
+    vehicle = truth.drones.vehicle
+    first, *others = vehicle.thrust_max_n
+    full_n = sum(others, first) * 0.05
+    each = (*rel, *vel, *up, *(rate * 0.3 for rate in motion.omega_b), world.motion.tension_n * 0.1, full_n)
     everyone = [column for component in each for column in component.split(1, dim=1)]
     goal = command[:3]
     shared = (
@@ -56,8 +63,7 @@ def critic_view(world: TeamWorld, truth: TeamParams, command: tuple[Scalar, ...]
         load.pos_w.z,
         truth.load.mass_kg,
     )
-    vehicle = truth.drones.vehicle
-    own = (*rel, *vel, *up, vehicle.mass_kg, sum(vehicle.thrust_max_n) * 0.05, truth.drones.wind_w.x)
+    own = (*rel, *vel, *up, vehicle.mass_kg, full_n, truth.drones.wind_w.x)
     return _rows((*everyone, *shared, *own), motion.pos_w.x)
 
 

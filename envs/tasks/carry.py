@@ -61,7 +61,8 @@ class Carry:
 
     def draw_path(self, draws: Draws, count: int) -> torch.Tensor:
         """A pose within the range of goals, about which some swing."""
-        return some_path(draws, count, self._config.tilt_rad, self._config.moving_share)
+        config = self._config
+        return some_path(draws, count, config.tilt_rad, config.moving_share, config.fast_share)
 
     def draw_start(
         self, draws: Draws, truth: TeamParams, path: torch.Tensor, severity: torch.Tensor

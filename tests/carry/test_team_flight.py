@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def test_eval_writes_the_documented_frame(law: PolicyFile, tmp_path: Path, capsy
     assert [result[k] for k in ("task", "team", "plant", "condition", "seed")] == [
         "carry", "falcon3", "native", "mixed", 0,
     ]  # fmt: skip
+    assert result["policy_sha256"] == hashlib.sha256(law.path.read_bytes()).hexdigest()
     assert len(result["trials"]) == 2 and result["trials"][0]["end"] == "time"
     wanted = {
         "settling_s_median",

@@ -147,6 +147,47 @@ def test_a_world_has_one_wind_and_it_is_gusty():
     assert late.std((0, 2)).tolist() == pytest.approx([0.5, 0.5, 0.5], rel=0.1)
 
 
+def test_a_member_that_is_lost_has_no_thrust_from_then_on_and_may_fall():
+    """Some take their cable along; that they fall and tumble ends no episode."""
+    carry = dataclasses.replace(EXACT_CARRY, lost_share=0.75)
+    env = make(worlds=40, carry=carry, episode_s=2.5)
+    whole = env.simulator.truth.drones.vehicle.thrust_max_n.r1[:40].clone()
+    ended = torch.zeros(40, dtype=torch.bool)
+    for _ in range(240):
+        _, _, done, _ = env.step(nothing(env))
+        ended |= done.reshape(3, 40)[0]
+    drones = env.simulator.truth.drones
+    thrust = torch.stack(tuple(drones.vehicle.thrust_max_n))[:, :40]
+    dead = (thrust == 0.0).all(0)
+    assert ((thrust == 0.0).any(0) == dead).all()
+    assert torch.equal(drones.vehicle.thrust_max_n.r1[:40][~dead], whole[~dead])
+    kept = ~ended
+    assert dead[:10].sum() == 0 and (dead[10:].sum(1) <= 1).all()
+    assert kept[10:].sum() > 10 and dead[10:][kept[10:]].sum() >= 0.7 * kept[10:].sum()
+    cut = drones.cable.attached[:40] == 0.0
+    assert (cut <= dead).all() and 0 < cut.sum() < dead.sum()
+    lost = dead.any(1) & kept
+    path = env._at.path[:, :40, 0]
+    assert (path[2, 10:] > 1.9).all() and (path[3:5, 10:] == 0.0).all()
+    env._reset(lost.nonzero().squeeze(-1))
+    assert (env.simulator.truth.drones.vehicle.thrust_max_n.r1[:40][lost] > 0.0).all()
+    assert (env.simulator.truth.drones.cable.attached[:40][lost] == 1.0).all()
+
+
+def test_one_member_of_a_team_may_be_weak():
+    carry = dataclasses.replace(EXACT_CARRY, weak_share=0.5, weak_factor=(0.8, 0.8))
+    strong = make(worlds=60)
+    env = make(worlds=60, carry=carry)
+    full, usual = (
+        torch.stack(tuple(one.simulator.truth.drones.vehicle.thrust_max_n))[:, :60] for one in (env, strong)
+    )
+    part = full / usual
+    is_weak = (part - 0.8).abs() < 1e-5
+    assert (is_weak | ((part - 1.0).abs() < 1e-5)).all()
+    assert (is_weak == is_weak[:1]).all()  # all four rotors of a member
+    assert (is_weak[0].sum(1) <= 1).all() and 15 < is_weak[0].sum() < 45
+
+
 def test_a_new_seed_decides_all_that_is_drawn_from_then_on():
     pictures = []
     for before, seed in ((1, 7), (2, 7), (2, 8)):

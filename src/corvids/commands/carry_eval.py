@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -18,6 +19,8 @@ from corvids.commands.trials import open_policy
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
 from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
+from corvids.envs.plants.team_render import render_team_video
+from corvids.errors import CorvidsError
 
 SETTLED_M, SETTLED_RAD, SETTLED_S = 0.10, math.radians(10.0), 1.0
 """A load has settled when it has begun to be so near its goal for so long (or up to the end)."""
@@ -33,6 +36,8 @@ class CarryEvalOptions(CarryTrialsConfig):
     """The policy file, which every member runs alone."""
     json: Path | None = None
     """Where to write the figures; the report page has the same name with .html."""
+    video: bool = False
+    """Show the first trial on that page: a video (MP4) of the same name, rendered without a screen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,8 @@ class CarryFlyOptions:
     """Seed of all draws."""
     link: str = "udp:14540"
     """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
+    video: Path | None = None
+    """Where to write a video (MP4), rendered without a screen."""
     lose_load_s: float = math.inf
     """For px4-hil: when nobody sees the load any more [s], to see what members then do."""
 
@@ -64,15 +71,20 @@ def evaluate(argv: list[str]) -> int:
     team = check(options, file)
     if options.json:
         check_writable(options.json, ".json")
+    elif options.video:
+        raise CorvidsError("--video: is shown on the page beside --json F; name that file, too")
     verdict, flight, _ = fly_carry_trials(file, options, team)
     result = score(options, options.policy, verdict, flight)
+    result["policy_sha256"] = hashlib.sha256(file.onnx).hexdigest()
     for name, value in result["summary"].items():
         print(f"{name:20} {'-' if value is None else f'{value:.4g}' if isinstance(value, float) else value}")
     if options.json:
         write_atomically(options.json, (json.dumps(result, indent=1) + "\n").encode())
-        page = options.json.with_suffix(".html")
-        write_carry_report(page, result, verdict)
-        print(f"written: {options.json}, {page}")
+        page, video = options.json.with_suffix(".html"), options.json.with_suffix(".mp4")
+        if options.video:
+            render_team_video(verdict, team, video)
+        write_carry_report(page, result, verdict, video.name if options.video else None)
+        print(f"written: {options.json}, {page}{f', {video}' if options.video else ''}")
     return 0
 
 
@@ -83,6 +95,8 @@ def fly(argv: list[str]) -> int:
     config = CarryTrialsConfig(
         options.team, options.plant, options.condition, 1, options.seconds, options.seed
     )
+    if options.video:
+        check_writable(options.video, ".mp4")
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
@@ -105,6 +119,9 @@ def fly(argv: list[str]) -> int:
         f"{100.0 * flight.by_policy.mean():.1f} % of {flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each "
         f"(median, all members)"
     )
+    if options.video:
+        render_team_video(verdict, team, options.video)
+        print(f"written: {options.video}")
     return 0
 
 

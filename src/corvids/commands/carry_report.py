@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, 
 from corvids.envs.plants.team_referee import TeamVerdict
 
 
-def write_carry_report(path: Path, result: dict[str, Any], verdict: TeamVerdict) -> None:
-    """Write the page; ``result`` is what the JSON holds."""
+def write_carry_report(
+    path: Path, result: dict[str, Any], verdict: TeamVerdict, video: str | None = None
+) -> None:
+    """Write the page; ``result`` is what the JSON holds, ``video`` the name of a file beside it."""
     rows = [(name, _figure(value)) for name, value in result["summary"].items()]
     ends: dict[str, int] = {}
     for trial in result["trials"]:
@@ -21,6 +24,9 @@ def write_carry_report(path: Path, result: dict[str, Any], verdict: TeamVerdict)
     figures = [_errors(verdict), _flight(verdict), _tensions(verdict)]
     body = table_html(("figure", "value"), rows)
     body += table_html(("end", "trials"), [(end, str(count)) for end, count in sorted(ends.items())])
+    if video:
+        element = f'<video controls muted width=100% src="{html.escape(video)}"></video>'
+        body += figure_html(element, "The first trial; the goal is green, slack cables are red.")
     body += "".join(figure_html(svg, caption) for svg, caption in figures)
     title = f"{result['task']} · {result['team']} · {result['condition']} · {result['plant']}"
     subtitle = f"{len(result['trials'])} trials, seed {result['seed']}, policy {result['policy']}"

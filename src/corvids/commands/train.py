@@ -17,6 +17,7 @@ from corvids.cli import first_word, option_value, parse
 from corvids.envs.environment import Environment
 from corvids.envs.episodes.calibrated import describe
 from corvids.envs.isaac import require_isaac
+from corvids.envs.several_teams import SeveralTeams
 from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
@@ -113,9 +114,15 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         return time.perf_counter() - start
 
 
-def _environment(config: TrainConfig) -> Callable[..., Environment | TeamEnvironment]:
+def _environment(config: TrainConfig) -> Callable[..., Environment | TeamEnvironment | SeveralTeams]:
     """What makes the environment: the task's kind, in the simulator that is asked for."""
     is_team = config.env.task in TEAM_TASKS
+    if config.teams:
+        if config.sim != "native" or not is_team:
+            raise CorvidsError(
+                "config.teams: several teams learn at once in carry alone, in the native simulator"
+            )
+        return lambda env, worlds, **given: SeveralTeams(env, config.teams, worlds, **given)
     if config.sim == "native":
         return TeamEnvironment if is_team else Environment
     if is_team:
