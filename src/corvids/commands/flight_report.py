@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.files import check_writable
 from corvids.commands.flight_figures import heights, inputs_figure, latencies
 from corvids.commands.page import figure_html, page, table_html
 from corvids.commands.replay import Compared, compare, replay
 from corvids.deploy.flight_log import FlightLog, read_flight_log
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.errors import CorvidsError
+from corvids.whole_files import write_whole
 
 DECISIONS_MAX = 400
 """Decisions that a page shows."""
@@ -58,7 +59,7 @@ def main(argv: list[str]) -> int:
     log = read_flight_log(path)
     file = _policy(options, log)
     simulated = _simulated(file, options) if file and options.against != "none" else None
-    write_atomically(out, flight_page(path.name, log, file, simulated, options))
+    write_whole(out, flight_page(path.name, log, file, simulated, options))
     print(f"written: {out}")
     return 0
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of
 from corvids.envs.plants.conditions import APEX_M
+from corvids.whole_files import write_whole
 
 
 def write_report(
@@ -33,7 +33,7 @@ def write_report(
     table = f"<table>{rows}</table>"
     body = table + "".join(figure_html(svg, caption) for svg, caption in figures)
     subtitle = f"{len(trials)} trials, seed {result['seed']}, policy {Path(result['policy']).name}"
-    write_atomically(path, page(title, subtitle, body))
+    write_whole(path, page(title, subtitle, body))
 
 
 def _figure(value: Any) -> str:
