@@ -171,8 +171,8 @@ def vehicle_references(name_or_path: str | os.PathLike[str]) -> list[str]:
 
 def save_team(team: Team, vehicles: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Write a file that :func:`load_team` reads back equal, whole or not at all; ``vehicles`` as its members' files."""
-    text = _format(team, vehicles)
     try:
+        text = _format(team, vehicles)
         _parse(text, Path(path).parent)
     except CorvidsError as error:
         raise TeamError(f"{path}: not written: {error}") from None

@@ -281,8 +281,8 @@ def load_vehicle(name_or_path: str | os.PathLike[str]) -> Vehicle:
 
 def save_vehicle(vehicle: Vehicle, path: str | os.PathLike[str]) -> None:
     """Write a file that :func:`load_vehicle` reads back equal. A file already there is replaced whole or not at all."""
-    text = _format(vehicle)
     try:
+        text = _format(vehicle)
         _parse(text)
     except CorvidsError as error:
         raise VehicleError(f"{path}: not written: {error}") from None
