@@ -14,7 +14,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
     Raises :class:`~corvids.errors.CorvidsError` where that cannot be done; a file already there is then as it was.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f"{_unfinished(path)}{os.getpid()}.tmp")
     try:
         with open(partial, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
@@ -25,3 +25,13 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
         raise CorvidsError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed process left of writing ``path``; for whoever knows that nobody is writing it now."""
+    for partial in path.parent.glob(f"{_unfinished(path)}*.tmp"):
+        partial.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> str:
+    return f".{path.name}."
