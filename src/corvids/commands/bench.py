@@ -20,9 +20,9 @@ from corvids.commands.benching.members import members
 from corvids.commands.benching.peer_worker import CONTESTANTS
 from corvids.commands.benching.peers import Peer, check_peers
 from corvids.commands.benching.rows import Subject
+from corvids.commands.evaluating.trials import open_policy
 from corvids.commands.files import check_writable
 from corvids.commands.train import check_device
-from corvids.commands.trials import open_policy
 from corvids.deploy.policy import PolicyFile
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError

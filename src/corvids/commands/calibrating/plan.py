@@ -20,7 +20,7 @@ from corvids.vehicle import load_vehicle
 from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from corvids.commands.plan_making import Plan
+    from corvids.commands.calibrating.plan_making import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,8 @@ def main(argv: list[str]) -> int:
     limits = _limits(options)
 
     from corvids.calibration.planning.design import TARGETS
-    from corvids.commands.plan_making import make_plan
-    from corvids.commands.plan_report import write_plan_report
+    from corvids.commands.calibrating.plan_making import make_plan
+    from corvids.commands.calibrating.plan_report import write_plan_report
 
     wanted = options.want or tuple(TARGETS)
     for name in wanted:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import parse
-from corvids.commands.carry_report import write_carry_report
-from corvids.commands.carry_trials import CarryTrialsConfig, check, fly_carry_trials
+from corvids.commands.evaluating.carry_report import write_carry_report
+from corvids.commands.evaluating.carry_trials import CarryTrialsConfig, check, fly_carry_trials
+from corvids.commands.evaluating.trials import open_policy
 from corvids.commands.files import check_writable
-from corvids.commands.trials import open_policy
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
 from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
@@ -87,7 +87,7 @@ def fly(argv: list[str]) -> int:
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
-        from corvids.commands.px4_team_hil import fly_team_hil
+        from corvids.commands.flying.px4_team_hil import fly_team_hil
 
         outcome = fly_team_hil(file, config, team, options.link, options.lose_load_s)
         verdict, flight = outcome.verdict, outcome.flight

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     prediction_html,

@@ -13,7 +13,7 @@ from corvids.deploy.setpoints import COLUMNS, Setpoints
 from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from corvids.commands.plan_making import Plan
+    from corvids.commands.calibrating.plan_making import Plan
 
 _AXES = ("#c92a2a", "#2b8a3e", ACCENT)
 """Colours of x, y and z."""

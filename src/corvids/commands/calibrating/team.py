@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     identifiability_html,

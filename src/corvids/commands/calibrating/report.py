@@ -12,7 +12,7 @@ from corvids.calibration.flight.calibration import Calibration
 from corvids.calibration.flight.fit import FlightFit
 from corvids.calibration.flight.model import CHANNELS, row_channels
 from corvids.calibration.statistics.covariance import autocovariance
-from corvids.commands.calibration_files import identifiability_html, residuals_html
+from corvids.commands.calibrating.outputs import identifiability_html, residuals_html
 from corvids.commands.page import (
     ACCENT,
     INK,

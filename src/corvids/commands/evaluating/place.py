@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import parse
+from corvids.commands.evaluating.trials import PLANTS, make_engine, open_policy
 from corvids.commands.files import check_writable
-from corvids.commands.trials import PLANTS, make_engine, open_policy
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, fly

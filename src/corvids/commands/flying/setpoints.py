@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from corvids.cli import parse
+from corvids.commands.evaluating.trials import PLANTS, make_engine
 from corvids.commands.files import check_writable
-from corvids.commands.setpoint_flight import fly_setpoints
-from corvids.commands.trials import PLANTS, make_engine
+from corvids.commands.flying.setpoint_flight import fly_setpoints
 from corvids.deploy.setpoints import read_setpoints
 from corvids.envs.plants.conditions import condition_named
 from corvids.errors import CorvidsError
