@@ -11,7 +11,7 @@ from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
 PLACE_TASKS = ("hover", "track")
-"""Tasks that :mod:`corvids.commands.place_eval` flies."""
+"""Tasks that :mod:`corvids.commands.evaluating.place` flies."""
 VIDEO_HZ = 50
 """Frames per second of a video: one per control tick."""
 
@@ -68,18 +68,18 @@ class FlyOptions:
 def main(argv: list[str]) -> int:
     """Entry point."""
     if option_value(argv, "--setpoints") is not None:
-        from corvids.commands import fly_setpoints
+        from corvids.commands.flying import setpoints as fly_setpoints
 
         return fly_setpoints.main(argv)
     task, rest = first_word(argv, "fly", "task", ("juggle", *PLACE_TASKS, "carry"))
     if task == "carry":
-        from corvids.commands import carry_eval  # needs torch, which a companion computer lacks
+        from corvids.commands.evaluating import carry  # needs torch, which a companion computer lacks
 
-        return carry_eval.fly(rest)
+        return carry.fly(rest)
     if task in PLACE_TASKS:
-        from corvids.commands import place_eval  # likewise
+        from corvids.commands.evaluating import place  # likewise
 
-        return place_eval.main(rest, task, "fly")
+        return place.main(rest, task, "fly")
     options = parse(FlyOptions, rest, f"fly {task}")
     if options.plant in ("px4", "px4-hil"):
         return fly_with_px4(task, options)
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> int:
 
 def fly_once(task: str, options: FlyOptions) -> int:
     """Fly, say how it went, render; returns the counted hits."""
-    from corvids.commands.trials import TrialsConfig, fly_trials
+    from corvids.commands.evaluating.trials import TrialsConfig, fly_trials
     from corvids.envs.plants.recording import Recorder
 
     file = read_policy_file(options.policy, task)
@@ -121,7 +121,7 @@ def fly_once(task: str, options: FlyOptions) -> int:
 
 def fly_with_px4(task: str, options: FlyOptions) -> int:
     """Fly PX4 with a simulated ball or a real one, and say how it went; returns the exit code."""
-    from corvids.commands.px4_fly import Mocap, Plan, fly_px4
+    from corvids.commands.flying.px4 import Mocap, Plan, fly_px4
 
     if options.video:
         raise CorvidsError(
@@ -156,7 +156,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     if options.plant == "px4-hil":
         if mocap:
             raise CorvidsError("--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4")
-        from corvids.commands.px4_hil import fly_hil
+        from corvids.commands.flying.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)
     else:
