@@ -55,7 +55,9 @@ ROWS = (
 
 def main() -> None:
     """Fly what is missing, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Fly every row of the table of carrying that is missing, and print it."
+    )
     parser.add_argument("--policy", type=Path, default=ROOT / "pretrained" / "carry.onnx")
     parser.add_argument("--into", type=Path, help="folder of the figures; default: the policy file's")
     parser.add_argument("--rows", type=int, default=len(ROWS), help="most rows to fly")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 from corvids.controllers.load_filter import LoadEstimate
@@ -50,8 +52,7 @@ def critic_view(world: TeamWorld, truth: TeamParams, command: tuple[Scalar, ...]
     rel, vel, up = motion.pos_w - load.pos_w, motion.vel_w, motion.quat_wb.body_z()
     # Tensions in newtons are some ten times larger than the rest.
     vehicle = truth.drones.vehicle
-    first, *others = vehicle.thrust_max_n
-    full_n = sum(others, first) * 0.05
+    full_n = functools.reduce(torch.add, vehicle.thrust_max_n) * 0.05
     each = (*rel, *vel, *up, *(rate * 0.3 for rate in motion.omega_b), world.motion.tension_n * 0.1, full_n)
     everyone = [column for component in each for column in component.split(1, dim=1)]
     goal = command[:3]
