@@ -30,7 +30,14 @@ def rule(corvids: str, packages: str) -> Rule:
 
 
 SHARED = frozenset(
-    {"corvids.correlations", "corvids.errors", "corvids.quantities", "corvids.team", "corvids.vehicle"}
+    {
+        "corvids.correlations",
+        "corvids.errors",
+        "corvids.quantities",
+        "corvids.team",
+        "corvids.vehicle",
+        "corvids.whole_files",
+    }
 )
 """Every folder may import these: they need nothing but the standard library."""
 RULES = {
@@ -52,7 +59,7 @@ RULES = {
         "corvids_ros numpy rclpy launch launch_ros ament_index_python setuptools "
         "geometry_msgs nav_msgs diagnostic_msgs rcl_interfaces std_srvs",  # px4_msgs: one file, by name, when needed
     ),
-    "src/corvids": rule("corvids.team_checks corvids.vehicle_checks", "tomli tyro"),
+    "src/corvids": rule("corvids.named_files corvids.team_checks corvids.vehicle_checks", "tomli tyro"),
 }
 FOLDERS = [folder for folder in RULES if (ROOT / folder).is_dir()]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from corvids.cli import COMMANDS
+from corvids.commands.evaluating.place import COMMANDERS
 from corvids.commands.fly import PLACE_TASKS, FlyOptions
-from corvids.commands.place_eval import COMMANDERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -71,7 +71,7 @@ class Missing:
             raise ModuleNotFoundError(name=name)
 sys.meta_path.insert(0, Missing())
 from corvids.cli import main
-import corvids.deploy.px4.link_keeper, corvids.commands.px4_fly
+import corvids.deploy.px4.link_keeper, corvids.commands.flying.px4
 codes = [
     main(["fly", "juggle", "--plant", "px4", "--policy", {str(ROOT / "pretrained/juggle.onnx")!r}]),
     main(["mocap", "listen", "--listen", "udp:127.0.0.1:1x"]),

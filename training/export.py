@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +50,7 @@ from corvids.training.policy_module import BallFilterModule, PolicyModule, TeamP
 from corvids.training.team_parity import check_team_parity
 from corvids.training.team_stages import InnerLoopModule, LoadFilterModule
 from corvids.vehicle import VEHICLE_DIR, Vehicle, load_vehicle
+from corvids.whole_files import write_whole
 
 
 class Export(NamedTuple):
@@ -248,13 +248,4 @@ def _write(model: onnx.ModelProto, contract: Contract, out: Path) -> None:
     """Write the graph with this contract, whole or not at all."""
     kept = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, {**kept, METADATA_KEY: contract.to_json()})
-    partial = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            file.write(model.SerializeToString(deterministic=True))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CorvidsError(f"{out}: cannot be written: {error.strerror or error}") from None
+    write_whole(out, model.SerializeToString(deterministic=True))

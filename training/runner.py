@@ -21,6 +21,7 @@ from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
 from corvids.training.progress import ProgressLogger, progress_bar
 from corvids.training.vec_env import RslVecEnv
+from corvids.whole_files import write_whole
 
 _NO_CONTEXT = contextlib.nullcontext()
 CHECKPOINT = "checkpoint.pt"
@@ -114,18 +115,10 @@ class Runner(OnPolicyRunner):
         content = io.BytesIO()
         torch.save(state, content)
         target = self.run_dir / CHECKPOINT
-        partial = target.with_suffix(".partial")
         try:
-            with partial.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise CorvidsError(
-                f"{target}: cannot be written: {error.strerror or error} (the checkpoint before is intact)"
-            ) from None
+            write_whole(target, content.getvalue())
+        except CorvidsError as error:
+            raise CorvidsError(f"{error} (the checkpoint before is intact)") from None
 
     def resume(self) -> None:
         """Continue after the checkpoint in the run's folder; raises :class:`CorvidsError` if none there fits."""

@@ -31,7 +31,7 @@ COMMANDS: dict[str, str] = {
 """Verbs and what they are for. Each is ``main(argv)`` in ``corvids.commands.<verb>``."""
 
 Options = TypeVar("Options")
-_MODULES = {"eval": "evaluate", "px4-params": "px4_params", "report": "flight_report"}
+_MODULES = {"eval": "evaluate", "px4-params": "px4_params"}
 _EXTRA_OF = {
     **dict.fromkeys(("torch", "rsl_rl", "tensordict", "onnx", "onnxscript", "rich", "tensorboard"), "train"),
     **dict.fromkeys(("isaaclab", "isaaclab_newton", "newton", "pxr", "gymnasium"), "isaac"),

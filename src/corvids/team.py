@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from corvids import named_files
 from corvids.errors import CorvidsError
 from corvids.quantities import (
     Provenance,
@@ -36,12 +36,11 @@ from corvids.quantities import (
     check_section,
     format_section,
     format_value,
-    nearest,
     read_section,
-    refuse_unknown,
 )
 from corvids.team_checks import contradictions, largest_load_kg
 from corvids.vehicle import Triple, Vehicle, VehicleError, load_vehicle
+from corvids.whole_files import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -151,57 +150,40 @@ class Team:
 
 def team_names() -> list[str]:
     """Names of the teams that come with corvids."""
-    return sorted(path.stem for path in TEAM_DIR.glob("*.toml"))
+    return named_files.names_in(TEAM_DIR)
 
 
 def load_team(name_or_path: str | os.PathLike[str]) -> Team:
     """The team called so, or the one in the file at that path (a path has a separator or ends in ``.toml``)."""
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and len(path.parts) <= 1 and path.suffix != ".toml":
-        if name_or_path not in team_names():
-            raise TeamError(f"no team is called {name_or_path!r}{nearest(name_or_path, team_names())}")
-        path = TEAM_DIR / f"{name_or_path}.toml"
     try:
-        return _parse(path.read_text(encoding="utf-8"), path.parent)
+        path = named_files.find(name_or_path, TEAM_DIR, "team")
+        return named_files.read(path, lambda text: _parse(text, path.parent))
     except CorvidsError as error:
-        raise TeamError(f"{path}: {error}") from None
-    except OSError as error:
-        raise TeamError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise TeamError(f"{path}: is not valid TOML: {' '.join(str(error).split())}") from None
+        raise TeamError(str(error)) from None
 
 
 def vehicle_references(name_or_path: str | os.PathLike[str]) -> list[str]:
     """How a team file that :func:`load_team` has read names its members' vehicles; paths are made absolute."""
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and len(path.parts) <= 1 and path.suffix != ".toml":
-        path = TEAM_DIR / f"{name_or_path}.toml"
+    path = named_files.find(name_or_path, TEAM_DIR, "team")
     names = [entry["vehicle"] for entry in tomllib.loads(path.read_text(encoding="utf-8"))["members"]]
-    return [str((path.parent / name).absolute()) if _is_path(name) else name for name in names]
+    return [str((path.parent / name).absolute()) if named_files.is_path(name) else name for name in names]
 
 
 def save_team(team: Team, vehicles: Sequence[str], path: str | os.PathLike[str]) -> None:
     """Write a file that :func:`load_team` reads back equal, whole or not at all; ``vehicles`` as its members' files."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         text = _format(team, vehicles)
-        _parse(text, path.parent)
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        _parse(text, Path(path).parent)
     except CorvidsError as error:
         raise TeamError(f"{path}: not written: {error}") from None
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise TeamError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        write_whole(path, text)
+    except CorvidsError as error:
+        raise TeamError(str(error)) from None
 
 
 def _format(team: Team, vehicles: Sequence[str]) -> str:
-    top = {"schema": SCHEMA, "name": team.name, "description": team.description}
-    parts = ["".join(f"{key} = {format_value(value)}\n" for key, value in top.items())]
+    parts = [named_files.format_heading(SCHEMA, team.name, team.description)]
     parts += [format_section(name, getattr(team, name), team.provenance) for name in ("load", "cable")]
     for index, (member, vehicle) in enumerate(zip(team.members, vehicles, strict=True)):
         section = format_section(f"members[{index}]", member.rigging, team.provenance)
@@ -209,24 +191,9 @@ def _format(team: Team, vehicles: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def _is_path(vehicle: str) -> bool:
-    return len(Path(vehicle).parts) > 1 or vehicle.endswith(".toml")
-
-
 def _parse(text: str, folder: Path) -> Team:
     table = tomllib.loads(text)
-    refuse_unknown(table, ("schema", "name", "description", "load", "cable", "members"), "")
-    schema, name, description = (table.get(key) for key in ("schema", "name", "description"))
-    if type(schema) is not int or schema != SCHEMA:
-        raise TeamError(
-            f"schema = {reprlib.repr(schema)} must be {SCHEMA}, the format that this version reads"
-        )
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise TeamError(
-            f"name = {reprlib.repr(name)} must be a lower-case letter, then letters, digits, _ or -"
-        )
-    if not isinstance(description, str) or not description.strip():
-        raise TeamError(f"description = {reprlib.repr(description)} must say in a sentence what the team is")
+    name, description = named_files.read_heading(table, SCHEMA, "team", ("load", "cable", "members"))
     load, provenance = read_section("load", CarriedLoad, table.get("load"))
     cable, origins = read_section("cable", CableMaterial, table.get("cable"))
     provenance.update(origins)
@@ -251,7 +218,7 @@ def _member(where: str, entry: Any, folder: Path) -> tuple[Member, dict[str, Pro
     if not isinstance(vehicle, str):
         raise TeamError(f'{where}.vehicle = {reprlib.repr(vehicle)} must be a name or a path, as "falcon"')
     try:
-        flown = load_vehicle(folder / vehicle if _is_path(vehicle) else vehicle)
+        flown = load_vehicle(folder / vehicle if named_files.is_path(vehicle) else vehicle)
     except VehicleError as error:
         raise TeamError(f"{where}.vehicle: {error}") from None
     rigging, origins = read_section(where, Rigging, rest)

@@ -14,13 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import re
-import reprlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from corvids import named_files
 from corvids.correlations import Correlations, check_correlations, format_correlations, read_correlations
 from corvids.errors import CorvidsError
 from corvids.quantities import (
@@ -28,13 +27,11 @@ from corvids.quantities import (
     Q,
     check_section,
     format_section,
-    format_value,
-    nearest,
     read_section,
-    refuse_unknown,
     specs_of,
 )
 from corvids.vehicle_checks import contradictions
+from corvids.whole_files import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -271,63 +268,33 @@ OPTIONAL_SECTIONS = frozenset({"racket", "battery"})
 
 def vehicle_names() -> list[str]:
     """Names of the vehicles that come with corvids."""
-    return sorted(path.stem for path in VEHICLE_DIR.glob("*.toml"))
+    return named_files.names_in(VEHICLE_DIR)
 
 
 def load_vehicle(name_or_path: str | os.PathLike[str]) -> Vehicle:
     """The vehicle called so, or the one in the file at that path (a path has a separator or ends in ``.toml``)."""
-    path = Path(name_or_path)
-    if isinstance(name_or_path, str) and len(path.parts) <= 1 and path.suffix != ".toml":
-        if name_or_path not in vehicle_names():
-            raise VehicleError(
-                f"no vehicle is called {name_or_path!r}{nearest(name_or_path, vehicle_names())}"
-            )
-        path = VEHICLE_DIR / f"{name_or_path}.toml"
     try:
-        return _parse(path.read_text(encoding="utf-8"))
+        return named_files.read(named_files.find(name_or_path, VEHICLE_DIR, "vehicle"), _parse)
     except CorvidsError as error:
-        raise VehicleError(f"{path}: {error}") from None
-    except OSError as error:
-        raise VehicleError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise VehicleError(f"{path}: is not valid TOML: {' '.join(str(error).split())}") from None
+        raise VehicleError(str(error)) from None
 
 
 def save_vehicle(vehicle: Vehicle, path: str | os.PathLike[str]) -> None:
     """Write a file that :func:`load_vehicle` reads back equal. A file already there is replaced whole or not at all."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         text = _format(vehicle)
         _parse(text)
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
     except CorvidsError as error:
         raise VehicleError(f"{path}: not written: {error}") from None
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise VehicleError(f"{path}: cannot be written: {error.strerror or error}") from None
+    try:
+        write_whole(path, text)
+    except CorvidsError as error:
+        raise VehicleError(str(error)) from None
 
 
 def _parse(text: str) -> Vehicle:
     table = tomllib.loads(text)
-    refuse_unknown(table, ("schema", "name", "description", *SECTIONS, "correlations"), "")
-    schema, name, description = (table.get(key) for key in ("schema", "name", "description"))
-    if type(schema) is not int or schema != SCHEMA:
-        raise VehicleError(
-            f"schema = {reprlib.repr(schema)} must be {SCHEMA}, the format that this version reads"
-        )
-    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise VehicleError(
-            f"name = {reprlib.repr(name)} must be a lower-case letter, then letters, digits, _ or -"
-        )
-    if not isinstance(description, str) or not description.strip():
-        raise VehicleError(
-            f"description = {reprlib.repr(description)} must say in a sentence what the vehicle is"
-        )
+    name, description = named_files.read_heading(table, SCHEMA, "vehicle", (*SECTIONS, "correlations"))
     sections: dict[str, Any] = {}
     provenance: dict[str, Provenance] = {}
     for section, kind in SECTIONS.items():
@@ -341,8 +308,7 @@ def _parse(text: str) -> Vehicle:
 
 
 def _format(vehicle: Vehicle) -> str:
-    top = {"schema": SCHEMA, "name": vehicle.name, "description": vehicle.description}
-    parts = ["".join(f"{key} = {format_value(value)}\n" for key, value in top.items())]
+    parts = [named_files.format_heading(SCHEMA, vehicle.name, vehicle.description)]
     for name in SECTIONS:
         if getattr(vehicle, name) is not None:
             parts.append(format_section(name, getattr(vehicle, name), vehicle.provenance))

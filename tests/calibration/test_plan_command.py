@@ -13,8 +13,8 @@ from mystery import mystery
 
 from corvids.calibration.planning.design import Design, Expected
 from corvids.cli import main
-from corvids.commands.plan_making import Plan
-from corvids.commands.plan_report import write_plan_report
+from corvids.commands.calibrating.plan_making import Plan
+from corvids.commands.calibrating.plan_report import write_plan_report
 from corvids.deploy.setpoints import COLUMNS, FlightLimits, Span, make_setpoints, read_setpoints, to_bytes
 from corvids.vehicle import load_vehicle, save_vehicle
 

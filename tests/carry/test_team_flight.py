@@ -11,7 +11,7 @@ import policy_lab
 import pytest
 
 from corvids.cli import main
-from corvids.commands.carry_trials import CarryTrialsConfig, check, fly_carry_trials, make_engine
+from corvids.commands.evaluating.carry_trials import CarryTrialsConfig, check, fly_carry_trials, make_engine
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.envs.plants.team_conditions import CONDITIONS, draw
 from corvids.envs.plants.team_plant import TeamPlant

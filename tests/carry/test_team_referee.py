@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from corvids.commands.carry_eval import settling_s, wilson
+from corvids.commands.evaluating.carry import settling_s, wilson
 from corvids.envs.engines.team_engine import TeamState
 from corvids.envs.plants.team_conditions import CONDITIONS, TeamTrials, draw
 from corvids.envs.plants.team_referee import TeamReferee

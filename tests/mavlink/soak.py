@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from flying import FlyingStandin
 
-from corvids.commands import px4_fly
-from corvids.commands.px4_fly import Mocap, Plan, fly_over
+from corvids.commands.flying import px4 as px4_fly
+from corvids.commands.flying.px4 import Mocap, Plan, fly_over
 from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_packet import BodyPose, Point
 from corvids.deploy.mocap.state_stream import StateSender

@@ -17,7 +17,7 @@ from flying import Fault, FlyingStandin, VirtualLink
 from pymavlink.dialects.v20 import common
 from standin import Standin
 
-from corvids.commands.px4_fly import Plan, fly_over
+from corvids.commands.flying.px4 import Plan, fly_over
 from corvids.deploy.mocap.input import MocapInput, Score
 from corvids.deploy.mocap.relay import MocapRelay
 from corvids.deploy.mocap.state_packet import BodyPose, Point, decode, is_state_packet

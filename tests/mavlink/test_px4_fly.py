@@ -10,8 +10,8 @@ from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND
 
 from corvids.cli import main
-from corvids.commands import px4_fly
-from corvids.commands.px4_fly import Operator, Plan, fly_over
+from corvids.commands.flying import px4 as px4_fly
+from corvids.commands.flying.px4 import Operator, Plan, fly_over
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import State

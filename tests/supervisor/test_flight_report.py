@@ -12,8 +12,8 @@ import pytest
 from supervisor_lab import DT_S, Scene, make_supervisor
 
 from corvids.cli import main
-from corvids.commands.px4_fly import about
-from corvids.commands.replay import replay
+from corvids.commands.flying.px4 import about
+from corvids.commands.flying.replay import replay
 from corvids.deploy.flight_log import read_flight_log
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.pilot import Pilot

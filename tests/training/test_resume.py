@@ -204,15 +204,12 @@ def test_after_a_kill_at_any_moment_at_most_one_save_interval_is_lost(tmp_path: 
     assert begun - (saved + 1) <= every
     train(dataclasses.replace(read_checkpoint(run)["train_config"], iterations=saved + 3), run, resume=True)
     assert read_checkpoint(run)["iter"] == saved + 2
-    assert sorted(path.name for path in run.iterdir() if "tfevents" not in path.name) in (
-        [CHECKPOINT, LOCK],
-        ["checkpoint.partial", CHECKPOINT, LOCK],
-    )
+    assert sorted(path.name for path in run.iterdir() if "tfevents" not in path.name) == [CHECKPOINT, LOCK]
 
 
 def test_a_half_written_file_of_a_killed_process_is_in_nobodys_way(tmp_path: Path):
     train(tiny(iterations=1), tmp_path)
-    (tmp_path / "checkpoint.partial").write_bytes(b"PK half")
+    (tmp_path / f".{CHECKPOINT}.4711.tmp").write_bytes(b"PK half")
     train(tiny(), tmp_path, resume=True)
     assert read_checkpoint(tmp_path)["iter"] == 2
-    assert not (tmp_path / "checkpoint.partial").exists()
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]

@@ -20,12 +20,13 @@ from corvids.commands.benching.members import members
 from corvids.commands.benching.peer_worker import CONTESTANTS
 from corvids.commands.benching.peers import Peer, check_peers
 from corvids.commands.benching.rows import Subject
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.evaluating.trials import open_policy
+from corvids.commands.files import check_writable
 from corvids.commands.train import check_device
-from corvids.commands.trials import open_policy
 from corvids.deploy.policy import PolicyFile
 from corvids.envs.tasks import task_named
 from corvids.errors import CorvidsError
+from corvids.whole_files import write_whole
 
 ROWS = ("dynamics", "env", "ppo", "inference", "team", "member")
 """What can be measured; the last two, of teams, only if they are asked for."""
@@ -96,7 +97,7 @@ def main(argv: list[str]) -> int:
             "lines": lines,
             "comparisons": compared,
         }
-        write_atomically(options.json, (json.dumps(document, indent=1) + "\n").encode())
+        write_whole(options.json, (json.dumps(document, indent=1) + "\n").encode())
     return 0
 
 

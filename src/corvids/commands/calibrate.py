@@ -15,23 +15,16 @@ def main(argv: list[str]) -> int:
     action, rest = first_word(argv, "calibrate", "action", ACTIONS)
     if action not in ACTIONS:
         raise CorvidsError(f"calibrate: unknown action {action!r}{nearest(action, list(ACTIONS))}")
-    from corvids.commands import (
-        calibrate_align,
-        calibrate_ball,
-        calibrate_fit,
-        calibrate_plan,
-        calibrate_table,
-        calibrate_team,
-    )
+    from corvids.commands.calibrating import align, ball, fit, plan, table, team
 
     if action == "plan":
-        return calibrate_plan.main(rest)
+        return plan.main(rest)
     if action == "fit":
-        return calibrate_fit.main(rest)
+        return fit.main(rest)
     if action == "align":
-        return calibrate_align.main(rest)
+        return align.main(rest)
     if action == "ball":
-        return calibrate_ball.main(rest)
+        return ball.main(rest)
     if action in ("cable", "load"):
-        return calibrate_team.main(rest, action)
-    return calibrate_table.main(rest, action)
+        return team.main(rest, action)
+    return table.main(rest, action)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.mocap.port_handover import take_over
 from corvids.deploy.px4.channels import PACKET, Channel, UdpChannel
@@ -19,6 +19,7 @@ from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import exchange
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
+from corvids.whole_files import write_whole
 
 NO_GO = 3
 """Exit code where something must be mended before flight."""
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> int:
     print("go" if is_go else "no-go")
     if options.json:
         table = {"go": is_go, "lines": [dataclasses.asdict(line) for line in lines]}
-        write_atomically(options.json, json.dumps(table, indent=1).encode())
+        write_whole(options.json, json.dumps(table, indent=1).encode())
     return 0 if is_go else NO_GO
 
 

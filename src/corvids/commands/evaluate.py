@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import first_word, parse
-from corvids.commands import carry_eval, place_eval
-from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.report import write_report
-from corvids.commands.trials import TrialsConfig, check, fly_trials, open_policy
+from corvids.commands.evaluating import carry, place
+from corvids.commands.evaluating.report import write_report
+from corvids.commands.evaluating.trials import TrialsConfig, check, fly_trials, open_policy
+from corvids.commands.files import check_writable
 from corvids.deploy.runtime import Flight, Tick
 from corvids.envs.plants.conditions import APEX_M
 from corvids.envs.plants.hits import Verdict
 from corvids.envs.plants.recording import Recorder
+from corvids.whole_files import write_whole
 
 RECOVERED_HITS, RECOVERED_S = 10, 15.0
 """A trial counts as recovered if it made this many hits within this time."""
@@ -36,11 +37,11 @@ class EvalOptions(TrialsConfig):
 
 def main(argv: list[str]) -> int:
     """Entry point."""
-    task, rest = first_word(argv, "eval", "task", ("juggle", *place_eval.COMMANDERS, "carry"))
+    task, rest = first_word(argv, "eval", "task", ("juggle", *place.COMMANDERS, "carry"))
     if task == "carry":
-        return carry_eval.evaluate(rest)
-    if task in place_eval.COMMANDERS:
-        return place_eval.main(rest, task)
+        return carry.evaluate(rest)
+    if task in place.COMMANDERS:
+        return place.main(rest, task)
     options = parse(EvalOptions, rest, f"eval {task}")
     file = open_policy(options.policy, task)
     check(options)
@@ -53,7 +54,7 @@ def main(argv: list[str]) -> int:
     for name, value in result["summary"].items():
         print(f"{name:16} {'-' if value is None else f'{value:.4g}' if isinstance(value, float) else value}")
     if options.json:
-        write_atomically(options.json, (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(options.json, (json.dumps(result, indent=1) + "\n").encode())
         page = options.json.with_suffix(".html")
         write_report(page, result, verdict, samples.joined(recorder))
         print(f"written: {options.json}, {page}")

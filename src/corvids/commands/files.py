@@ -1,9 +1,8 @@
-"""Writing results so that nothing half-written is ever left behind."""
+"""Refusing outputs that could not be written before any work is done for them."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from corvids.errors import CorvidsError
@@ -20,16 +19,3 @@ def check_writable(path: Path, suffix: str) -> None:
         raise CorvidsError(f"{path}: folder {path.parent} does not exist; create it first")
     if not os.access(parent, os.W_OK):
         raise CorvidsError(f"{path}: folder {path.parent} is not writable")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` in one step: whoever looks sees the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

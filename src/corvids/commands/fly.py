@@ -11,7 +11,7 @@ from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
 PLACE_TASKS = ("hover", "track")
-"""Tasks without a ball; in the engines :mod:`corvids.commands.place_eval` flies them."""
+"""Tasks without a ball; in the engines :mod:`corvids.commands.evaluating.place` flies them."""
 PX4_PLANTS = ("px4", "px4-hil")
 """Plants with PX4 in them."""
 VIDEO_HZ = 50
@@ -70,18 +70,18 @@ class FlyOptions:
 def main(argv: list[str]) -> int:
     """Entry point."""
     if option_value(argv, "--setpoints") is not None:
-        from corvids.commands import fly_setpoints
+        from corvids.commands.flying import setpoints as fly_setpoints
 
         return fly_setpoints.main(argv)
     task, rest = first_word(argv, "fly", "task", ("juggle", *PLACE_TASKS, "carry"))
     if task == "carry":
-        from corvids.commands import carry_eval  # needs torch, which a companion computer lacks
+        from corvids.commands.evaluating import carry  # needs torch, which a companion computer lacks
 
-        return carry_eval.fly(rest)
+        return carry.fly(rest)
     if task in PLACE_TASKS and option_value(rest, "--plant") not in PX4_PLANTS:
-        from corvids.commands import place_eval  # likewise
+        from corvids.commands.evaluating import place  # likewise
 
-        return place_eval.main(rest, task, "fly")
+        return place.main(rest, task, "fly")
     default = FlyOptions() if task == "juggle" else FlyOptions(Path(f"{task}.onnx"))
     options = parse(FlyOptions, rest, f"fly {task}", default)
     if options.plant in PX4_PLANTS:
@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
 
 def fly_once(task: str, options: FlyOptions) -> int:
     """Fly, say how it went, render; returns the counted hits."""
-    from corvids.commands.trials import TrialsConfig, fly_trials
+    from corvids.commands.evaluating.trials import TrialsConfig, fly_trials
     from corvids.envs.plants.recording import Recorder
 
     file = read_policy_file(options.policy, task)
@@ -124,7 +124,7 @@ def fly_once(task: str, options: FlyOptions) -> int:
 
 def fly_with_px4(task: str, options: FlyOptions) -> int:
     """Fly PX4 with a simulated ball or a real one, and say how it went; returns the exit code."""
-    from corvids.commands.px4_fly import Mocap, Plan, fly_px4
+    from corvids.commands.flying.px4 import Mocap, Plan, fly_px4
 
     if options.video:
         raise CorvidsError(
@@ -159,7 +159,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     if options.plant == "px4-hil":
         if mocap:
             raise CorvidsError("--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4")
-        from corvids.commands.px4_hil import fly_hil
+        from corvids.commands.flying.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)
     else:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.files import check_writable
 from corvids.deploy.mocap.port_handover import take_over
 from corvids.deploy.px4.channels import Channel, UdpChannel
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
+from corvids.whole_files import write_whole
 
 LOADING_S = 30.0
 """How long PX4 may take to take them [s]."""
@@ -60,7 +61,7 @@ def main(argv: list[str]) -> int:
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
-    write_atomically(options.out, parameter_file(vehicle, parameters).encode())
+    write_whole(options.out, parameter_file(vehicle, parameters).encode())
     print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
     if options.link:
         with contextlib.closing(UdpChannel(options.link, take_over(options.link))) as channel:

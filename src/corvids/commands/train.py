@@ -27,6 +27,7 @@ from corvids.training.presets import preset
 from corvids.training.runner import CHECKPOINT, Runner, find_checkpoint
 from corvids.training.vec_env import RslVecEnv
 from corvids.vehicle import load_vehicle
+from corvids.whole_files import remove_unfinished
 
 LOCK = "lock"
 """Name of the file in a run's folder that the process which trains there holds."""
@@ -160,4 +161,5 @@ def _held(run: Path) -> Iterator[None]:
             raise CorvidsError(
                 f"{run}: another process is training there; wait for it or name another --run"
             ) from None
+        remove_unfinished(run / CHECKPOINT)
         yield

@@ -12,14 +12,15 @@ import numpy as np
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.files import check_writable
 from corvids.deploy.setpoints import FlightLimits, to_bytes
 from corvids.errors import CorvidsError
 from corvids.quantities import nearest
 from corvids.vehicle import load_vehicle
+from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from corvids.commands.plan_making import Plan
+    from corvids.commands.calibrating.plan_making import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +55,8 @@ def main(argv: list[str]) -> int:
     limits = _limits(options)
 
     from corvids.calibration.planning.design import TARGETS
-    from corvids.commands.plan_making import make_plan
-    from corvids.commands.plan_report import write_plan_report
+    from corvids.commands.calibrating.plan_making import make_plan
+    from corvids.commands.calibrating.plan_report import write_plan_report
 
     wanted = options.want or tuple(TARGETS)
     for name in wanted:
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> int:
         (options.out, to_bytes(plan.setpoints)),
     ):
         if path is not None:
-            write_atomically(path, content)
+            write_whole(path, content)
             print(f"written: {path}")
     return 0 if all(one.is_met for one in plan.design.expected.values()) else 1
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from corvids import __version__
-from corvids.commands.px4_course import Course
+from corvids.commands.flying.course import Course
 from corvids.deploy.contract import BALL_FILTER
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-from corvids.commands.px4_fly import Origin, Outcome, Plan, fly_over, recording
+from corvids.commands.flying.px4 import Origin, Outcome, Plan, fly_over, recording
 from corvids.commands.px4_params import load_into, parameters_of
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import parse
-from corvids.commands.carry_report import write_carry_report
-from corvids.commands.carry_trials import CarryTrialsConfig, check, fly_carry_trials
-from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.trials import open_policy
+from corvids.commands.evaluating.carry_report import write_carry_report
+from corvids.commands.evaluating.carry_trials import CarryTrialsConfig, check, fly_carry_trials
+from corvids.commands.evaluating.trials import open_policy
+from corvids.commands.files import check_writable
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
 from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
+from corvids.whole_files import write_whole
 
 SETTLED_M, SETTLED_RAD, SETTLED_S = 0.10, math.radians(10.0), 1.0
 """A load has settled when it has begun to be so near its goal for so long (or up to the end)."""
@@ -69,7 +70,7 @@ def evaluate(argv: list[str]) -> int:
     for name, value in result["summary"].items():
         print(f"{name:20} {'-' if value is None else f'{value:.4g}' if isinstance(value, float) else value}")
     if options.json:
-        write_atomically(options.json, (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(options.json, (json.dumps(result, indent=1) + "\n").encode())
         page = options.json.with_suffix(".html")
         write_carry_report(page, result, verdict)
         print(f"written: {options.json}, {page}")
@@ -86,7 +87,7 @@ def fly(argv: list[str]) -> int:
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
-        from corvids.commands.px4_team_hil import fly_team_hil
+        from corvids.commands.flying.px4_team_hil import fly_team_hil
 
         outcome = fly_team_hil(file, config, team, options.link, options.lose_load_s)
         verdict, flight = outcome.verdict, outcome.flight

@@ -16,7 +16,7 @@ from corvids.calibration.planning.information import flight_information, prior_i
 from corvids.calibration.planning.manoeuvres import BLOCK_S, MANOEUVRES, Excitation, Room, rest
 from corvids.calibration.readers.csv_flight import flight_of
 from corvids.calibration.readers.csv_table import Table
-from corvids.commands.setpoint_flight import SetpointFlight, fly_setpoints
+from corvids.commands.flying.setpoint_flight import SetpointFlight, fly_setpoints
 from corvids.deploy.setpoints import FlightLimits, Setpoints, Span, make_setpoints
 from corvids.envs.engines.engine import TICK_S
 from corvids.envs.engines.native import NativeEngine

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of, table_html
 from corvids.envs.plants.team_referee import TeamVerdict
+from corvids.whole_files import write_whole
 
 
 def write_carry_report(path: Path, result: dict[str, Any], verdict: TeamVerdict) -> None:
@@ -24,7 +24,7 @@ def write_carry_report(path: Path, result: dict[str, Any], verdict: TeamVerdict)
     body += "".join(figure_html(svg, caption) for svg, caption in figures)
     title = f"{result['task']} · {result['team']} · {result['condition']} · {result['plant']}"
     subtitle = f"{len(result['trials'])} trials, seed {result['seed']}, policy {result['policy']}"
-    write_atomically(path, page(title, subtitle, body))
+    write_whole(path, page(title, subtitle, body))
 
 
 def _figure(value: Any) -> str:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corvids.commands.carry_trials import CarryTrialsConfig
-from corvids.commands.px4_hil import CONNECT_S, ORIGIN, HilEnd
+from corvids.commands.evaluating.carry_trials import CarryTrialsConfig
+from corvids.commands.flying.px4_hil import CONNECT_S, ORIGIN, HilEnd
 from corvids.commands.px4_params import load_into, parameters_of
 from corvids.deploy.contract import INNER_LOOP
 from corvids.deploy.fallback import Fallback

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     prediction_html,
@@ -14,8 +14,8 @@ from corvids.commands.calibration_files import (
     print_figures,
     print_prediction,
 )
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, SOFT, canvas, figure_html, page, svg_of, table_html
+from corvids.whole_files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
         body = table_html(("figure", "value", "standard deviation", ""), rows)
         body += prediction_html(figures["prediction"])
         body += figure_html(svg_of(figure), "Body rates by the gyroscope and by the markers.")
-        write_atomically(outputs.page, page("alignment", f"from {record.name} and {table.name}", body))
+        write_whole(outputs.page, page("alignment", f"from {record.name} and {table.name}", body))
     outputs.write_json(figures)
     outputs.say()
     return 0

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, figure_html, page, svg_of, table_html
 from corvids.deploy.setpoints import COLUMNS, Setpoints
+from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from corvids.commands.plan_making import Plan
+    from corvids.commands.calibrating.plan_making import Plan
 
 _AXES = ("#c92a2a", "#2b8a3e", ACCENT)
 """Colours of x, y and z."""
@@ -36,7 +36,7 @@ def write_plan_report(path: Path, plan: Plan) -> None:
         f"{setpoints.seconds:.0f} s at {setpoints.rate_hz:g} Hz, called back beyond {limits.speed_mps:g} m/s,"
         f" {math.degrees(limits.tilt_rad):.0f}° of tilt, or the fence"
     )
-    write_atomically(path, page(f"calibration flight of {setpoints.vehicle}", about, "".join(parts)))
+    write_whole(path, page(f"calibration flight of {setpoints.vehicle}", about, "".join(parts)))
 
 
 def _expected(plan: Plan) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     identifiability_html,
@@ -21,9 +21,9 @@ from corvids.commands.calibration_files import (
     source_text,
     unknowns_of,
 )
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, canvas, correlation_svg, figure_html, page, svg_of, table_html
 from corvids.team import load_team, save_team, vehicle_references
+from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
     from corvids.calibration.readers.team_record import TeamRecord
@@ -77,7 +77,7 @@ def main(argv: list[str], action: str) -> int:
         print(text)
     print_figures(figures["figures"])
     if outputs.page is not None:
-        write_atomically(outputs.page, _page(figures, result))
+        write_whole(outputs.page, _page(figures, result))
     outputs.write_json(figures)
     if result.estimates:
         source = source_text(action, [(record.name, record.sha256)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from corvids.commands.flying.replay import Compared
 from corvids.commands.page import ACCENT, INK, SOFT, canvas, svg_of
-from corvids.commands.replay import Compared
 from corvids.deploy.flight_log import FlightLog
 
 POINTS_MAX = 4000

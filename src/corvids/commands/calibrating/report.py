@@ -12,8 +12,7 @@ from corvids.calibration.flight.calibration import Calibration
 from corvids.calibration.flight.fit import FlightFit
 from corvids.calibration.flight.model import CHANNELS, row_channels
 from corvids.calibration.statistics.covariance import autocovariance
-from corvids.commands.calibration_files import identifiability_html, residuals_html
-from corvids.commands.files import write_atomically
+from corvids.commands.calibrating.outputs import identifiability_html, residuals_html
 from corvids.commands.page import (
     ACCENT,
     INK,
@@ -25,6 +24,7 @@ from corvids.commands.page import (
     svg_of,
     table_html,
 )
+from corvids.whole_files import write_whole
 
 _UNITS = {"gyro": "rad/s", "accel": "m/s²", "velocity": "m/s", "attitude": "rad"}
 
@@ -49,7 +49,7 @@ def write_calibration_report(path: Path, figures: dict[str, Any], result: Calibr
             ),
         ]
     title = f"calibration of {figures['vehicle']}"
-    write_atomically(path, page(title, f"from {logs}", "".join(parts)))
+    write_whole(path, page(title, f"from {logs}", "".join(parts)))
 
 
 def _groups(figures: dict[str, Any]) -> str:

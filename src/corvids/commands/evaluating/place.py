@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.trials import PLANTS, make_engine, open_policy
+from corvids.commands.evaluating.trials import PLANTS, make_engine, open_policy
+from corvids.commands.files import check_writable
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, fly
@@ -28,6 +28,7 @@ from corvids.envs.plants.place_flight import (
 from corvids.envs.plants.plant import Plant
 from corvids.errors import CorvidsError
 from corvids.vehicle import VEHICLE_DIR, load_vehicle
+from corvids.whole_files import write_whole
 
 COMMANDERS = {"hover": places_that_jump, "track": figure_eight}
 """What is commanded, by task."""
@@ -69,7 +70,7 @@ def main(argv: list[str], task: str, verb: str = "eval") -> int:
     for name, value in result["summary"].items():
         print(f"{name:16} {'-' if value is None else f'{value:.4g}'}")
     if options.json:
-        write_atomically(options.json, (json.dumps(result, indent=1) + "\n").encode())
+        write_whole(options.json, (json.dumps(result, indent=1) + "\n").encode())
         print(f"written: {options.json}")
     return 0
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from corvids.commands.files import check_writable, write_atomically
+from corvids.commands.files import check_writable
 from corvids.commands.page import table_html
 from corvids.errors import CorvidsError
 from corvids.team import TeamError
 from corvids.vehicle import Vehicle, VehicleError, save_vehicle
+from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
     from corvids.calibration.statistics.estimates import GroupEstimate
@@ -50,7 +51,7 @@ class Outputs:
     def write_json(self, figures: Mapping[str, Any]) -> None:
         """The figures, where they were asked for."""
         if self.json is not None:
-            write_atomically(self.json, (json.dumps(figures, indent=1) + "\n").encode())
+            write_whole(self.json, (json.dumps(figures, indent=1) + "\n").encode())
 
     def write_vehicle(self, updated: Callable[[], Vehicle]) -> None:
         """The vehicle file, where it was asked for; to be called last, for it is what another program waits for."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import Outputs, figures_of, print_figures, source_text, unknowns_of
+from corvids.commands.calibrating.outputs import Outputs, figures_of, print_figures, source_text, unknowns_of
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle
 
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     vehicle = load_vehicle(options.vehicle)
 
     from corvids.calibration.flight.calibration import calibrate
-    from corvids.commands.calibration_report import write_calibration_report
+    from corvids.commands.calibrating.report import write_calibration_report
 
     result = calibrate(
         vehicle,

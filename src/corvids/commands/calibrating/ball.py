@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     prediction_html,
@@ -20,10 +20,10 @@ from corvids.commands.calibration_files import (
     print_prediction,
     source_text,
 )
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, canvas, figure_html, page, svg_of, table_html
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
+from corvids.whole_files import write_whole
 
 if TYPE_CHECKING:
     from corvids.calibration.ball.calibration import BallCalibration
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> int:
         if result.figures[name].identified:
             print(f"train with: --config.env.ball.{flag} {result.figures[name].value:.4g}")
     if outputs.page is not None:
-        write_atomically(outputs.page, _page(figures, result))
+        write_whole(outputs.page, _page(figures, result))
     outputs.write_json(figures)
     estimates = racket_estimates(vehicle, result, options.what or ("restitution", "align"))
     if estimates:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from corvids.cli import parse
-from corvids.commands.calibration_files import (
+from corvids.commands.calibrating.outputs import (
     Outputs,
     figures_of,
     prediction_html,
@@ -15,9 +15,9 @@ from corvids.commands.calibration_files import (
     print_prediction,
     source_text,
 )
-from corvids.commands.files import write_atomically
 from corvids.commands.page import ACCENT, INK, canvas, figure_html, page, svg_of, table_html
 from corvids.vehicle import load_vehicle
+from corvids.whole_files import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def main(argv: list[str], action: str) -> int:
         axes.legend(frameon=False)
         body = table_html(("figure", "value", "standard deviation", ""), rows)
         body += prediction_html(figures["prediction"]) + figure_html(svg_of(figure), curve.title)
-        write_atomically(outputs.page, page(f"{action} of {vehicle.name}", f"from {table.name}", body))
+        write_whole(outputs.page, page(f"{action} of {vehicle.name}", f"from {table.name}", body))
     outputs.write_json(figures)
     if result.estimates:
         source = source_text(action, [(table.name, table.sha256)])

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from corvids.cli import parse
-from corvids.commands.files import check_writable, write_atomically
-from corvids.commands.setpoint_flight import fly_setpoints
-from corvids.commands.trials import PLANTS, make_engine
+from corvids.commands.evaluating.trials import PLANTS, make_engine
+from corvids.commands.files import check_writable
+from corvids.commands.flying.setpoint_flight import fly_setpoints
 from corvids.deploy.setpoints import read_setpoints
 from corvids.envs.plants.conditions import condition_named
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
+from corvids.whole_files import write_whole
 
 COMPILE_FROM_S = 40.0
 """Compiling takes half a minute: it pays for all but short flights."""
@@ -82,7 +83,7 @@ def main(argv: list[str]) -> int:
     )
     if options.record is not None:
         rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(2,)))
-        write_atomically(options.record, csv_bytes(flown.columns(0, rng)))
+        write_whole(options.record, csv_bytes(flown.columns(0, rng)))
         print(f"written: {options.record}")
     reason = flown.follower.reasons[0]
     if reason is not None:

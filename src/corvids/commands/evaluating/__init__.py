@@ -1,0 +1,1 @@
+"""Trials that score policies, and the pages about them."""
