@@ -16,7 +16,10 @@ from corvids.deploy.supervision.supervisor import Request
 
 
 class MavlinkLink:
-    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`."""
+    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`.
+
+    With motion capture the vehicle's state is PX4's as ``mocap`` corrects it.
+    """
 
     def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
         self._channel, self._peer, self._mocap = channel, peer, mocap
@@ -27,7 +30,7 @@ class MavlinkLink:
 
     @property
     def state(self) -> VehicleState:
-        return self._peer.reader.state
+        return self._mocap.state if self._mocap else self._peer.reader.state
 
     @property
     def autopilot(self) -> Autopilot:
@@ -44,6 +47,8 @@ class MavlinkLink:
             self._peer.take_in(datagram, self.now_s)
             if counters.received > received:
                 self._channel.accept()
+                if self._mocap:
+                    self._mocap.hear(self._peer.reader.state)
             yield
         for packet in self._peer.housekeeping(self.now_s):
             self._channel.send(PACKET, packet)
