@@ -14,6 +14,9 @@ from corvids.deploy.supervision.checks import Autopilot
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.supervisor import Request
 
+HOVER_THRUST = "MPC_THR_HOVER"
+"""PX4's parameter for the thrust at which it hovers."""
+
 
 class MavlinkLink:
     """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`.
@@ -64,3 +67,11 @@ class MavlinkLink:
 
     def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
         self._channel.send(SETPOINT, self._peer.rates(thrust, rate_b_radps, self.now_s), level)
+
+    def set_hover_thrust(self, thrust: float) -> bool:
+        """See :class:`corvids.deploy.px4.team.TeamLink`."""
+        known = self._peer.parameters.get(HOVER_THRUST)
+        if known is not None and abs(known - thrust) < 1e-6:
+            return True
+        self._channel.send(PACKET, self._peer.set_parameter(HOVER_THRUST, thrust))
+        return False
