@@ -7,11 +7,14 @@ from pathlib import Path
 
 from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
 PLACE_TASKS = ("hover", "track")
-"""Tasks that :mod:`corvids.commands.evaluating.place` flies."""
+"""Tasks without a ball; in the engines :mod:`corvids.commands.evaluating.place` flies them."""
+PX4_PLANTS = ("px4", "px4-hil")
+"""Plants with PX4 in them."""
 VIDEO_HZ = 50
 """Frames per second of a video: one per control tick."""
 
@@ -62,7 +65,7 @@ class FlyOptions:
     imu_noise: float = 1.0
     """For px4-hil: how many times as noisy as usual its IMU is, 0.1 m/s² and 0.01 rad/s a reading."""
     place: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    """For px4: place to juggle at, x, y, z [m] in the room."""
+    """For px4: place to juggle at, or to be, x, y, z [m] in the room."""
     apex: float = 0.6
     """For px4: how high above the point of impact the ball is to rise [m]."""
 
@@ -78,12 +81,13 @@ def main(argv: list[str]) -> int:
         from corvids.commands.evaluating import carry  # needs torch, which a companion computer lacks
 
         return carry.fly(rest)
-    if task in PLACE_TASKS:
+    if task in PLACE_TASKS and option_value(rest, "--plant") not in PX4_PLANTS:
         from corvids.commands.evaluating import place  # likewise
 
         return place.main(rest, task, "fly")
-    options = parse(FlyOptions, rest, f"fly {task}")
-    if options.plant in ("px4", "px4-hil"):
+    default = FlyOptions() if task == "juggle" else FlyOptions(Path(f"{task}.onnx"))
+    options = parse(FlyOptions, rest, f"fly {task}", default)
+    if options.plant in PX4_PLANTS:
         return fly_with_px4(task, options)
     if options.video:
         check_writable(options.video, ".mp4")
@@ -130,8 +134,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         raise CorvidsError(
             f"--video: there is no picture of a flight with --plant {options.plant}; --record keeps its data"
         )
-    if not 0.0 < options.seconds < float("inf"):
-        raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
+    check_positive(seconds=options.seconds)
+    check_seed(options.seed)
     if not 0.0 <= options.imu_noise < float("inf"):
         raise CorvidsError(f"--imu-noise {options.imu_noise}: must be a number from 0")
     file = read_policy_file(options.policy, task)
@@ -166,8 +170,11 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         outcome = fly_px4(file, options.link, plan, arm=options.arm)
     flight, counters = outcome.flight, outcome.peer.counters
     spent = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in outcome.states.items())
+    off = f"{100.0 * outcome.place_rmse_m:.1f} cm from its place (RMS)"
+    if task == "juggle":
+        off = f"{outcome.hits} counted hits, {outcome.drops} drops"
     print(
-        f"{options.plant}: {outcome.hits} counted hits, {outcome.drops} drops; {spent}; "
+        f"{options.plant}: {off}; {spent}; "
         f"{flight.ticks} ticks, {flight.skipped} skipped, {flight.compute_median_s * 1e6:.0f} µs each (median); "
         f"{counters.received} packets, {counters.lost} lost; "
         f"{'landed' if outcome.has_ended_safely else 'NOT landed: see to it'}"

@@ -101,7 +101,7 @@ class MessageLink:
 
     @property
     def state(self) -> VehicleState:
-        return self.reader.state
+        return self._mocap.state if self._mocap else self.reader.state
 
     @property
     def autopilot(self) -> Autopilot:
@@ -207,6 +207,8 @@ class MessageLink:
     def _hear(self, topic: str, message: Any) -> None:
         self._news += 1
         self.reader.take_in(topic, message, self.now_s)
+        if self._mocap:
+            self._mocap.hear(self.reader.state)
 
 
 def hear_all(transport: Transport, reader: MessageReader) -> None:

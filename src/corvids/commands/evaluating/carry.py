@@ -56,6 +56,10 @@ class CarryFlyOptions:
     """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
     lose_load_s: float = math.inf
     """For px4-hil: when nobody sees the load any more [s], to see what members then do."""
+    take_off: bool = False
+    """For px4-hil, with slack-start: members start on the ground; else in the air, on a stand."""
+    land_s: float = math.inf
+    """When the operator says land [s]: the team holds, lowers its load together, and lands. For mujoco and px4-hil."""
 
 
 def evaluate(argv: list[str]) -> int:
@@ -87,16 +91,17 @@ def fly(argv: list[str]) -> int:
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
-        from corvids.commands.flying.px4_team_hil import fly_team_hil
+        from corvids.commands.flying.px4_team_hil import Mission, fly_team_hil
 
-        outcome = fly_team_hil(file, config, team, options.link, options.lose_load_s)
+        mission = Mission(options.lose_load_s, options.take_off, options.land_s)
+        outcome = fly_team_hil(file, config, team, options.link, mission)
         verdict, flight = outcome.verdict, outcome.flight
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
         print(
             f"policies flew for {shares} % of the trial, by their supervisors; {outcome.wall_s:.1f} s each second"
         )
     else:
-        verdict, flight, _ = fly_carry_trials(file, config, team)
+        verdict, flight, _ = fly_carry_trials(file, config, team, land_s=options.land_s)
     (trial,) = score(config, options.policy, verdict, flight)["trials"]
     settled = "not settled" if trial["settling_s"] is None else f"settled after {trial['settling_s']:.1f} s"
     print(
