@@ -20,9 +20,9 @@ from corvids.whole_files import write_whole
 
 LOADING_S = 30.0
 """How long PX4 may take to take them [s]."""
-TRACKED_DELAY_MAX_MS = 50.0
+TRACKED_DELAY_MAX_MS = 100.0
 """EKF2_DELAY_MAX where nothing but motion capture aids the estimator: how far behind it estimates, and so for how long
-what it says rests on the IMU alone. GPS, and PX4's 200 ms with it, needs more."""
+what it says rests on the IMU alone. PX4 takes no less (EKF2_ASP_DELAY), and twice as much by itself."""
 INT32, REAL32 = 6, 9
 """MAVLink's types of parameters."""
 
