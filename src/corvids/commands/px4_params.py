@@ -146,7 +146,9 @@ def sih_parameters_of(
     thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
     kept = parameters_of(vehicle) if parameters is None else parameters
     if tracked:
-        kept = {**kept, "EKF2_GPS_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
+        # The barometer's zero is the sea's: where motion capture pauses, heights must not jump there.
+        aids = {"EKF2_GPS_CTRL": 0, "EKF2_BARO_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
+        kept = {**kept, **aids}
     else:
         kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
     return dict(kept) | {
