@@ -50,6 +50,14 @@ def test_an_unknown_verb_names_the_one_that_was_meant(run: Run, verb: str, hint:
     assert run(verb).startswith(f"unknown command '{verb}'; {hint}")
 
 
+@pytest.mark.parametrize("verb", ["train", "fly", "eval"])
+def test_an_unknown_task_is_said_before_any_file_is_looked_for(run: Run, verb: str):
+    said = run(verb, "jugle")
+    assert said.startswith(
+        f"{verb}: unknown task 'jugle'; did you mean juggle? (known: juggle, hover, track,"
+    )
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_help_lists_every_verb(argv: list[str], capsys: pytest.CaptureFixture[str]):
     assert cli.main(argv) == 0
@@ -143,7 +151,7 @@ def test_a_reader_that_goes_away_is_no_error():
     [
         ([], r"train: which task\? corvids train TASK …, with one of: juggle, hover, track"),
         (["--resume"], r"train: which task\?"),
-        (["jugle"], r"unknown task 'jugle'; there are: juggle, hover, track"),
+        (["jugle"], r"unknown task 'jugle'; did you mean juggle\? \(known: juggle, hover, track"),
         (["juggle", "--preset", "fast"], r"task 'juggle' has no preset 'fast'; there are: quick, full"),
         (["juggle", "--preset=fast"], r"has no preset 'fast'"),
         (["juggle", "--preset"], r"train juggle: Missing value for argument '--preset'"),

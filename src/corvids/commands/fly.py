@@ -7,6 +7,7 @@ from pathlib import Path
 
 from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
@@ -130,8 +131,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         raise CorvidsError(
             f"--video: there is no picture of a flight with --plant {options.plant}; --record keeps its data"
         )
-    if not 0.0 < options.seconds < float("inf"):
-        raise CorvidsError(f"--seconds {options.seconds}: must be a positive number")
+    check_positive(seconds=options.seconds)
+    check_seed(options.seed)
     if not 0.0 <= options.imu_noise < float("inf"):
         raise CorvidsError(f"--imu-noise {options.imu_noise}: must be a number from 0")
     file = read_policy_file(options.policy, task)

@@ -17,7 +17,7 @@ from corvids.cli import first_word, option_value, parse
 from corvids.envs.environment import Environment
 from corvids.envs.episodes.calibrated import describe
 from corvids.envs.isaac import require_isaac
-from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
+from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
@@ -56,7 +56,6 @@ class TrainOptions:
 def main(argv: list[str]) -> int:
     """Entry point."""
     task, rest = first_word(argv, "train", "task", (*TASKS, *TEAM_TASKS))
-    check_task(task)
     name = option_value(rest, "--preset") or "quick"
     default, run = preset(task, name), Path(option_value(rest, "--run") or Path("runs", f"{task}-{name}"))
     if "--resume" in rest:

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import torch
 
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.contract import INNER_LOOP, Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.inner_loop import ImuPlant, InnerLoop
@@ -66,9 +67,8 @@ def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
     if config.plant == "isaac":
         require_isaac()
     condition_named(config.condition)
-    for name, value in (("trials", config.trials), ("seconds", config.seconds)):
-        if not 0 < value < float("inf"):
-            raise CorvidsError(f"--{name} {value}: must be a positive number")
+    check_positive(trials=config.trials, seconds=config.seconds)
+    check_seed(config.seed)
     team = load_team(config.team)
     if not file.contract.is_accbr:
         raise CorvidsError(

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.deploy.runtime import Flight, Tick, fly
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.engines.engine import Engine
 from corvids.envs.plants.conditions import APEX_M, PLACE_W_M, condition_named, draw
 from corvids.envs.plants.hits import Referee, Verdict
 from corvids.envs.plants.plant import Plant
 from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle, load_vehicle
+from corvids.vehicle import Vehicle
 
 PLANTS = ("native", "mujoco", "isaac")
 """Engines that a policy file can be flown in."""
@@ -50,13 +52,8 @@ def check(config: TrialsConfig) -> None:
     if config.plant not in PLANTS:
         raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(PLANTS)}")
     condition_named(config.condition)
-    for name, value in (
-        ("trials", config.trials),
-        ("max-hits", config.max_hits),
-        ("seconds", config.seconds),
-    ):
-        if not value > 0 or value != value or value == float("inf"):
-            raise CorvidsError(f"--{name} {value}: must be a positive number")
+    check_positive(trials=config.trials, max_hits=config.max_hits, seconds=config.seconds)
+    check_seed(config.seed)
 
 
 def make_engine(
@@ -94,7 +91,7 @@ def fly_trials(
 ) -> tuple[Verdict, Flight, Vehicle]:
     """Fly all trials to their end; what the referee says, and how the runtime fared."""
     check(config)
-    vehicle = load_vehicle(config.vehicle or file.contract.vehicle.name)
+    vehicle = vehicle_of(file, config.vehicle)
     trials = draw(condition_named(config.condition), vehicle, config.trials, config.seed)
     # Compiling takes half a minute: it pays for all but short flights.
     engine = make_engine(config.plant, vehicle, config.trials, compile_kernels=config.seconds > 40.0)

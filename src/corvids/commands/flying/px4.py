@@ -38,8 +38,9 @@ from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle, load_vehicle
+from corvids.vehicle import Vehicle
 
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
@@ -165,7 +166,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         udp_address(plan.mocap.where)
         if plan.mocap.key_file:
             read_key(plan.mocap.key_file)
-    craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
+    craft = vehicle_of(file, plan.vehicle)
     ball, mocap = _ball(file, plan, craft)
     with (
         recording(plan, file, craft) as log,
