@@ -7,7 +7,7 @@ import pytest
 from engine_lab import start
 from restitution import bounce
 
-from corvids.envs.engines.contact import CONTACTS, Contact
+from corvids.envs.engines.contact import Contact
 from corvids.envs.engines.engine import TICK_S
 from corvids.envs.engines.native import NativeEngine
 from corvids.envs.physics.nominal import BallConfig, world_params
@@ -15,7 +15,7 @@ from corvids.vehicle import load_vehicle
 
 pytestmark = pytest.mark.isaac
 # Kamino's kernels take a minute to compile, once.
-SOLVERS = [pytest.param(name, marks=[pytest.mark.slow] * (name == "kamino")) for name in CONTACTS[1:]]
+SOLVERS = ["xpbd", pytest.param("kamino", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
