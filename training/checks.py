@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from corvids.envs.engines.contact import check_contact
 from corvids.envs.episodes.randomization import Randomization
 from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.sensors.load_sensing import LOAD_SLOTS
 from corvids.envs.sensors.sensing import BALL_SLOTS
 from corvids.envs.simulator import Simulator
-from corvids.envs.tasks import TEAM_TASKS
+from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig
@@ -110,6 +111,12 @@ def check_config(config: TrainConfig) -> None:
         raise CorvidsError(
             f"config.env.randomization.command_delay_s = {drawn.command_delay_s} must be below a control step,"
             f" {tick_s:g} s"
+        )
+    has_ball = env.task in TASKS and TASKS[env.task].WITH_BALL
+    if check_contact(env.contact) != "ours" and not (has_ball and config.sim == "isaac"):
+        raise CorvidsError(
+            f"config.env.contact = {env.contact!r} is for a task with a ball in Isaac Lab (--sim isaac);"
+            " everywhere else it must be 'ours'"
         )
     if env.task in TEAM_TASKS and env.rate_loop_hz != env.physics_hz:
         raise CorvidsError(

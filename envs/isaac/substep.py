@@ -94,7 +94,7 @@ def take(
 
     Also returns the bodies as they are to be, and a number above 0 where they are not: where ground or racket were met.
     """
-    free, ball = body_of(bodies.vehicle, dt_s), _ball_of(bodies.ball, dt_s)
+    free, ball = body_of(bodies.vehicle, dt_s), ball_of(bodies.ball, dt_s)
     accel = (free.vel_w - world.body.vel_w) * (1.0 / dt_s)
     felt = Vec3(accel.x, accel.y, accel.z + GRAVITY_MPS2)
     body, felt = on_ground(world.body, free, felt, params.vehicle)
@@ -137,7 +137,8 @@ def body_of(posed: Posed, dt_s: float) -> RigidBody:
     return RigidBody(posed.pos_w - posed.vel_w * half, posed.vel_w, ahead.turned(omega_b * -half), omega_b)
 
 
-def _ball_of(posed: Posed, dt_s: float) -> Ball:
+def ball_of(posed: Posed, dt_s: float) -> Ball:
+    """A ball at the end of the step."""
     return Ball(posed.pos_w - posed.vel_w * (0.5 * dt_s), posed.vel_w, posed.omega_w)
 
 

@@ -65,7 +65,7 @@ class TeamReferee:
         self.done: NDArray[np.bool_] = np.zeros(worlds, dtype=bool)
         """Trials that are over, (trials,)."""
         self.may_land = False
-        """Whether loads and members may come down from now on."""
+        """Whether loads and members may come down from now on, so that distances from the goal do not count."""
         self._end = ["time"] * worlds
         self._seconds = np.zeros(worlds)
         self._has_risen = trials.start.load.pos_w[:, 2] > 2.0 * LOW_M
@@ -104,7 +104,8 @@ class TeamReferee:
             "far": (off_m > FAR_M) | (live & (away > FAR_M)).any(1) | unwell,
         }
         first = (place[0], pose[0, :3], pos_w[0].copy(), tension_n[0].copy())
-        off = (np.where(going, off_m, np.nan), np.where(going, off_rad, np.nan))
+        counts = going & (not self.may_land)
+        off = (np.where(counts, off_m, np.nan), np.where(counts, off_rad, np.nan))
         self._looks.append((now_s, *off, *first))
         for why, fault in faults.items():
             for trial in np.flatnonzero(fault & ~self.done):

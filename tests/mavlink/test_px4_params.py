@@ -107,7 +107,8 @@ def test_a_tracked_simulation_lives_on_motion_capture_alone(tmp_path: Path, caps
     assert main(["px4-params", "--vehicle", "air", "--sih", "--tracked", "--out", str(out)]) == 0
     written = {name: value for name, (value, _) in read(out).items()}
     assert (written["EKF2_GPS_CTRL"], written["EKF2_EV_CTRL"], written["EKF2_HGT_REF"]) == (0, 11, 3)
-    assert written["EKF2_DELAY_MAX"] == 50.0, "nothing else has to be waited for"
+    assert written["EKF2_BARO_CTRL"] == 0, "its heights are above the sea"
+    assert written["EKF2_DELAY_MAX"] == 100.0, "nothing else has to be waited for"
     assert written["SIH_MASS"] == 1.0975
     assert main(["px4-params", "--tracked", "--out", str(tmp_path / "b.params")]) == 2
     assert "--tracked: is for --sih" in capsys.readouterr().err

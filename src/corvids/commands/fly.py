@@ -37,6 +37,8 @@ class FlyOptions:
     """Engine: native, mujoco, isaac; or PX4 behind --link: px4 (vehicle or its own simulator), px4-hil (our MuJoCo)."""
     condition: str = "noisy"
     """Row of the table of conditions: nominal, noisy, ball5g, throws, throws-unseen."""
+    contact: str = "ours"
+    """For isaac: who resolves what happens between ball and vehicle, our model (ours) or its solver (kamino, xpbd)."""
     seconds: float = 30.0
     """How long to fly."""
     seed: int = 0
@@ -111,6 +113,7 @@ def fly_once(task: str, options: FlyOptions) -> int:
     file = read_policy_file(options.policy, task)
     config = TrialsConfig(
         plant=options.plant,
+        contact=options.contact,
         condition=options.condition,
         trials=1,
         seconds=options.seconds,

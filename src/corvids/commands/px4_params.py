@@ -20,9 +20,9 @@ from corvids.whole_files import write_whole
 
 LOADING_S = 30.0
 """How long PX4 may take to take them [s]."""
-TRACKED_DELAY_MAX_MS = 50.0
+TRACKED_DELAY_MAX_MS = 100.0
 """EKF2_DELAY_MAX where nothing but motion capture aids the estimator: how far behind it estimates, and so for how long
-what it says rests on the IMU alone. GPS, and PX4's 200 ms with it, needs more."""
+what it says rests on the IMU alone. PX4 takes no less (EKF2_ASP_DELAY), and twice as much by itself."""
 INT32, REAL32 = 6, 9
 """MAVLink's types of parameters."""
 
@@ -146,7 +146,9 @@ def sih_parameters_of(
     thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
     kept = parameters_of(vehicle) if parameters is None else parameters
     if tracked:
-        kept = {**kept, "EKF2_GPS_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
+        # The barometer's zero is the sea's: where motion capture pauses, heights must not jump there.
+        aids = {"EKF2_GPS_CTRL": 0, "EKF2_BARO_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
+        kept = {**kept, **aids}
     else:
         kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
     return dict(kept) | {

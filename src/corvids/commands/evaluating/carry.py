@@ -99,6 +99,7 @@ def fly(argv: list[str]) -> int:
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
         print(
             f"policies flew for {shares} % of the trial, by their supervisors; {outcome.wall_s:.1f} s each second"
+            f"{'; all have landed' if outcome.has_landed else ''}"
         )
     else:
         verdict, flight, _ = fly_carry_trials(file, config, team, land_s=options.land_s)
