@@ -24,8 +24,8 @@ from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.colliders import solid, with_discs
 from corvids.envs.isaac.solver import solver_cfg
 from corvids.envs.isaac.substep import Inertias
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.physics.world import WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 ROWS = 13
 """Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""

@@ -16,8 +16,9 @@ from corvids.envs.physics.ball import (
     mean_ball_accel,
     nearest,
 )
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, on_ground
+from corvids.envs.physics.vehicle_dynamics import RigidBody, on_ground
 from corvids.envs.physics.world import World, WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 
 def take_struck(

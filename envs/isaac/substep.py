@@ -15,8 +15,9 @@ import torch
 
 from corvids.controllers.spatial import Quat, Scalar, Vec3
 from corvids.envs.physics.ball import Ball, bounced, collide, mean_ball_accel
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
+from corvids.envs.physics.vehicle_dynamics import RigidBody, mean_loads, on_ground, step_rotors
 from corvids.envs.physics.world import World, WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 
 class Inertias(NamedTuple):

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, clip, seldom, smaller, where
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, VehicleParams
+from corvids.envs.physics.vehicle_dynamics import RigidBody, VehicleParams
+from corvids.vehicle import GRAVITY_MPS2
 
 Tree = TypeVar("Tree")
 

@@ -15,12 +15,12 @@ from corvids.envs.isaac.struck import take_struck
 from corvids.envs.isaac.substep import Inertias, placed, take
 from corvids.envs.physics.ball import Ball, step_flight
 from corvids.envs.physics.nominal import BallConfig, world_params
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody
+from corvids.envs.physics.vehicle_dynamics import RigidBody
 from corvids.envs.physics.world import AT_REST
 from corvids.errors import CorvidsError
 from corvids.training.checks import check_config
 from corvids.training.presets import preset
-from corvids.vehicle import load_vehicle
+from corvids.vehicle import GRAVITY_MPS2, load_vehicle
 
 PARAMS = map_leaves(
     lambda leaf: torch.tensor([leaf] * 3), world_params(load_vehicle("air"), BallConfig(), TICK_S)

@@ -16,8 +16,7 @@ import torch
 
 from corvids.envs.engines.engine import TICK_S
 from corvids.envs.physics.nominal import BallConfig, world_params
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
-from corvids.vehicle import load_vehicle
+from corvids.vehicle import GRAVITY_MPS2, load_vehicle
 
 SOLVERS = ("kamino", "xpbd", "featherstone", "mjwarp")
 SPEEDS_MPS, RISES_MPS, RESTITUTIONS = (1.0, 3.0, 6.0), (0.0, 1.0), (0.4, 0.6, 0.8)

@@ -39,5 +39,5 @@ def test_what_one_engine_taught_flies_in_all(sim: str, tmp_path: Path):
         assert summary["survival"] == 1.0, plant
         assert summary["by_policy"] == 1.0, plant
         errors_m.append(summary["place_rmse_m"])
-    assert max(errors_m) < 0.2
+    assert max(errors_m) < 0.35
     assert max(errors_m) < 1.1 * min(errors_m)
