@@ -255,6 +255,43 @@ def test_train_refuses_a_folder_that_cannot_be_one(run: Run, tmp_path: Path):
     assert (tmp_path / "taken").read_text() == "mine\n"
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["carry", "--config.network.mirrored"], "task 'carry': a team has no mirror image"),
+        (
+            ["hover", "--config.network.critic", "32", "30"],
+            r"config.network.critic = \(32, 30\): .* a multiple",
+        ),
+    ],
+)
+def test_train_refuses_a_network_that_cannot_be_before_it_makes_anything(
+    run: Run, argv: list[str], said: str
+):
+    assert re.match(said, run("train", *argv))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--condition", "windy", "no condition is called 'windy'"),
+        ("--trials", "0", "--trials 0: must be a positive number"),
+        ("--out", "taken/demo", "taken/demo: cannot be written: Not a directory; name another --out"),
+    ],
+)
+def test_a_demo_that_cannot_end_does_not_begin(run: Run, tmp_path: Path, option: str, value: str, said: str):
+    earlier = tmp_path / "out" / "demo" / "run" / "checkpoint.pt"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"precious")
+    (tmp_path / "taken").write_text("mine\n")
+    assert run("demo", option, value).startswith(said)
+
+
+@pytest.mark.parametrize("option", [["--record", "flight.mcap"], ["--arm"], ["--place", "0", "0", "2"]])
+def test_fly_refuses_what_only_px4_would_take_notice_of(run: Run, option: list[str]):
+    assert run("fly", "juggle", "--plant", "mujoco", *option).startswith(f"{option[0]}: is for --plant px4")
+
+
 def test_train_refuses_a_folder_that_holds_a_run(run: Run, tmp_path: Path):
     (tmp_path / "runs" / "juggle-quick").mkdir(parents=True)
     (tmp_path / "runs" / "juggle-quick" / "checkpoint.pt").write_bytes(b"precious")

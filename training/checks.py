@@ -17,6 +17,7 @@ from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig
+from corvids.training.mirrored_mlp import IMAGES
 
 _MANY = 1e9
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -86,6 +87,16 @@ def check_config(config: TrainConfig) -> None:
                 f"config.{name} = {value} is the wrong way round: the smaller value comes first"
             )
     network, ppo, env = config.network, config.ppo, config.env
+    if network.mirrored and env.task in TEAM_TASKS:
+        raise CorvidsError(
+            f"task {env.task!r}: a team has no mirror image; train with --config.network.no-mirrored"
+        )
+    for name, units in (("actor", network.actor), ("critic", network.critic)):
+        if network.mirrored and any(count % IMAGES for count in units):
+            raise CorvidsError(
+                f"config.network.{name} = {units}: a mirrored network's units come in {IMAGES} groups, so each number"
+                " must be a multiple of that; or train with --config.network.no-mirrored"
+            )
     if network.noise_std < network.noise_std_min:
         raise CorvidsError(
             f"config.network.noise_std = {network.noise_std} must not be below noise_std_min, {network.noise_std_min}"

@@ -103,3 +103,12 @@ def test_a_team_of_another_vehicle_is_refused(law: PolicyFile, tmp_path: Path, c
     assert main(["fly", "carry", "--policy", str(path)]) == 2
     said = capsys.readouterr().err
     assert "its inner loop is that of 'x500', but member 0 of falcon3 is 'falcon'" in said
+
+
+def test_a_team_of_one_is_flown_though_nobody_comes_close_to_it(
+    law: PolicyFile, capsys: pytest.CaptureFixture[str]
+):
+    words = f"fly carry --policy {law.path} --team falcon1 --plant mujoco --seconds 0.1"
+    assert main(words.split()) == 0
+    said = capsys.readouterr().out
+    assert "falcon1: 0.1 s" in said and "members" not in said.replace("all members", "")

@@ -152,8 +152,12 @@ def _check_folder(run: Path, resume: bool) -> None:
 @contextlib.contextmanager
 def _held(run: Path) -> Iterator[None]:
     """Keep other trainings out of the folder. The lock goes with the process, however that ends."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / LOCK).open("w") as file:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / LOCK).open("w")
+    except OSError as error:
+        raise CorvidsError(f"{run}: cannot be written: {error.strerror}; name another --run") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

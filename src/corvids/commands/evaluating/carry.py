@@ -108,11 +108,17 @@ def fly(argv: list[str]) -> int:
     print(
         f"{options.plant} {options.condition}, {options.team}: {trial['seconds']:.1f} s, ended by {trial['end']}; "
         f"{settled}; RMSE {100.0 * trial['rmse_pos_m']:.1f} cm, {trial['rmse_att_deg']:.1f}°{_at_the_end(trial)}; "
-        f"members never closer than {trial['min_separation_m']:.2f} m; policies flew "
+        f"{_apart(trial)}policies flew "
         f"{100.0 * flight.by_policy.mean():.1f} % of {flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each "
         f"(median, all members)"
     )
     return 0
+
+
+def _apart(trial: dict[str, Any]) -> str:
+    """How close members came to each other, where there are several."""
+    nearest_m = trial["min_separation_m"]
+    return "" if nearest_m is None else f"members never closer than {nearest_m:.2f} m; "
 
 
 def _at_the_end(trial: dict[str, Any]) -> str:
