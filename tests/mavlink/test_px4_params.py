@@ -64,6 +64,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys):
         (["--loss-action", "6"], "must be 4 (land) or 5 (hold)"),
         (["--out", "nowhere/x.params"], "does not exist"),
         (["--out", "x.txt"], "must end in .params"),
+        (["--link", "udp:nowhere"], "udp:PORT"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, tmp_path: Path, capsys, monkeypatch):

@@ -61,12 +61,19 @@ def main(argv: list[str]) -> int:
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
-    write_whole(options.out, parameter_file(vehicle, parameters).encode())
-    print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
-    if options.link:
-        with contextlib.closing(UdpChannel(options.link, take_over(options.link))) as channel:
+    with contextlib.ExitStack() as stack:
+        channel = None
+        if options.link:
+            channel = stack.enter_context(
+                contextlib.closing(UdpChannel(options.link, take_over(options.link)))
+            )
+        write_whole(options.out, parameter_file(vehicle, parameters))
+        print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
+        if channel:
             load_into(channel, parameters, save=True)
-        print(f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on")
+            print(
+                f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on"
+            )
     return 0
 
 

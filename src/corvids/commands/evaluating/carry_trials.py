@@ -18,6 +18,7 @@ from corvids.deploy.pilot import Pilot, Readings
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.team_descent import Phase, TeamDescent
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
 from corvids.envs.isaac import require_isaac
@@ -30,7 +31,7 @@ from corvids.envs.plants.team_plant import TeamPlant
 from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team, load_team
-from corvids.vehicle import GRAVITY_MPS2
+from corvids.vehicle import GRAVITY_MPS2, SECTIONS
 
 TEAM_PLANTS = ("native", "mujoco", "isaac")
 """Engines that a team can be flown in."""
@@ -75,11 +76,12 @@ def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
             f"{file.path}: commands thrust and body rates; a team needs acceleration and body rates (ACCBR), with the "
             f"stage {INNER_LOOP!r}"
         )
+    trained = vehicle_of(file)
     for index, member in enumerate(team.members):
-        if member.vehicle.name != file.contract.vehicle.name:
+        if any(getattr(member.vehicle, name) != getattr(trained, name) for name in SECTIONS):
             raise CorvidsError(
                 f"{file.path}: its inner loop is that of {file.contract.vehicle.name!r}, but member {index} of "
-                f"{config.team} is {member.vehicle.name!r}, of {member.vehicle.body.mass_kg:g} kg; "
+                f"{config.team} is {member.vehicle.name!r}, of {member.vehicle.body.mass_kg:g} kg, with other numbers; "
                 "export a policy for that vehicle"
             )
     return team
