@@ -1,15 +1,19 @@
 """Impacts that Isaac Lab's solvers make: the restitution that was asked for, seen and counted as ours are."""
 
+# pyright: reportMissingImports=false
+# (Isaac Lab is not in the environment that types are checked in.)
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from engine_lab import start
 from restitution import bounce
 
 from corvids.envs.engines.contact import Contact
 from corvids.envs.engines.engine import TICK_S
 from corvids.envs.engines.native import NativeEngine
+from corvids.envs.environment import EnvConfig
 from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.vehicle import load_vehicle
 
@@ -67,3 +71,26 @@ def test_balls_are_struck_as_they_are_natively(solver: Contact):
     np.testing.assert_allclose(
         isaac.ball_spin_w, native.ball_spin_w, atol={"kamino": 2.0, "xpbd": 12.0}[solver]
     )
+
+
+def test_an_environment_learns_from_the_solvers_impacts():
+    """A second of hovering under balls that fall: they rebound, by every world's own drawn restitution."""
+    from isaaclab_newton.physics import NewtonManager
+
+    from corvids.envs.isaac.task_env import open_environment
+
+    env = open_environment(EnvConfig(contact="xpbd"), 16, compile_kernels=False)
+    rebounds = 0
+    for _ in range(50):
+        falls = env.simulator.world.ball.vel_w.z[:16] < -1.0
+        observations, reward, done, _ = env.step(torch.zeros(16, 4))
+        rises = env.simulator.world.ball.vel_w.z[:16] > 0.5
+        rebounds += int((falls & rises & ~done[:, None]).sum())
+        assert torch.isfinite(reward).all() and torch.isfinite(observations["actor"]).all()
+    assert rebounds > 4
+    model = NewtonManager.backend.model
+    rackets = [i for i, label in enumerate(model.shape_label) if label.endswith("/racket")]
+    given = model.shape_material_restitution.numpy()[rackets]
+    drawn = env.simulator.truth.racket.restitution[:16, 0].numpy()
+    assert drawn.std() > 0.001
+    np.testing.assert_allclose(0.5 * given, drawn, rtol=1e-5)
