@@ -44,6 +44,8 @@ class Fallback:
 
     def __init__(self, limits: Limits, gains: FallbackGains | None = None) -> None:
         self._gains = gains or FallbackGains()
+        self.load_kg = 0.0
+        """What hangs on the vehicle, on top of its own mass [kg]."""
         self._thrust_n = limits.thrust_n
         self._mass_kg = limits.hover_thrust_n / GRAVITY_MPS2
         self._rate_max = np.array(limits.rate_max_radps)
@@ -55,7 +57,7 @@ class Fallback:
         ``pos_w`` [m] (n, 3), ``vel_w`` [m/s] (n, 3) and ``quat_wb`` (n, 4) may be NaN where unknown: without a position
         the vehicle brakes, without a velocity it levels, without an attitude it asks for zero rates and its weight.
         """
-        gains = self._gains
+        gains, mass_kg = self._gains, self._mass_kg + self.load_kg
         reach = np.nan_to_num((place_w - pos_w) * gains.position_per_s, nan=0.0, posinf=0.0, neginf=0.0)
         reach *= np.minimum(1.0, gains.speed_max_mps / np.maximum(_norm(reach), 1e-9))
         accel = np.nan_to_num((reach - vel_w) * gains.velocity_per_s, nan=0.0, posinf=0.0, neginf=0.0)
@@ -83,7 +85,7 @@ class Fallback:
             (roll * gains.attitude_per_s, pitch * gains.attitude_per_s, -yaw * gains.yaw_per_s), axis=1
         )
         rates = np.where(known, np.clip(rates, -self._rate_max, self._rate_max), 0.0)
-        thrust_n = np.where(known[:, 0], self._mass_kg * lift, self._mass_kg * GRAVITY_MPS2)
+        thrust_n = np.where(known[:, 0], mass_kg * lift, mass_kg * GRAVITY_MPS2)
         return np.clip(thrust_n, *self._thrust_n), rates
 
 

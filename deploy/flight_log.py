@@ -83,7 +83,9 @@ def read_flight_log(path: Path) -> FlightLog:
     except OSError as error:
         raise CorvidsError(f"{path}: cannot be read: {error.strerror}") from None
     except (McapError, ValueError, EOFError, KeyError, OverflowError, struct.error) as error:
-        raise CorvidsError(f"{path}: is no whole flight record: {error or 'it ends too early'}") from None
+        raise CorvidsError(
+            f"{path}: is no whole flight record: {str(error) or 'it ends too early'}"
+        ) from None
     if not messages["seen"]:
         raise CorvidsError(f"{path}: holds no tick of a flight")
     try:

@@ -82,10 +82,15 @@ class FlightRecord:
         self._writer.add_message(self._channels[topic], log_time=stamp_ns, data=data, publish_time=stamp_ns)
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._writer.finish()
-        self._file.close()
-        os.replace(self._partial, self._path)
+        """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done."""
+        try:
+            with self._file:
+                self._writer.finish()
+            os.replace(self._partial, self._path)
+        except OSError as error:
+            raise CorvidsError(
+                f"{self._path}: cannot be finished: {error.strerror or error}; what there is of it: {self._partial}"
+            ) from None
 
 
 def _plain(value: Any) -> Any:

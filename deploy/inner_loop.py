@@ -80,6 +80,11 @@ class InnerLoop:
         """Time on the plant's clock [s]."""
         return self._plant.now_s
 
+    @property
+    def outside_w_mps2(self) -> Array:
+        """What else than rotors pulls at each vehicle, as the loop believes (rows, 3) [m/s², world]."""
+        return self._graph.inputs[self._state.input][:, 1:].astype(np.float64)
+
     def send(self, accel_w_mps2: Array, turn_b_radps: Array, /) -> None:
         """Command acceleration [m/s², world] (n, 3) and added roll and pitch rates [rad/s] (n, 2) from now on."""
         self._accel[...], self._turn[...] = accel_w_mps2, turn_b_radps

@@ -28,6 +28,10 @@ class MemberFallback:
         """Forget the places of ``rows`` (mask, (rows,); all if None)."""
         self._place_w[... if rows is None else rows] = np.nan
 
+    def sink(self, by_m: float) -> None:
+        """Move all places down."""
+        self._place_w[:, 2] -= by_m
+
     def command(self, rows: NDArray[np.bool_], pos_w: Array, vel_w: Array) -> Array:
         """Acceleration [m/s², world] (n, 3) of the n members in ``rows`` (mask), at ``pos_w`` [m] and ``vel_w`` [m/s].
 

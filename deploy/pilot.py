@@ -71,23 +71,21 @@ class BallReadings(Readings, Protocol):
         ...
 
 
-class TeamReadings(Readings, Protocol):
+class TeamReadings(NamedTuple):
     """The same of members of teams: every member receives its load's pose by itself."""
 
-    @property
-    def load_stamp_s(self) -> Array:
-        """When the poses of the load that arrived since the last readings were taken [s], (n, k); k may be 0."""
-        ...
-
-    @property
-    def load_pos_w(self) -> Array:
-        """Those poses: the load's pose point [m], world ENU, (n, k, 3)."""
-        ...
-
-    @property
-    def load_quat_wb(self) -> Array:
-        """And its attitude, rotates the load's axes into world, (n, k, 4)."""
-        ...
+    stamp_s: Array
+    pos_w: Array
+    vel_w: Array
+    quat_wb: Array
+    omega_b: Array
+    load_stamp_s: Array
+    """When the poses of the load that arrived since the last readings were taken [s], (n, k), oldest first; k may be 0,
+    NaN where a member has fewer."""
+    load_pos_w: Array
+    """Those poses: the load's pose point [m], world ENU, (n, k, 3)."""
+    load_quat_wb: Array
+    """And its attitude, rotates the load's axes into world, (n, k, 4)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +148,8 @@ class Pilot:
         self._facts = _checked_facts(contract.inputs, rows, facts)
         self.fallback = Fallback(contract.limits)
         self.member_fallback = MemberFallback(rows, contract.limits.accel_max_mps2)
+        self.held: NDArray[np.bool_] = np.zeros(rows, dtype=bool)
+        """Rows that the fallback flies, whatever the policy says."""
         names = list(contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
         limits = contract.limits
@@ -192,6 +192,7 @@ class Pilot:
                 self._order[0][...], self._order[1][...] = first, second
             except GraphFailure:
                 fit[:] = False
+            fit &= ~self.held
             if self.contract.is_accbr:
                 self.member_fallback.reset(fit)
             if not fit.all():

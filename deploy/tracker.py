@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corvids.deploy.contract import Stage
-from corvids.deploy.graph import Array
+from corvids.deploy.graph import Array, GraphFailure
 from corvids.deploy.policy import stage_graph
 
 Times = NDArray[np.float64]
@@ -63,7 +63,10 @@ class Tracker:
         for name, array in self._measured.items():
             array[...] = measured[name]
         self._elapsed_s[...] = elapsed_s
-        self._graph.run()
+        try:
+            self._graph.run()
+        except GraphFailure:  # nothing is taken in: what is tracked ages, until it is lost
+            return
         for _, new in self._kept:
             taken &= np.isfinite(new.sum(axis=1))  # an absurd measurement must not stay in the memory
         rows = taken[:, None]

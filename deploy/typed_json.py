@@ -62,7 +62,11 @@ def _read_fields(kind: Any, value: Any, where: str) -> Any:
         raise ValueError(f"{where or kind.__name__} = {reprlib.repr(value)} must be an object")
     hints = typing.get_type_hints(kind)
     prefix = f"{where}." if where else ""
-    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+    optional = {
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+    }
     for name in hints:
         if name not in value and name not in optional:
             raise ValueError(f"{prefix}{name} is missing")

@@ -14,6 +14,7 @@ from corvids.controllers.packing import leaf_names, leaves, pack, unpack
 from corvids.controllers.rate_loop import gains_of
 from corvids.controllers.spatial import Scalar
 from corvids.envs.compiled.kernels import kernel
+from corvids.envs.engines.contact import Contact
 from corvids.envs.episodes.calibrated import draws_of
 from corvids.envs.episodes.episode_starts import SENSORS_UNUSED, EpisodeStarts, Start
 from corvids.envs.episodes.randomization import Randomization
@@ -46,6 +47,8 @@ class EnvConfig:
     """Name or path of the vehicle file."""
     ball: BallConfig = dataclasses.field(default_factory=BallConfig)
     """The ball."""
+    contact: Contact = "ours"
+    """Who resolves what happens between ball and vehicle: our impact model, or a solver of Isaac Lab's."""
     randomization: Randomization = dataclasses.field(default_factory=Randomization)
     """What is drawn anew at every reset."""
     randomize: Literal["ranges", "calibrated"] = "ranges"

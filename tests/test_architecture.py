@@ -44,7 +44,7 @@ RULES = {
     "controllers": rule("corvids.controllers", "numpy torch"),
     "envs": rule(
         "corvids.envs corvids.controllers",
-        "numpy torch mujoco imageio matplotlib isaaclab isaaclab_newton newton pxr gymnasium pettingzoo",
+        "numpy torch mujoco imageio matplotlib isaaclab isaaclab_newton newton warp pxr gymnasium pettingzoo",
     ),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
@@ -168,7 +168,7 @@ def test_isaac_is_one_folders_affair():
         eager = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
         named = {name for _, name in imports(tree)}
         tops = {name.partition(".")[0] for name in named}
-        few = {"isaaclab", "isaaclab_newton", "newton", "pxr", "gymnasium", "pettingzoo"}
+        few = {"isaaclab", "isaaclab_newton", "newton", "warp", "pxr", "gymnasium", "pettingzoo"}
         if path.name == "pettingzoo_env.py":  # which nothing else here imports
             few -= {"gymnasium", "pettingzoo"}
         found += [f"{path.name}: {top}" for top in tops & few]

@@ -50,6 +50,14 @@ def test_an_unknown_verb_names_the_one_that_was_meant(run: Run, verb: str, hint:
     assert run(verb).startswith(f"unknown command '{verb}'; {hint}")
 
 
+@pytest.mark.parametrize("verb", ["train", "fly", "eval"])
+def test_an_unknown_task_is_said_before_any_file_is_looked_for(run: Run, verb: str):
+    said = run(verb, "jugle")
+    assert said.startswith(
+        f"{verb}: unknown task 'jugle'; did you mean juggle? (known: juggle, hover, track,"
+    )
+
+
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"]])
 def test_help_lists_every_verb(argv: list[str], capsys: pytest.CaptureFixture[str]):
     assert cli.main(argv) == 0
@@ -143,7 +151,7 @@ def test_a_reader_that_goes_away_is_no_error():
     [
         ([], r"train: which task\? corvids train TASK …, with one of: juggle, hover, track"),
         (["--resume"], r"train: which task\?"),
-        (["jugle"], r"unknown task 'jugle'; there are: juggle, hover, track"),
+        (["jugle"], r"unknown task 'jugle'; did you mean juggle\? \(known: juggle, hover, track"),
         (["juggle", "--preset", "fast"], r"task 'juggle' has no preset 'fast'; there are: quick, full"),
         (["juggle", "--preset=fast"], r"has no preset 'fast'"),
         (["juggle", "--preset"], r"train juggle: Missing value for argument '--preset'"),
@@ -245,6 +253,43 @@ def test_train_refuses_a_folder_that_cannot_be_one(run: Run, tmp_path: Path):
     assert run("train", "juggle", "--run", "taken").endswith("taken: is a file; --run names a folder")
     assert run("train", "juggle", "--run", "taken/run").endswith("taken: is a file; --run names a folder")
     assert (tmp_path / "taken").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["carry", "--config.network.mirrored"], "task 'carry': a team has no mirror image"),
+        (
+            ["hover", "--config.network.critic", "32", "30"],
+            r"config.network.critic = \(32, 30\): .* a multiple",
+        ),
+    ],
+)
+def test_train_refuses_a_network_that_cannot_be_before_it_makes_anything(
+    run: Run, argv: list[str], said: str
+):
+    assert re.match(said, run("train", *argv))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--condition", "windy", "no condition is called 'windy'"),
+        ("--trials", "0", "--trials 0: must be a positive number"),
+        ("--out", "taken/demo", "taken/demo: cannot be written: Not a directory; name another --out"),
+    ],
+)
+def test_a_demo_that_cannot_end_does_not_begin(run: Run, tmp_path: Path, option: str, value: str, said: str):
+    earlier = tmp_path / "out" / "demo" / "run" / "checkpoint.pt"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"precious")
+    (tmp_path / "taken").write_text("mine\n")
+    assert run("demo", option, value).startswith(said)
+
+
+@pytest.mark.parametrize("option", [["--record", "flight.mcap"], ["--arm"], ["--place", "0", "0", "2"]])
+def test_fly_refuses_what_only_px4_would_take_notice_of(run: Run, option: list[str]):
+    assert run("fly", "juggle", "--plant", "mujoco", *option).startswith(f"{option[0]}: is for --plant px4")
 
 
 def test_train_refuses_a_folder_that_holds_a_run(run: Run, tmp_path: Path):

@@ -7,15 +7,17 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from corvids.envs.engines.contact import check_contact
 from corvids.envs.episodes.randomization import Randomization
 from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.sensors.load_sensing import LOAD_SLOTS
 from corvids.envs.sensors.sensing import BALL_SLOTS
 from corvids.envs.simulator import Simulator
-from corvids.envs.tasks import TEAM_TASKS
+from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig
+from corvids.training.mirrored_mlp import IMAGES
 
 _MANY = 1e9
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -87,6 +89,16 @@ def check_config(config: TrainConfig) -> None:
                 f"config.{name} = {value} is the wrong way round: the smaller value comes first"
             )
     network, ppo, env = config.network, config.ppo, config.env
+    if network.mirrored and env.task in TEAM_TASKS:
+        raise CorvidsError(
+            f"task {env.task!r}: a team has no mirror image; train with --config.network.no-mirrored"
+        )
+    for name, units in (("actor", network.actor), ("critic", network.critic)):
+        if network.mirrored and any(count % IMAGES for count in units):
+            raise CorvidsError(
+                f"config.network.{name} = {units}: a mirrored network's units come in {IMAGES} groups, so each number"
+                " must be a multiple of that; or train with --config.network.no-mirrored"
+            )
     if network.noise_std < network.noise_std_min:
         raise CorvidsError(
             f"config.network.noise_std = {network.noise_std} must not be below noise_std_min, {network.noise_std_min}"
@@ -101,6 +113,12 @@ def check_config(config: TrainConfig) -> None:
         raise CorvidsError(
             f"config.env.randomization.command_delay_s = {drawn.command_delay_s} must be below a control step,"
             f" {tick_s:g} s"
+        )
+    has_ball = env.task in TASKS and TASKS[env.task].WITH_BALL
+    if check_contact(env.contact) != "ours" and not (has_ball and config.sim == "isaac"):
+        raise CorvidsError(
+            f"config.env.contact = {env.contact!r} is for a task with a ball in Isaac Lab (--sim isaac);"
+            " everywhere else it must be 'ours'"
         )
     if env.task in TEAM_TASKS and env.rate_loop_hz != env.physics_hz:
         raise CorvidsError(

@@ -42,7 +42,7 @@ from corvids.envs.environment import PAST_ACTIONS
 from corvids.envs.physics.inner_loop import compensation_gains
 from corvids.envs.tasks import TEAM_TASKS
 from corvids.errors import CorvidsError
-from corvids.team import load_team
+from corvids.team import load_team, vehicle_references
 from corvids.training.checkpoint import Checkpoint, load_checkpoint
 from corvids.training.onnx_graphs import to_onnx
 from corvids.training.parity import THOROUGH, Effort, Parity, check_parity
@@ -115,13 +115,15 @@ def _vehicle_name(checkpoint: Checkpoint) -> str:
     env = checkpoint.config.env
     if env.task not in TEAM_TASKS:
         return env.vehicle
-    names = {member.vehicle.name for member in load_team(env.carry.team).members}
-    if len(names) > 1:
-        raise CorvidsError(
-            f"{checkpoint.path}: team {env.carry.team!r} has several kinds of members ({', '.join(sorted(names))}), "
-            "but a policy file holds the inner loop of one: export from a run with one kind"
-        )
-    return names.pop()
+    first, *others = load_team(env.carry.team).members
+    references = vehicle_references(env.carry.team)
+    for number, (member, reference) in enumerate(zip(others, references[1:], strict=True), start=1):
+        if member.vehicle != first.vehicle:
+            raise CorvidsError(
+                f"{checkpoint.path}: team {env.carry.team!r} has several kinds of members ({references[0]}, and member "
+                f"{number} {reference}), but a policy file holds the inner loop of one: export from a run with one kind"
+            )
+    return references[0]
 
 
 def _policy_graph(

@@ -55,7 +55,8 @@ class Runner(OnPolicyRunner):
         """Learn from where the runner stands up to the configured number of iterations."""
         remaining = self.train_config.iterations - self.current_learning_iteration
         if remaining <= 0:
-            if self.train_config.iterations == 0:  # what is there before learning, such as a law
+            if self.train_config.iterations == self.current_learning_iteration == 0:
+                # What is there before learning, such as a law; a run that has learned keeps what it has.
                 self.current_learning_iteration = -1
                 self.save("")
             return

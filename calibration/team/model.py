@@ -31,6 +31,8 @@ from corvids.vehicle import GRAVITY_MPS2
 _NUDGE = 1e-6
 _LIFT_M = 100.0
 """Everything is simulated so much higher, where no ground is."""
+WIND_STD_MPS = 1.0
+"""Of the air's mean speed over a piece, along each axis: gusts outlast pieces, so that each has a wind of its own."""
 _SPARE_M = 0.0005
 """A start's stretch may be off by the share's and by so much [m], one standard deviation."""
 _NONE = Vec3(0.0, 0.0, 0.0)
@@ -49,6 +51,8 @@ class _Drone(NamedTuple):
 class _State(NamedTuple):
     drones: tuple[_Drone, ...]
     load: Load
+    wind_w: Vec3
+    """Of the piece: it does not change."""
 
 
 class _Given(NamedTuple):
@@ -62,10 +66,11 @@ class _Given(NamedTuple):
 
 
 def locals_of(drones: int) -> np.ndarray:
-    """How far each of a piece's own unknowns may be from 0: of the load, then of each drone."""
+    """How far each of a piece's own unknowns may be from 0: of the load, of the wind, then of each drone."""
     load = [0.02] * 3 + [0.5] * 3 + [0.1] * 3 + [1.0] * 3
+    wind = [WIND_STD_MPS] * 3
     # Direction from the load (across, twice), stretch (relative to that of the share, see _start), velocity.
-    return np.array(load + ([0.05] * 2 + [1.0] + [0.5] * 3) * drones)
+    return np.array(load + wind + ([0.05] * 2 + [1.0] + [0.5] * 3) * drones)
 
 
 def channels_of(drones: int) -> tuple[str, ...]:
@@ -160,7 +165,7 @@ def _start(
     def three() -> Vec3:
         return Vec3(next(c), next(c), next(c))
 
-    shift, speed, turn, spin = three(), three(), three(), three()
+    shift, speed, turn, spin, wind_w = three(), three(), three(), three(), three()
     quat_wb = Quat(*quat).turned(turn)
     omega_b = Vec3(*rate) + spin
     to_center_b = -team.load.pose_point_b_m
@@ -206,7 +211,7 @@ def _start(
         )
     pulls = [one.pull.force_w for one in drones]
     pull_w = -Vec3(*(sum(parts) for parts in zip(*pulls, strict=True)))
-    return _State(tuple(drones), Load(body, Wrench(pull_w, _NONE), force_w))
+    return _State(tuple(drones), Load(body, Wrench(pull_w, _NONE), force_w), wind_w)
 
 
 def _lean(quat_wb: Quat, one: Any) -> Quat:
@@ -240,12 +245,13 @@ def _rollout(count: int, dt_s: float, every: int) -> Rollout:
             thrust_n = known.thrust_n - known.thrust_slope_nps * of.delay_s
             forces = RotorForces(thrust_n * one.thrust_factor, _NONE, 0.0)
             flown, force_w = fly_free(
-                body, drone.force_w, forces, _NONE, one.drone.vehicle, dt_s, drone.pull.force_w
+                body, drone.force_w, forces, at.wind_w, one.drone.vehicle, dt_s, drone.pull.force_w
             )
             starts.append(Motion(body, drone.force_w, drone.pull, drone.tension_n))
             ends.append(Flight(flown, force_w))
         members = [one.drone for one in of.drones]
-        load, pulls = haul_each(starts, ends, at.load, members, of.load, dt_s)
+        blown = of.load._replace(wind_w=at.wind_w)
+        load, pulls = haul_each(starts, ends, at.load, members, blown, dt_s)
         drones = []
         for start, end, pull, member in zip(starts, ends, pulls, members, strict=True):
             motion = settle(start, end, pull, member.vehicle, dt_s)
@@ -258,7 +264,7 @@ def _rollout(count: int, dt_s: float, every: int) -> Rollout:
                     motion.tension_n,
                 )
             )
-        after = _State(tuple(drones), load)
+        after = _State(tuple(drones), load, at.wind_w)
         return after, tuple(_shown(after, of))
 
     return Rollout(step, *_templates(count), every=every)
@@ -269,4 +275,4 @@ def _templates(count: int) -> tuple[_State, SiblingTeam, tuple[_Given, ...]]:
     slack = Wrench(_NONE, _NONE)
     still = _Drone(_NONE, _NONE, _NONE, slack, 0.0)
     load = Load(RigidBody(_NONE, _NONE, level, _NONE), slack, _NONE)
-    return _State((still,) * count, load), no_team(count), (_Given(level, _NONE, 0.0, 0.0),) * count
+    return _State((still,) * count, load, _NONE), no_team(count), (_Given(level, _NONE, 0.0, 0.0),) * count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from corvids.deploy.mocap.ball_markers import BallMarkers, Body
+from corvids.deploy.mocap.correction import MocapCorrection
 from corvids.deploy.mocap.relay import RUNTIME, pose_of
 from corvids.deploy.mocap.state_stream import Frame, StateReceiver
 from corvids.deploy.px4.state import VehicleState
@@ -15,6 +16,8 @@ PENDING_MAX = 64
 RISE_MIN_M, DROP_M, NEAR_M = 0.3, 0.3, 0.35
 """A hit counts once the ball has risen so far after it; a ball so far below the vehicle is dropped; a ball is hit
 within so far above the vehicle."""
+UNSEEN_MAX_S = 0.25
+"""A ball that was not seen for longer may have been carried: that it is higher now is no hit."""
 
 
 class MocapInput:
@@ -25,6 +28,7 @@ class MocapInput:
         self.receiver = StateReceiver(RUNTIME)
         self.markers = BallMarkers()
         self.score = Score()
+        self._correction = MocapCorrection()
         self._vehicle_number, self._ball_number = vehicle, ball
         self._vehicle = Body()
         self._measured: list[tuple[float, Triple]] = []
@@ -40,6 +44,15 @@ class MocapInput:
         """How often the ball fell past the vehicle."""
         return self.score.drops
 
+    @property
+    def state(self) -> VehicleState:
+        """See :class:`corvids.deploy.mocap.correction.MocapCorrection`."""
+        return self._correction.state
+
+    def hear(self, said: VehicleState) -> None:
+        """PX4's newest state."""
+        self._correction.hear(said)
+
     def release(self) -> None:
         """Nobody here holds it."""
 
@@ -51,9 +64,10 @@ class MocapInput:
         pose = pose_of(self._vehicle_number, frame)
         if pose is not None:
             self._vehicle = Body(pose.pos_w_m, pose.quat_wb)
+            self._correction.see(frame.stamp_s, pose.pos_w_m, pose.quat_wb)
         place = self._ball_in(frame)
         if place is not None:
-            self.score.take_in(place[2], self._vehicle.pos_w[2])
+            self.score.take_in(place[2], self._vehicle.pos_w[2], frame.stamp_s)
             self._measured = [*self._measured[1 - PENDING_MAX :], (frame.stamp_s, place)]
 
     def measure(self, now_s: float, state: VehicleState) -> list[tuple[float, Triple]]:
@@ -84,12 +98,15 @@ class Score:
 
     def __init__(self) -> None:
         self.hits = self.drops = 0
-        self._lowest_m = self._before_m = math.nan
+        self._lowest_m = self._before_m = self._seen_s = math.nan
         self._is_counted = self._is_dropped = True
 
-    def take_in(self, ball_m: float, vehicle_m: float) -> None:
-        """The next measurement: heights [m]."""
+    def take_in(self, ball_m: float, vehicle_m: float, stamp_s: float) -> None:
+        """The next measurement: heights [m], taken at ``stamp_s`` [s]."""
         above_m = ball_m - vehicle_m
+        if not stamp_s - self._seen_s <= UNSEEN_MAX_S:
+            self._before_m, self._is_counted = math.nan, True
+        self._seen_s = stamp_s
         if above_m < -DROP_M:
             self.drops += not self._is_dropped
             self._is_dropped = self._is_counted = True

@@ -1,8 +1,8 @@
 """A UDP port that passes from one process to the next without being closed: what arrives meanwhile is not lost.
 
-A keeper guides its vehicle by motion capture until that has disarmed, longer than the runtime lives. It offers the port
-at which motion capture arrives to whoever comes to fly the same vehicle, who would otherwise find it taken. Only
-processes of the same user are believed, on either side.
+A keeper outlives its runtime, and guides its vehicle by motion capture until that has disarmed. It offers the ports at
+which the autopilot and motion capture arrive to whoever comes next, who would otherwise find them taken. Only processes
+of the same user are believed, on either side.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ CAN_PASS = hasattr(socket, "SO_PEERCRED") and hasattr(socket, "send_fds")
 """Whether this system has what is needed: Linux has."""
 
 
-class PortOffer:
-    """Offers ``port``, which listens at ``where``, to the next process."""
+PORTS_MAX = 4
+"""Ports that pass at once."""
 
-    def __init__(self, where: str, port: socket.socket) -> None:
-        self._port = port
+
+class PortOffer:
+    """Offers ``port``, which listens at ``where``, to the next process, and with it ``others`` that go together."""
+
+    def __init__(self, where: str, port: socket.socket, *others: socket.socket) -> None:
+        self._ports = (port, *others)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         with contextlib.suppress(OSError):  # somebody squats on the name: then nobody takes over
@@ -45,7 +49,7 @@ class PortOffer:
                 return False
             if is_free():
                 self.close()  # the name is the next one's from now on
-                socket.send_fds(asking, [TAKEN], [self._port.fileno()])
+                socket.send_fds(asking, [TAKEN], [port.fileno() for port in self._ports])
                 return True
             asking.send(BUSY)
         return False
@@ -57,26 +61,39 @@ class PortOffer:
 
 def take_over(where: str) -> socket.socket | None:
     """The socket that listens at ``where``, from a process that offers it; None where none does."""
-    if not CAN_PASS:
-        return None
+    return take_over_all(where)[0]
+
+
+def take_over_all(where: str, *others: str) -> list[socket.socket | None]:
+    """The same, and whichever of ``others`` the process that offers ``where`` hands over with it, in that order."""
+    wanted: dict[str, socket.socket | None] = dict.fromkeys((where, *others))
+    said, handles = _answer(where) if CAN_PASS else (b"", [])
+    if said == BUSY:
+        raise CorvidsError(f"link {where}: another flight listens there, and goes on: end it first")
+    for handle in handles:
+        port = socket.socket(fileno=handle)
+        address = port.getsockname()[:2] if port.type is socket.SOCK_DGRAM else None
+        name = next((one for one in wanted if udp_address(one) == address and wanted[one] is None), None)
+        if name is None:
+            port.close()
+        else:
+            port.setblocking(False)
+            wanted[name] = port
+    return list(wanted.values())
+
+
+def _answer(where: str) -> tuple[bytes, list[int]]:
+    """What a process that offers ``where`` answers, and the handles that it sends; nothing where none does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
         asking.settimeout(ANSWER_S)
         try:
             asking.connect(_name_of(where))
             if not _is_ours(asking):
-                return None
-            said, handles, *_ = socket.recv_fds(asking, 1, 1)
+                return b"", []
+            said, handles, *_ = socket.recv_fds(asking, 1, PORTS_MAX)
         except OSError:
-            return None
-    if said == BUSY:
-        raise CorvidsError(f"link {where}: another flight listens there, and goes on: end it first")
-    for handle in handles:
-        port = socket.socket(fileno=handle)
-        if port.type is socket.SOCK_DGRAM and port.getsockname()[:2] == udp_address(where):
-            port.setblocking(False)
-            return port
-        port.close()
-    return None
+            return b"", []
+    return said, handles
 
 
 def _name_of(where: str) -> str:

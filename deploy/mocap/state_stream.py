@@ -25,6 +25,7 @@ from corvids.deploy.mocap.state_packet import (
     encode,
 )
 from corvids.deploy.mocap.stream_timing import StreamCounters, StreamTiming
+from corvids.deploy.px4.state import VehicleState
 from corvids.errors import CorvidsError
 
 FUTURE_MAX_S = 0.02
@@ -50,6 +51,15 @@ class Clock(enum.Enum):
 
 class StateSink(Protocol):
     """Who takes in what the keeper hands on of motion capture."""
+
+    @property
+    def state(self) -> VehicleState:
+        """What PX4 said, corrected by what was seen; the same object all the time."""
+        ...
+
+    def hear(self, said: VehicleState) -> None:
+        """PX4's newest state."""
+        ...
 
     def take_in(self, datagram: bytes, now_s: float) -> None:
         """A packet of a state stream, received at ``now_s`` [s]."""

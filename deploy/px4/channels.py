@@ -77,8 +77,9 @@ def listening_socket(link: str) -> socket.socket:
 class UdpChannel:
     """Listens where the autopilot sends, answers where it sends from: the first address that makes sense."""
 
-    def __init__(self, link: str) -> None:
-        self.socket = listening_socket(link)
+    def __init__(self, link: str, inherited: socket.socket | None = None) -> None:
+        """``inherited``: what another process listened with there, and handed over."""
+        self.socket = inherited or listening_socket(link)
         self.strangers = 0
         """Datagrams from other addresses than the autopilot's."""
         self._remote: tuple[str, int] | None = None
@@ -162,3 +163,19 @@ class KeeperChannel:
     def close(self) -> None:
         self.socket.close()
         self._own.unlink(missing_ok=True)
+
+
+def is_orphaned(local: socket.socket, runtime: str | None, is_alone: bool) -> bool:
+    """Whether a keeper's runtime has ended; one that never spoke is waited for until the keeper ``is_alone``."""
+    return is_alone if runtime is None else not is_taken(local, b"", runtime)
+
+
+def is_taken(local: socket.socket, frame: bytes, runtime: str) -> bool:
+    """Send a frame to a keeper's runtime; whether that is there, if too busy to take it in now."""
+    try:
+        local.sendto(frame, runtime)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True

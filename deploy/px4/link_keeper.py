@@ -4,7 +4,8 @@ It passes packets both ways, and acts on late set-points as :mod:`corvids.deploy
 process die too, PX4's own COM_OF_LOSS_T acts.
 
 It answers when PX4 asks for the time, and with motion capture it also hands the vehicle's pose on to PX4, which could
-neither hold nor land without.
+neither hold nor land without. Once its runtime has ended and nothing needs keeping, whoever asks gets its link; while
+the vehicle is in the air by motion capture, only the next flight's keeper does, with both ports.
 
 Run as ``python -m corvids.deploy.px4.link_keeper udp:14540 SOCKET``.
 """
@@ -20,15 +21,26 @@ import socket
 import sys
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 from pymavlink.dialects.v20 import common
 
+from corvids.deploy.mocap.port_handover import CAN_PASS, PortOffer, take_over, take_over_all
 from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, mocap_config, tell
 from corvids.deploy.mocap.state_packet import is_state_packet, sent_s
 from corvids.deploy.mocap.state_port import StatePort
 from corvids.deploy.mocap.state_stream import StateReceiver
-from corvids.deploy.px4.channels import BUFFER, ENGAGE, PACKET, RELEASE, SAFE, SETPOINT, UdpChannel
+from corvids.deploy.px4.channels import (
+    BUFFER,
+    ENGAGE,
+    PACKET,
+    RELEASE,
+    SAFE,
+    SETPOINT,
+    UdpChannel,
+    is_orphaned,
+)
 from corvids.deploy.px4.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
@@ -96,8 +108,10 @@ class Keeper:
 
 def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | None = None) -> None:
     """Keep the link until the runtime is gone and nothing needs keeping."""
-    channel = UdpChannel(link)
-    port = StatePort(mocap.where, StateReceiver(mocap.stream)) if mocap else None
+    channel, port = _ports(link, mocap)
+    offers = [PortOffer(link, channel.socket)] if CAN_PASS else []
+    if offers and port and mocap:
+        offers.append(PortOffer(mocap.where, port.socket, channel.socket))
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     socket_path.unlink(missing_ok=True)
     local.bind(str(socket_path))
@@ -137,9 +151,16 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
             for packet in keeper.watch(now_s):
                 channel.send(PACKET, packet)
             is_idle = keeper.has_nothing_to_keep(now_s, guides=port is not None)
-            if is_idle and now_s - heard_s > keeper.stream.config.linger_s:
+            is_alone = now_s - heard_s > keeper.stream.config.linger_s
+            if is_idle and is_alone:
                 return
+            # The link alone goes once nothing needs keeping; with motion capture, guiding the vehicle goes with it.
+            for offer, is_free in zip(offers, (is_idle, keeper.has_nothing_to_keep(now_s)), strict=False):
+                if offer.pass_on(partial(_is_over, is_free, local, runtime, is_alone)):
+                    return
     finally:
+        for offer in offers:
+            offer.close()
         if port:
             port.close()
         local.close()
@@ -147,6 +168,23 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
         socket_path.unlink(missing_ok=True)
         if port:
             tell(account(port.receiver, relay.seen))
+
+
+def _is_over(is_free: bool, local: socket.socket, runtime: str | None, is_alone: bool) -> bool:
+    """Whether what ``is_free`` is wanted by no runtime either."""
+    return is_free and is_orphaned(local, runtime, is_alone)
+
+
+def _ports(link: str, mocap: MocapConfig | None) -> tuple[UdpChannel, StatePort | None]:
+    """The link, and where motion capture arrives; from a keeper that has them and whose flight is over."""
+    if mocap is None:
+        return UdpChannel(link, take_over(link)), None
+    seen, linked = take_over_all(mocap.where, link)
+    with contextlib.ExitStack() as opened:
+        channel = opened.enter_context(contextlib.closing(UdpChannel(link, linked or take_over(link))))
+        port = StatePort(mocap.where, StateReceiver(mocap.stream), lambda _: seen)
+        opened.pop_all()
+    return channel, port
 
 
 def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None, now_s: float) -> None:

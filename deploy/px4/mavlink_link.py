@@ -14,9 +14,15 @@ from corvids.deploy.supervision.checks import Autopilot
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.supervisor import Request
 
+HOVER_THRUST = "MPC_THR_HOVER"
+"""PX4's parameter for the thrust at which it hovers."""
+
 
 class MavlinkLink:
-    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`."""
+    """Packets of ``peer`` over ``channel``; see :class:`corvids.deploy.px4.flight.Link`.
+
+    With motion capture the vehicle's state is PX4's as ``mocap`` corrects it.
+    """
 
     def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
         self._channel, self._peer, self._mocap = channel, peer, mocap
@@ -27,7 +33,7 @@ class MavlinkLink:
 
     @property
     def state(self) -> VehicleState:
-        return self._peer.reader.state
+        return self._mocap.state if self._mocap else self._peer.reader.state
 
     @property
     def autopilot(self) -> Autopilot:
@@ -44,6 +50,8 @@ class MavlinkLink:
             self._peer.take_in(datagram, self.now_s)
             if counters.received > received:
                 self._channel.accept()
+                if self._mocap:
+                    self._mocap.hear(self._peer.reader.state)
             yield
         for packet in self._peer.housekeeping(self.now_s):
             self._channel.send(PACKET, packet)
@@ -59,3 +67,11 @@ class MavlinkLink:
 
     def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
         self._channel.send(SETPOINT, self._peer.rates(thrust, rate_b_radps, self.now_s), level)
+
+    def set_hover_thrust(self, thrust: float) -> bool:
+        """See :class:`corvids.deploy.px4.team.TeamLink`."""
+        known = self._peer.parameters.get(HOVER_THRUST)
+        if known is not None and abs(known - thrust) < 1e-6:
+            return True
+        self._channel.send(PACKET, self._peer.set_parameter(HOVER_THRUST, thrust))
+        return False

@@ -18,6 +18,9 @@ MAIN_AUTO, MAIN_OFFBOARD = 4, 6
 """PX4's main modes that matter here."""
 SUB_LOITER, SUB_LAND = 3, 6
 """PX4's sub-modes of AUTO: hold and land."""
+ATTITUDE_STREAM_S = 0.03
+"""As long as ATTITUDE_QUATERNION comes this often [s], attitude and rates are its: they have passed PX4's filter of
+the gyroscope, those of ODOMETRY have not."""
 
 
 @dataclasses.dataclass
@@ -124,7 +127,7 @@ class StateReader:
         state = self.state
         state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
         state.vel_w = enu_ned(vel_ned)
-        if not stamp_s <= state.attitude_stamp_s:
+        if not stamp_s <= state.attitude_stamp_s + ATTITUDE_STREAM_S:
             state.attitude_stamp_s, state.quat_wb = stamp_s, quat_enu_ned(quat)
             state.omega_b = flu_frd(omega)
         state.count_resets(message.reset_counter)

@@ -42,6 +42,11 @@ class VehicleState:
         is_whole = math.isfinite(self.pose_stamp_s + self.attitude_stamp_s)
         return min(self.pose_stamp_s, self.attitude_stamp_s) if is_whole else math.nan
 
+    @property
+    def stamps_s(self) -> tuple[float, float]:
+        """Of both halves."""
+        return self.pose_stamp_s, self.attitude_stamp_s
+
     def count_resets(self, counter: int) -> None:
         """Take in PX4's reset counter."""
         if self._reset_counter is not None:

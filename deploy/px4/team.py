@@ -7,68 +7,93 @@ each PX4 reports. Members engage together, once all are armed; what a supervisor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from corvids.deploy.pilot import Array
+from corvids.deploy.fallback import GRAVITY_MPS2, Fallback
+from corvids.deploy.pilot import Array, TeamReadings
 from corvids.deploy.px4.flight import Link
 from corvids.deploy.px4.frames import yaw_ned_rad
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.supervision.checks import Proposal, Seen, Word
-from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, Rule, State, Violation
+from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, Reaction, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 
-TEAM_RULES: Mapping[Violation, Rule] = {**RULES, Violation.LOAD_LOST: Rule(Reaction.CLIP)}
-"""A member whose load is lost must neither hover as if it bore nothing nor leave the load to the others.
-
-Its pilot holds it where it is, and its inner loop bears the cable: that is the command that the supervisor lets
-through.
-"""
 SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""
+TELL_S, TELL_MAX_S = 0.2, 3.0
+"""How often PX4 is told how heavy it is, until it knows; how long a member waits for that before it lands [s]."""
 LoadPoses = Callable[[], tuple[Array, Array]]
 """The load's poses that have arrived at each member since the last call: stamps [s] (n, k), place [m] and attitude
 (n, k, 7); NaN where a member has fewer than k."""
 
 
-class TeamReadings(NamedTuple):
-    """What has arrived. Shapes and frames as :class:`corvids.deploy.pilot.TeamReadings` has them."""
+class TeamLink(Link, Protocol):
+    """The way to a member's PX4, which also has to know how heavy it is: it holds and lands by itself."""
 
-    stamp_s: Array
-    pos_w: Array
-    vel_w: Array
-    quat_wb: Array
-    omega_b: Array
-    load_stamp_s: Array
-    load_pos_w: Array
-    load_quat_wb: Array
+    def set_hover_thrust(self, thrust: float) -> bool:
+        """Tell PX4 the normalised thrust at which it hovers; whether it has said that it knows."""
+        ...
 
 
 class Member(NamedTuple):
     """One member: its link, and who watches it."""
 
-    link: Link
+    link: TeamLink
     supervisor: Supervisor
+    fallback: Fallback
+    """The supervisor's."""
     thrust_map: ThrustMap
-    hover_thrust_n: float
-    """What it needs to hover, with its share of the load [N]."""
+    weight_n: float
+    """Of the vehicle alone."""
+    share_n: float
+    """Its share of the load's weight."""
 
 
 class Px4Team:
-    """The members, and an operator who arms each and engages all at once."""
+    """The members, and an operator who arms each, engages all at once, and has them land once they bear nothing.
+
+    While members bear their load, what ends the flight of one makes the whole team lower it: see
+    :data:`corvids.deploy.supervision.reactions.TAUT_RULES`. Whoever flies the team asks :attr:`must_lower`.
+    """
 
     def __init__(
         self, members: Sequence[Member], load_poses: LoadPoses, watcher: Callable[[int, Seen, Verdict], None]
     ) -> None:
         """``watcher`` is shown every member's verdicts."""
         self.members, self._load_poses, self._watcher = members, load_poses, watcher
+        self.places_w: Sequence[Triple | None] = [None] * len(members)
+        """Where members hover before their policies fly [m]; None: above where they are."""
+        self.must_lower = ""
+        """Why the team must lower its load, if it must."""
+        self._bears = self._is_over = False
+        self._is_told = [True] * len(members)
         self._load_stamp_s = np.full(len(members), np.nan)
         self._said_s = np.zeros(len(members))
+        self._told_s = self._over_s = -math.inf
         self._has_engaged = [False] * len(members)
         self._now_s = members[0].link.now_s
+
+    def bear(self, bears: bool) -> None:
+        """From now on members bear their shares of the load, or do not: for supervisors, keepers and PX4s."""
+        self._bears, self._is_told = bears, [False] * len(self.members)
+        for member in self.members:
+            member.supervisor.rules = TAUT_RULES if bears else RULES
+            member.fallback.load_kg = member.share_n / GRAVITY_MPS2 if bears else 0.0
+
+    def lower(self, by_m: float) -> None:
+        """Move the places down at which members would hover."""
+        for member in self.members:
+            member.supervisor.lower(by_m)
+
+    def land(self) -> None:
+        """Nothing is borne any more: each lands, as soon as its PX4 knows that."""
+        self.bear(False)
+        self._is_over, self._over_s = True, self._now_s
 
     @property
     def now_s(self) -> float:
@@ -116,6 +141,17 @@ class Px4Team:
             for _ in member.link.wait(until_s):
                 pass
         self._now_s = max(self._now_s, until_s)
+        if self._now_s - self._told_s >= TELL_S and not all(self._is_told):
+            self._told_s = self._now_s
+            self._is_told = [
+                told or member.link.set_hover_thrust(self._hover_thrust(member))
+                for told, member in zip(self._is_told, self.members, strict=True)
+            ]
+
+    def _hover_thrust(self, member: Member) -> float:
+        """Normalised thrust at which a member hovers."""
+        newtons = member.weight_n + (member.share_n if self._bears else 0.0)
+        return member.thrust_map.normalised(newtons, member.link.autopilot.battery)
 
     def _command(self, index: int, member: Member, proposal: Proposal) -> None:
         link, supervisor, state = member.link, member.supervisor, member.link.state
@@ -130,6 +166,7 @@ class Px4Team:
             state.resets,
             load_stamp_s=float(self._load_stamp_s[index]),
             proposal=proposal,
+            place_w=self.places_w[index],
             words=self._words(index),
         )
         before = supervisor.state
@@ -140,12 +177,14 @@ class Px4Team:
             link.release()
         if verdict.request is not None:
             link.request(verdict.request)
+        if self._bears and not self.must_lower:
+            has_left = before is State.POLICY and verdict.state is not State.POLICY
+            if has_left or verdict.reaction is Reaction.LOWER:
+                said = "; ".join(entry.reason for entry in verdict.entries) or verdict.state.value
+                self.must_lower = f"member {index}: {said}"
         if verdict.command is not None:
             battery, yaw = link.autopilot.battery, yaw_ned_rad(state.quat_wb)
-            level = Level(
-                yaw if math.isfinite(yaw) else 0.0,
-                member.thrust_map.normalised(member.hover_thrust_n, battery),
-            )
+            level = Level(yaw if math.isfinite(yaw) else 0.0, self._hover_thrust(member))
             thrust = member.thrust_map.normalised(verdict.command.thrust_n, battery)
             link.stream(thrust, verdict.command.rate_b_radps, level)
         self._watcher(index, seen, verdict)
@@ -155,7 +194,11 @@ class Px4Team:
         state = self.states[index]
         if self._now_s - self._said_s[index] < SAY_S:
             return frozenset()
-        if state is State.READY and not self._has_engaged[index]:
+        if self._is_over and state in STREAMING:
+            if not self._is_told[index] and self._now_s - self._over_s < TELL_MAX_S:
+                return frozenset()
+            word = Word.LAND
+        elif state is State.READY and not self._has_engaged[index]:
             word = Word.ARM
         elif state is State.ARMED and not self._has_engaged[index] and self._are_all_armed():
             word = Word.ENGAGE

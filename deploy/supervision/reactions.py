@@ -48,17 +48,20 @@ class Reaction(enum.IntEnum):
     NONE = 0
     CLIP = 1
     """The command is cut to the envelope."""
-    HOLD_LAST = 2
+    LOWER = 2
+    """The team holds, lowers its load together, and lands once its cables are slack; until then the pilot's command
+    stands. See :mod:`corvids.deploy.team_descent`."""
+    HOLD_LAST = 3
     """The last command is repeated, for :attr:`Thresholds.hold_last_max_s` at most; then HOVER."""
-    HOVER = 3
+    HOVER = 4
     """The hover controller flies."""
-    PX4_HOLD = 4
+    PX4_HOLD = 5
     """The autopilot is asked to hold its position; the hover controller flies until it does."""
-    PX4_LAND = 5
+    PX4_LAND = 6
     """The autopilot is asked to land; the hover controller flies until it does."""
-    YIELD = 6
+    YIELD = 7
     """Somebody else flies: silence, until the operator engages again."""
-    SILENCE = 7
+    SILENCE = 8
     """Silence until the operator resets: the autopilot's own failsafe flies."""
 
 
@@ -136,3 +139,15 @@ RULES: Mapping[Violation, Rule] = {
     Violation.LINK_LOST: Rule(Reaction.SILENCE, after_s=0.1),
 }
 """Every violation's reaction."""
+
+TAUT_RULES: Mapping[Violation, Rule] = {
+    **RULES,
+    Violation.LOAD_LOST: Rule(Reaction.CLIP),
+    Violation.BATTERY_LOW: Rule(Reaction.LOWER, after_s=1.0, states=_BEFORE_LANDING),
+    Violation.OPERATOR_STOP: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
+    Violation.OPERATOR_LAND: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
+}
+"""Those of a member that bears a load: it must neither leave that to the others, nor hover as if it bore nothing.
+
+Where the load is lost its pilot holds it where it is and its inner loop bears the cable: that command is let through.
+"""

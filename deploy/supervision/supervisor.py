@@ -133,6 +133,11 @@ class Supervisor:
             entries = (Entry(seen.now_s, before, self.state, reaction, self._asked, said),)
         return Verdict(self.state, source, command, request, reaction, entries)
 
+    def lower(self, by_m: float) -> None:
+        """Move the place of the hover controller down: a member of a team goes down with the others."""
+        x, y, z = self._handover.place_w
+        self._handover.hold((x, y, z - by_m))
+
     def _advance(self, now_s: float) -> None:
         step_s = now_s - self._now_s
         if step_s > 0.0:  # False for NaN too

@@ -22,10 +22,9 @@ from corvids.envs.engines.autopilot import Autopilot, RotorWrench
 from corvids.envs.engines.engine import TICK_S, Array, Contacts, State, check_state, spread
 from corvids.envs.engines.mujoco_contact import racket_references
 from corvids.envs.engines.mujoco_model import AIRFRAME, BALL, GEOMS, QPOS, QVEL, RACKET
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.physics.world import WorldParams
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle
+from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
 NEAR_M = 1e-3
 """How far above contact a ball already counts as touching its racket [m]."""

@@ -18,8 +18,8 @@ from corvids.controllers.packing import map_leaves
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.mujoco_contact import STIFFNESS_PS2, solref
 from corvids.envs.physics.ball import DiscParams
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.physics.world import WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 CORE_M = 5e-4
 """Half the thickness of the cylinders that stand for flat discs [m]."""

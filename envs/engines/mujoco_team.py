@@ -30,6 +30,8 @@ TICK_S = 0.002
 """Motor commands are held for so long [s]."""
 RIGID = (0.9999, 0.9999, 0.001, 0.5, 2.0)
 """MuJoCo's ``solimp`` of a limit that follows its reference."""
+GEAR_SIDE_M, GEAR_FRICTION = 0.1, 0.8
+"""Half the side of the plate on which a drone stands, and its friction."""
 
 
 class MujocoTeam:
@@ -236,6 +238,8 @@ def _add_world(
     for i in members:
         body = _add_body(spec, f"drone{i}", vehicle.mass_kg[i], [j[i] for j in vehicle.inertia_kgm2])
         body.add_site(name=f"above{i}", pos=[p[i] for p in cable.drone_point_b])
+        if cables != "limit":
+            _add_gear(spec, body, f"drone{i}", vehicle.ground_clearance_m[i])
     name = f"load{world}"
     body = _add_body(spec, name, load.mass_kg[world], [j[world] for j in load.inertia_kgm2])
     size = [half[world] for half in load.half_size_m]
@@ -254,6 +258,13 @@ def _add_world(
         else:
             tendon.springlength = (0.0, cable.length_m[i])  # slack between these two
             tendon.stiffness[0] = cable.stiffness_npm[i] * cable.attached[i]
+
+
+def _add_gear(spec: mujoco.MjSpec, body: Any, name: str, clearance_m: float) -> None:
+    """What a drone stands on: a plate without mass."""
+    size, place = (GEAR_SIDE_M, GEAR_SIDE_M, 0.005), (0.0, 0.0, 0.005 - clearance_m)
+    body.add_geom(name=name, type=mujoco.mjtGeom.mjGEOM_BOX, size=size, pos=place, **_UNTOUCHABLE)
+    _add_pair(spec, name, GEAR_FRICTION)
 
 
 def _add_pair(spec: mujoco.MjSpec, name: str, friction: float) -> None:

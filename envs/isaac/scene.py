@@ -21,10 +21,11 @@ from isaaclab_newton.physics import NewtonCfg
 from pxr import Gf, UsdPhysics
 
 from corvids.controllers.spatial import Vec3
-from corvids.envs.isaac.solver import SemiImplicitSolverCfg
+from corvids.envs.isaac.colliders import solid, with_discs
+from corvids.envs.isaac.solver import solver_cfg
 from corvids.envs.isaac.substep import Inertias
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.physics.world import WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 ROWS = 13
 """Numbers of a body: position, quaternion (x, y, z, w), velocity, angular velocity."""
@@ -35,18 +36,20 @@ def inertias_of(params: WorldParams) -> Inertias:
     return Inertias(params.vehicle.mass_kg, Vec3(*params.vehicle.inertia_kgm2), params.ball.mass_kg)
 
 
-def simulation_cfg(dt_s: float, device: str = "cpu") -> SimulationCfg:
-    """Physics steps of ``dt_s``."""
+def simulation_cfg(dt_s: float, device: str = "cpu", solver: str = "semi-implicit") -> SimulationCfg:
+    """Physics steps of ``dt_s`` by one of Newton's solvers."""
     return SimulationCfg(
         device=device,
         dt=dt_s,
         gravity=(0.0, 0.0, -GRAVITY_MPS2),
-        physics=NewtonCfg(solver_cfg=SemiImplicitSolverCfg()),
+        physics=NewtonCfg(solver_cfg=solver_cfg(solver)),
     )
 
 
-def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveSceneCfg:
-    """A scene of ``worlds`` worlds with a vehicle, and a ball where asked for."""
+def scene_cfg(
+    params: WorldParams, worlds: int, with_ball: bool, colliding: bool = False
+) -> InteractiveSceneCfg:
+    """A scene of ``worlds`` worlds with a vehicle, and a ball where asked for; the solver has them collide if told."""
     vehicle, ball = params.vehicle, params.ball
     arm_m = 2.0 * max(abs(x) for x in (*vehicle.rotor_x_b_m, *vehicle.rotor_y_b_m))
     bodies = {"vehicle": box((arm_m, arm_m, 0.2 * arm_m), vehicle.mass_kg, vehicle.inertia_kgm2)}
@@ -55,6 +58,9 @@ def scene_cfg(params: WorldParams, worlds: int, with_ball: bool) -> InteractiveS
         bodies["ball"] = sim_utils.SphereCfg(
             func=_weighing(spawn_sphere, (inertia,) * 3), radius=ball.radius_m, **_mass(ball.mass_kg)
         )
+    if with_ball and colliding:
+        bodies["vehicle"].func = with_discs(bodies["vehicle"].func, params)
+        bodies["ball"].func = solid(bodies["ball"].func)
     return scene_of(bodies, worlds)
 
 
@@ -69,13 +75,13 @@ def scene_of(bodies: dict[str, Any], worlds: int) -> InteractiveSceneCfg:
 
 
 def open_scene(
-    cfg: InteractiveSceneCfg, dt_s: float, device: str = "cpu"
+    cfg: InteractiveSceneCfg, dt_s: float, device: str = "cpu", solver: str = "semi-implicit"
 ) -> tuple[SimulationContext, InteractiveScene]:
     """A running simulation of a scene; ends the one before, of which a process has one at most."""
     SimulationContext.clear_instance()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        simulation = SimulationContext(simulation_cfg(dt_s, device))
+        simulation = SimulationContext(simulation_cfg(dt_s, device, solver))
         scene = InteractiveScene(cfg)
         simulation.reset()
     return simulation, scene

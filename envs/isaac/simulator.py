@@ -10,27 +10,32 @@ import torch
 from corvids.controllers.packing import leaves, unpack
 from corvids.controllers.rate_loop import RateCommand
 from corvids.controllers.spatial import Vec3
+from corvids.envs.engines.contact import SOLVER, Contact, solver_of
+from corvids.envs.isaac.colliders import Materials
 from corvids.envs.isaac.fused import fused
+from corvids.envs.isaac.in_steps import InSteps
 from corvids.envs.isaac.scene import SceneBodies, inertias_of
+from corvids.envs.isaac.struck import take_struck
 from corvids.envs.isaac.substep import BODIES, placed, push, take
 from corvids.envs.physics.world import AT_REST, control
 from corvids.envs.simulator import SENSED_ROWS, Simulator
 
 
-class IsaacSimulator(Simulator):
-    """Worlds of ``scene``, stepped by ``advance`` (one physics step of Isaac Lab); the rest as :class:`Simulator`.
+class IsaacSimulator(InSteps, Simulator):
+    """Worlds of ``scene``, stepped by ``advance`` (one physics step of Isaac Lab); else a :class:`Simulator`."""
 
-    Isaac Lab's environments make physics steps themselves. They call, instead of :meth:`step`: :meth:`begin`, around
-    each physics step :meth:`before` and :meth:`after`, and :meth:`finish`.
-    """
-
-    def __init__(self, scene: Any, advance: Callable[[], None], *args: Any, **options: Any) -> None:
+    def __init__(
+        self, scene: Any, advance: Callable[[], None], *args: Any, contact: Contact, **options: Any
+    ) -> None:
         self._scene, self._advance = scene, advance
+        self._contact: Contact = contact
         super().__init__(*args, **options)
 
     def _build(self, compile_kernels: bool) -> None:
         nominal, dt_s, with_ball = self._nominal, self.dt_s, self._with_ball
         self._bodies = SceneBodies(self._scene, self.rows)
+        collided = with_ball and solver_of(self._contact) != SOLVER
+        self._materials = Materials() if collided else None
         inertias, loop_s = inertias_of(nominal), dt_s * self._control_every
         gains_tree = self._gains
         self._every_gains = self.gains.expand(-1, self.rows, 1).contiguous()
@@ -46,24 +51,13 @@ class IsaacSimulator(Simulator):
 
         def landed(state, bodies, params):
             world, seen = unpack(state, AT_REST), unpack(bodies, BODIES)
+            if collided:
+                return packed(*take_struck(world, seen, unpack(params, nominal), inertias, dt_s))
             return packed(*take(world, seen, unpack(params, nominal), dt_s, with_ball))
 
         self._controlled, self._coasting, self._landed = (
             fused(function, self.device, compile_kernels) for function in (controlled, coasting, landed)
         )
-
-    def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
-        """One control step; see :meth:`Simulator.step`."""
-        self.begin(command, delay_steps)
-        for _ in range(self.substeps):
-            self.before()
-            self._advance()
-            self.after()
-        self.finish()
-
-    def begin(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
-        """Take a control step's command."""
-        self._next, self._delay_steps, self._index = command, delay_steps, 0
 
     def before(self) -> None:
         """Hand the loads of the coming physics step to Isaac Lab."""
@@ -97,6 +91,8 @@ class IsaacSimulator(Simulator):
         world = unpack(self.state[:, real], AT_REST)
         (bodies,) = packed(placed(world.body, world.ball, self.dt_s))
         self._bodies.place(real, bodies[..., 0])
+        if self._materials:
+            self._materials.set(real, unpack(self.params[:, real], self._nominal))
 
 
 def packed(*trees: Any) -> tuple[torch.Tensor, ...]:

@@ -15,8 +15,9 @@ import torch
 
 from corvids.controllers.spatial import Quat, Scalar, Vec3
 from corvids.envs.physics.ball import Ball, bounced, collide, mean_ball_accel
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, mean_loads, on_ground, step_rotors
+from corvids.envs.physics.vehicle_dynamics import RigidBody, mean_loads, on_ground, step_rotors
 from corvids.envs.physics.world import World, WorldParams
+from corvids.vehicle import GRAVITY_MPS2
 
 
 class Inertias(NamedTuple):
@@ -94,7 +95,7 @@ def take(
 
     Also returns the bodies as they are to be, and a number above 0 where they are not: where ground or racket were met.
     """
-    free, ball = body_of(bodies.vehicle, dt_s), _ball_of(bodies.ball, dt_s)
+    free, ball = body_of(bodies.vehicle, dt_s), ball_of(bodies.ball, dt_s)
     accel = (free.vel_w - world.body.vel_w) * (1.0 / dt_s)
     felt = Vec3(accel.x, accel.y, accel.z + GRAVITY_MPS2)
     body, felt = on_ground(world.body, free, felt, params.vehicle)
@@ -137,7 +138,8 @@ def body_of(posed: Posed, dt_s: float) -> RigidBody:
     return RigidBody(posed.pos_w - posed.vel_w * half, posed.vel_w, ahead.turned(omega_b * -half), omega_b)
 
 
-def _ball_of(posed: Posed, dt_s: float) -> Ball:
+def ball_of(posed: Posed, dt_s: float) -> Ball:
+    """A ball at the end of the step."""
     return Ball(posed.pos_w - posed.vel_w * (0.5 * dt_s), posed.vel_w, posed.omega_w)
 
 

@@ -17,6 +17,7 @@ from isaaclab.scene import InteractiveSceneCfg
 from isaaclab.sim import SimulationCfg
 from isaaclab.utils import configclass
 
+from corvids.envs.engines.contact import Contact, solver_of
 from corvids.envs.environment import EnvConfig, Environment
 from corvids.envs.isaac.scene import scene_cfg, simulation_cfg
 from corvids.envs.isaac.simulator import IsaacSimulator
@@ -39,6 +40,8 @@ class TaskEnvCfg(DirectRLEnvCfg):
     """Name of the task."""
     vehicle: str = "air"
     """Name or path of the vehicle file."""
+    contact: Contact = "ours"
+    """Who resolves what happens between ball and vehicle; scene and solver must be those for it."""
     decimation: int = 10
     episode_length_s: float = 20.0
     action_space: int = ACTIONS
@@ -54,17 +57,18 @@ def task_env_cfg(config: EnvConfig, worlds: int = WORLDS, device: str = "cpu", s
     dt_s = 1.0 / config.physics_hz
     nominal = world_params(load_vehicle(config.vehicle), config.ball, dt_s, task.WITH_BALL)
     decimation = config.physics_hz // config.control_hz
-    simulation = simulation_cfg(dt_s, device)
+    simulation = simulation_cfg(dt_s, device, solver_of(config.contact))
     simulation.render_interval = decimation
     return TaskEnvCfg(
         task=config.task,
         vehicle=config.vehicle,
+        contact=config.contact,
         decimation=decimation,
         episode_length_s=config.episode_s,
         observation_space=len(task.MIRRORS),
         state_space=len(task.MIRRORS) + len(TRUTH_MIRRORS),
         sim=simulation,
-        scene=scene_cfg(nominal, worlds, task.WITH_BALL),
+        scene=scene_cfg(nominal, worlds, task.WITH_BALL, config.contact != "ours"),
         seed=seed,
     )
 
@@ -87,9 +91,11 @@ class TaskEnv(SteppedByLab["LabEnvironment"], DirectRLEnv):
         **registered: Any,
     ) -> None:
         super().__init__(cfg, render_mode, **registered)
-        simulator = functools.partial(IsaacSimulator, self.scene, self._no_advance)
         if config is None:
-            config = EnvConfig(task=cfg.task, vehicle=cfg.vehicle, episode_s=cfg.episode_length_s)
+            config = EnvConfig(
+                task=cfg.task, vehicle=cfg.vehicle, contact=cfg.contact, episode_s=cfg.episode_length_s
+            )
+        simulator = functools.partial(IsaacSimulator, self.scene, self._no_advance, contact=config.contact)
         self.core = LabEnvironment(
             self, config, self.num_envs, device=self.device, seed=cfg.seed or 0, compile_kernels=compile_kernels,
             make_simulator=simulator,

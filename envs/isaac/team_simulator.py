@@ -11,6 +11,7 @@ from corvids.controllers.packing import leaves, map_leaves, unpack
 from corvids.controllers.rate_loop import RateCommand
 from corvids.controllers.spatial import Vec3
 from corvids.envs.isaac.fused import fused
+from corvids.envs.isaac.in_steps import InSteps
 from corvids.envs.isaac.scene import SceneBodies
 from corvids.envs.isaac.substep import BODIES
 from corvids.envs.isaac.team_scene import weights_of
@@ -28,12 +29,8 @@ from corvids.envs.team_simulator import TeamSimulator
 from corvids.team import Team
 
 
-class IsaacTeamSimulator(TeamSimulator):
-    """Teams of ``scene``, stepped by ``advance`` (one physics step of Isaac Lab); the rest as :class:`TeamSimulator`.
-
-    Isaac Lab's environments make physics steps themselves. They call, instead of :meth:`step`: :meth:`begin`, around
-    each physics step :meth:`before` and :meth:`after`, and :meth:`finish`.
-    """
+class IsaacTeamSimulator(InSteps, TeamSimulator):
+    """Teams of ``scene``, stepped by ``advance`` (one physics step of Isaac Lab); else a :class:`TeamSimulator`."""
 
     def __init__(
         self, scene: Any, advance: Callable[[], None], team: Team, worlds: int, **options: Any
@@ -95,19 +92,6 @@ class IsaacTeamSimulator(TeamSimulator):
             return _joined(motions), _joined([hauled]), _bodies(posed), torch.stack([touched])
 
         return landed
-
-    def step(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
-        """One control step; see :meth:`TeamSimulator.step`."""
-        self.begin(command, delay_steps)
-        for _ in range(self.substeps):
-            self.before()
-            self._advance()
-            self.after()
-        self.finish()
-
-    def begin(self, command: torch.Tensor, delay_steps: torch.Tensor) -> None:
-        """Take a control step's command."""
-        self._next, self._delay_steps, self._index = command, delay_steps, 0
 
     def before(self) -> None:
         """Hand the loads of the coming physics step to Isaac Lab."""

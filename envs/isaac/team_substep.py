@@ -14,7 +14,8 @@ from corvids.envs.isaac.substep import Posed, body_of, moved, posed_ahead
 from corvids.envs.physics.cables import SWEEPS, Wrench
 from corvids.envs.physics.load import Load, LoadParams
 from corvids.envs.physics.team_world import Drive, DroneParams, Motion, Pulls, fly_drones, haul_each, pulled
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, on_ground
+from corvids.envs.physics.vehicle_dynamics import RigidBody, on_ground
+from corvids.vehicle import GRAVITY_MPS2
 
 
 class Weight(NamedTuple):

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from corvids.controllers.spatial import Scalar, Vec3, clip, seldom, smaller, where
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2, RigidBody, VehicleParams
+from corvids.envs.physics.vehicle_dynamics import RigidBody, VehicleParams
+from corvids.vehicle import GRAVITY_MPS2
 
 Tree = TypeVar("Tree")
 
@@ -87,7 +88,7 @@ class Impact(NamedTuple):
     """Distance of the ball's centre from the racket's axis [m]."""
 
 
-class _Contact(NamedTuple):
+class DiscContact(NamedTuple):
     """Geometry of the nearest point between ball and disc, in body axes."""
 
     gap_m: Scalar
@@ -156,8 +157,8 @@ def collide(
     )
     rel_accel = change * (1.0 / dt_s)
 
-    on_racket = _nearest(rel, racket, params)
-    on_airframe = _nearest(rel, airframe, params)
+    on_racket = nearest(rel, racket, params)
+    on_airframe = nearest(rel, airframe, params)
     is_racket = (on_racket.gap_m <= on_airframe.gap_m) | (on_airframe.gap_m > 0.0)
     disc = _choose(is_racket, racket, airframe)
     now = _choose(is_racket, on_racket, on_airframe)
@@ -166,7 +167,7 @@ def collide(
     # The moment of contact itself. What is deeper than one step's travel began the step inside: it is pushed out.
     rel = rel - (rel_vel - rel_accel * (0.5 * since_s)) * since_s
     rel_vel = rel_vel - rel_accel * since_s
-    contact = _nearest(rel, disc, params)
+    contact = nearest(rel, disc, params)
     normal = contact.normal_b
     sunk = torch.where(met, torch.relu(-contact.gap_m), 0.0)
     arm = rel - normal * params.radius_m
@@ -227,7 +228,8 @@ def collide(
     return _choose(seldom(met), (body, ball, struck), (body1, ball1, impact))
 
 
-def _nearest(rel_b: Vec3, disc: DiscParams, params: BallParams) -> _Contact:
+def nearest(rel_b: Vec3, disc: DiscParams, params: BallParams) -> DiscContact:
+    """Where ball and disc come closest; ``rel_b``: the ball's centre from the vehicle's [m], body."""
     rel = rel_b - disc.center_b
     height = rel.dot(disc.normal_b)
     radial = rel - disc.normal_b * height
@@ -237,11 +239,13 @@ def _nearest(rel_b: Vec3, disc: DiscParams, params: BallParams) -> _Contact:
     distance2 = away.norm2() + 1e-12
     inverse_distance = torch.rsqrt(distance2)
     gap = distance2 * inverse_distance - params.radius_m - disc.half_thickness_m
-    return _Contact(gap, away * inverse_distance, offset2 * inverse_offset, height, radial * inverse_offset)
+    return DiscContact(
+        gap, away * inverse_distance, offset2 * inverse_offset, height, radial * inverse_offset
+    )
 
 
 def _time_since_contact(
-    now: _Contact, disc: DiscParams, rel_vel: Vec3, rel_accel: Vec3, params: BallParams, dt_s: float
+    now: DiscContact, disc: DiscParams, rel_vel: Vec3, rel_accel: Vec3, params: BallParams, dt_s: float
 ) -> tuple[torch.Tensor, Scalar]:
     """Whether the ball ran into the disc within this step, and how long ago [s] (0 where it did not).
 

@@ -17,12 +17,11 @@ import numpy as np
 from corvids.controllers.spatial import Vec3
 from corvids.envs.engines.engine import TICK_S, Array, State, spread
 from corvids.envs.physics.nominal import BallConfig, world_params
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.physics.world import WorldParams
 from corvids.envs.sensors.instruments import Sensors, Signal
 from corvids.errors import CorvidsError
 from corvids.quantities import nearest
-from corvids.vehicle import Vehicle
+from corvids.vehicle import GRAVITY_MPS2, Vehicle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,13 +42,13 @@ def places_that_jump(trials: int, seed: int) -> Commander:
     return command
 
 
-def figure_eight(trials: int, seed: int) -> Commander:
-    """Place and velocity on the curve, which all trials enter at the centre."""
+def figure_eight(trials: int, seed: int, centre_w_m: tuple[float, float, float] = CENTRE_W_M) -> Commander:
+    """Place and velocity on the curve, which all trials enter at its centre."""
     del seed
     size, frequency = np.array(CURVE_M), np.array(CURVE_RADPS)
 
     def command(now_s: float) -> Array:
-        place = np.array(CENTRE_W_M) + size * np.sin(frequency * now_s)
+        place = np.array(centre_w_m) + size * np.sin(frequency * now_s)
         return np.tile(np.concatenate((place, size * frequency * np.cos(frequency * now_s))), (trials, 1))
 
     return command

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from corvids.envs.engines.engine import Array, Engine
-from corvids.envs.physics.vehicle_dynamics import GRAVITY_MPS2
 from corvids.envs.plants.conditions import Trials
 from corvids.envs.plants.hits import Judge
 from corvids.envs.plants.recording import Watcher
 from corvids.envs.sensors.instruments import BallSensor, VehicleSensor
 from corvids.errors import CorvidsError
+from corvids.vehicle import GRAVITY_MPS2
 
 
 class Readings(NamedTuple):

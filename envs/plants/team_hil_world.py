@@ -1,7 +1,8 @@
 """One world whose team is flown by real autopilots: motor commands in, what each member's sensors feel out.
 
 A condition's trial begins in the air. Until it is released the team is held where it begins, as on a stand: nothing
-moves, the accelerometers feel the stand, and the trial's clock stands still.
+moves, the accelerometers feel the stand, and the trial's clock stands still. Or members stand on the ground below where
+they would begin, and are free from the start; only the trial's clock waits.
 """
 
 from __future__ import annotations
@@ -35,15 +36,26 @@ class TeamHilWorld:
     """``engine`` with one world, under ``trials`` of which there is one, judged by ``referee``."""
 
     def __init__(
-        self, engine: MujocoTeamEngine, trials: TeamTrials, *, seed: int, referee: TeamReferee
+        self,
+        engine: MujocoTeamEngine,
+        trials: TeamTrials,
+        *,
+        seed: int,
+        referee: TeamReferee,
+        is_grounded: bool = False,
     ) -> None:
-        """``seed`` draws the noise of sensors."""
+        """``seed`` draws the noise of sensors; ``is_grounded``: members start on the ground."""
         self.unseen_from_s = math.inf
         """From when on nobody sees the load, after the release [s]."""
         self._engine, self._referee = engine, referee
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
         self._load = LoadSensor(trials, self._rng)
-        engine.reset(trials.start, trials.params, trials.thrust_n)
+        start, self._is_free = trials.start, is_grounded
+        if is_grounded:
+            pos_w = start.drones.pos_w.copy()
+            pos_w[:, 2] = trials.params.drones.vehicle.ground_clearance_m.reshape(-1).numpy()
+            start = start._replace(drones=start.drones._replace(pos_w=pos_w))
+        engine.reset(start, trials.params, trials.thrust_n * (not is_grounded))
         self._state: TeamState = engine.state
         self._steps = 0
         self._released_s = math.inf
@@ -71,7 +83,7 @@ class TeamHilWorld:
         return self._state
 
     def release(self) -> None:
-        """Let go of the team, if it is held."""
+        """Let go of the team, if it is held, and begin its trial."""
         self._released_s = min(self._released_s, self.now_s)
 
     def advance(self, motors: Array) -> list[Felt]:
@@ -80,7 +92,7 @@ class TeamHilWorld:
         for tick in range(TICKS):
             start_s = self.now_s + tick * self._engine.dt_s
             before = self._state
-            if start_s >= self._released_s:
+            if self._is_free or start_s >= self._released_s:
                 self._engine.step_motors(motors)
                 self._state = self._engine.state
                 force_w += self._state.specific_force_w / TICKS

@@ -23,7 +23,7 @@ LATENCY_TICKS = 1
 
 
 class TeamReadings(NamedTuple):
-    """What has arrived. Frames: world ENU, body FLU; rows are members."""
+    """What has arrived, as a runtime wants it. Frames: world ENU, body FLU; rows are members."""
 
     stamp_s: Array
     """When a member's own state was sampled, (rows,)."""

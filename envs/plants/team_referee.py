@@ -70,6 +70,8 @@ class TeamReferee:
         worlds, members = trials.chosen.shape
         self.done: NDArray[np.bool_] = np.zeros(worlds, dtype=bool)
         """Trials that are over, (trials,)."""
+        self.may_land = False
+        """Whether loads and members may come down from now on, so that distances from the goal do not count."""
         self._end = ["time"] * worlds
         self._seconds = np.zeros(worlds)
         self._has_risen = trials.start.load.pos_w[:, 2] > 2.0 * LOW_M
@@ -101,8 +103,8 @@ class TeamReferee:
         away = np.linalg.norm(pos_w - pose[:, None, :3], axis=2)
         unwell = ~np.isfinite(off_m + pos_w.sum((1, 2)))
         faults = {
-            "load low": (place[:, 2] < LOW_M) & self._has_risen,
-            "member low": (live & (pos_w[:, :, 2] < LOW_M)).any(1),
+            "load low": (place[:, 2] < LOW_M) & self._has_risen & (not self.may_land),
+            "member low": (live & (pos_w[:, :, 2] < LOW_M)).any(1) & (not self.may_land),
             "members close": members_m < CLOSE_M,
             "cable close": cable_m < CABLE_CLOSE_M,
             "tilted": (live & (upright < 0.0)).any(1),
@@ -110,7 +112,8 @@ class TeamReferee:
         }
         turned = (state.load.quat_wb[0].copy(), wanted[0], state.drones.quat_wb[:members].copy())
         first = (place[0], pose[0, :3], pos_w[0].copy(), *turned, tension_n[0].copy())
-        off = (np.where(going, off_m, np.nan), np.where(going, off_rad, np.nan))
+        counts = going & (not self.may_land)
+        off = (np.where(counts, off_m, np.nan), np.where(counts, off_rad, np.nan))
         self._looks.append((now_s, *off, *first))
         for why, fault in faults.items():
             for trial in np.flatnonzero(fault & ~self.done):
@@ -119,6 +122,11 @@ class TeamReferee:
         timed_out = (now_s >= self._limit_s - 1e-9) & ~self.done
         self._seconds[timed_out] = now_s
         self.done |= timed_out
+
+    def finish(self, now_s: float) -> None:
+        """End the trials that go on, at ``now_s`` [s]: as if their time were up."""
+        self._seconds[~self.done] = now_s
+        self.done[:] = True
 
     def _separations(self, state: TeamState, live: NDArray[np.bool_], now_s: float) -> tuple[Array, Array]:
         """Least distances of two live members, and of a live one from another's cable, (worlds,)."""

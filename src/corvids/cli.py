@@ -9,11 +9,12 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TypeVar, cast
 
 from corvids import __version__
 from corvids.errors import CorvidsError
+from corvids.quantities import nearest
 
 COMMANDS: dict[str, str] = {
     "train": "train a task in thousands of parallel worlds",
@@ -83,8 +84,8 @@ def _dispatch(argv: list[str]) -> int:
     return module.main(argv[1:])
 
 
-def first_word(argv: list[str], verb: str, what: str, known: Iterable[str]) -> tuple[str, list[str]]:
-    """The leading positional argument and the rest; raises :class:`CorvidsError` where it is missing."""
+def first_word(argv: list[str], verb: str, what: str, known: Collection[str]) -> tuple[str, list[str]]:
+    """The leading positional argument and the rest; raises :class:`CorvidsError` where it is missing or unknown."""
     if argv and argv[0] in ("-h", "--help"):
         print(f"usage: corvids {verb} {what.upper()} [options]   {what}: {', '.join(known)}")
         print(f"       corvids {verb} {next(iter(known))} --help   lists the options")
@@ -93,6 +94,8 @@ def first_word(argv: list[str], verb: str, what: str, known: Iterable[str]) -> t
         raise CorvidsError(
             f"{verb}: which {what}? corvids {verb} {what.upper()} …, with one of: {', '.join(known)}"
         )
+    if argv[0] not in known:
+        raise CorvidsError(f"{verb}: unknown {what} {argv[0]!r}{nearest(argv[0], list(known))}")
     return argv[0], argv[1:]
 
 

@@ -20,11 +20,13 @@ from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.envs.mdp.goal_path import COMMAND
 from corvids.envs.mdp.team_facts import FACTS, team_facts
 from corvids.errors import CorvidsError
-from corvids.team import load_team
+from corvids.team import load_team, save_team
 from corvids.training.checkpoint import load_checkpoint
+from corvids.training.export import export_policy
 from corvids.training.policy_module import TeamPolicyModule
+from corvids.training.presets import preset
 from corvids.training.team_parity import check_team_parity
-from corvids.vehicle import GRAVITY_MPS2
+from corvids.vehicle import GRAVITY_MPS2, load_vehicle, save_vehicle
 
 FACTS3 = team_facts(load_team("falcon3")).numpy()
 GOAL = np.array([0.0, 0.0, 1.0, 1.0, *(0.0,) * 9, *(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0) * 3])
@@ -56,6 +58,27 @@ def test_the_file_holds_everything_that_a_member_runs(file: PolicyFile):
     assert contract.limits.accel_max_mps2 == 6.0
     for stage in contract.stages.values():
         assert len(onnx.load_model_from_string(stage.onnx).graph.node) <= 300
+
+
+def test_a_team_with_a_vehicle_file_of_its_own_gets_that_vehicles_inner_loop(tmp_path: Path):
+    """It is named as the shipped one, as after a calibration, but heavier."""
+    team, falcon = load_team("falcon3"), load_vehicle("falcon")
+    heavier = dataclasses.replace(
+        falcon, body=dataclasses.replace(falcon.body, mass_kg=1.1 * falcon.body.mass_kg)
+    )
+    save_vehicle(heavier, tmp_path / "mine.toml")
+    save_team(team, ["mine.toml"] * 3, tmp_path / "team.toml")
+    env = preset("carry", "quick").env
+    env = dataclasses.replace(env, carry=dataclasses.replace(env.carry, team=str(tmp_path / "team.toml")))
+    run = policy_lab.save_run(tmp_path / "run", env)
+    contract = export_policy(run, tmp_path / "carry.onnx", BRIEF).contract
+    assert contract.limits.hover_thrust_n == pytest.approx(heavier.weight_n)
+    assert contract.stages[INNER_LOOP].states[0].initial[0] == pytest.approx(heavier.weight_n)
+    save_team(team, ["mine.toml", "falcon", "mine.toml"], tmp_path / "team.toml")
+    with pytest.raises(
+        CorvidsError, match=r"has several kinds of members \(.*mine.toml, and member 1 falcon\)"
+    ):
+        export_policy(run, tmp_path / "mixed.onnx", BRIEF)
 
 
 def test_parity_finds_a_stage_that_differs(run: Path, file: PolicyFile):

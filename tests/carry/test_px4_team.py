@@ -11,7 +11,7 @@ from corvids.deploy.contract import Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
-from corvids.deploy.px4.team import TEAM_RULES, Member, Px4Team
+from corvids.deploy.px4.team import Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple, envelope_of
@@ -24,6 +24,7 @@ LIMITS = Limits(
     thrust_n=(0.0, 25.0), rate_max_radps=(3.0, 3.0, 1.5), tilt_max_rad=1.0, hover_thrust_n=FALCON.weight_n
 )
 STEP_S = 0.004
+SHARE_N = 4.0
 
 
 class ObedientPx4:
@@ -38,6 +39,7 @@ class ObedientPx4:
         self.autopilot = Autopilot(mode=Mode.HOLD, landed=False, battery=1.0)
         self.asked: list[tuple[float, Request]] = []
         self.streamed: list[tuple[float, Triple, Level]] = []
+        self.hover_thrust = 0.0
 
     @property
     def now_s(self) -> float:
@@ -62,6 +64,10 @@ class ObedientPx4:
         else:
             self.autopilot = self.autopilot._replace(mode=Mode(request.value))
 
+    def set_hover_thrust(self, thrust: float) -> bool:
+        before, self.hover_thrust = self.hover_thrust, thrust
+        return before == thrust
+
     def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
         self.streamed.append((thrust, rate_b_radps, level))
 
@@ -72,19 +78,18 @@ class Sky:
     def __init__(self) -> None:
         clock = [0.0]
         self.links = [ObedientPx4(clock, float(x), arms_s=4.0 * (x == 2)) for x in range(3)]
-        members = [
-            Member(
-                link,
-                Supervisor(envelope_of(LIMITS, FALCON), Fallback(LIMITS), rules=TEAM_RULES),
-                thrust_map_of(FALCON),
-                FALCON.weight_n + 4.0,
+        members = []
+        for link in self.links:
+            fallback = Fallback(LIMITS)
+            supervisor = Supervisor(envelope_of(LIMITS, FALCON), fallback)
+            members.append(
+                Member(link, supervisor, fallback, thrust_map_of(FALCON), FALCON.weight_n, SHARE_N)
             )
-            for link in self.links
-        ]
         self.lost_s = np.inf
         self.first_engaged_s: dict[int, float] = {}
         self.said: list[str] = []
         self.team = Px4Team(members, self._load, self._watch)
+        self.team.bear(True)
 
     def _load(self):
         rows = 1 if self.team.now_s < self.lost_s else 0
@@ -114,7 +119,7 @@ def test_they_engage_together_once_all_are_armed_and_then_their_policies_fly():
         thrust, rates, level = link.streamed[-1]
         assert thrust == pytest.approx(10.0 / 25.0, abs=1e-6)
         assert rates == (0.1, 0.1, 0.1)
-        assert level.thrust == pytest.approx((FALCON.weight_n + 4.0) / 25.0), (
+        assert level.thrust == pytest.approx((FALCON.weight_n + SHARE_N) / 25.0), (
             "hover with its share of the load"
         )
 
@@ -137,3 +142,55 @@ def test_where_the_load_is_lost_members_stay_under_their_pilots_command():
         assert link.streamed[-1][0] == pytest.approx(11.0 / 25.0, abs=1e-6)
         assert Request.HOLD not in [request for _, request in link.asked]
     assert any("the load is lost" in said for said in sky.said)
+
+
+def flying() -> Sky:
+    sky = Sky()
+    sky.fly(10.0)
+    assert sky.team.states == [State.POLICY] * 3
+    assert sky.team.must_lower == ""
+    return sky
+
+
+def test_a_weak_battery_makes_the_whole_team_lower_and_nobody_lands_on_a_taut_cable():
+    sky = flying()
+    weak = sky.links[1]
+    weak.autopilot = weak.autopilot._replace(battery=0.01)
+    sky.fly(12.0, thrust_n=11.0)
+    assert sky.team.must_lower.startswith("member 1: the battery is low")
+    assert sky.team.states == [State.POLICY] * 3, "their pilots' commands stand, also the weak one's"
+    assert not {Request.LAND, Request.HOLD} & {request for link in sky.links for _, request in link.asked}
+
+
+def test_a_member_whose_policy_is_taken_away_makes_the_others_lower_with_it():
+    sky = flying()
+    sky.links[2].state.pos_w = (2.0, 0.0, 9.0)  # outside the fence
+    sky.fly(10.1)
+    assert sky.team.must_lower.startswith("member 2:")
+    before = [member.supervisor._handover.place_w[2] for member in sky.team.members]
+    sky.team.lower(0.25)
+    after = [member.supervisor._handover.place_w[2] for member in sky.team.members]
+    assert after[2] == pytest.approx(before[2] - 0.25)
+
+
+def test_once_released_each_px4_is_told_its_weight_and_asked_to_land():
+    sky = flying()
+    loaded = (FALCON.weight_n + SHARE_N) / 25.0
+    assert all(link.hover_thrust == pytest.approx(loaded) for link in sky.links)
+    sky.team.land()
+    assert all(member.fallback.load_kg == 0.0 for member in sky.team.members)
+    sky.fly(13.0)
+    for link in sky.links:
+        assert link.hover_thrust == pytest.approx(FALCON.weight_n / 25.0)
+        assert link.asked[-1][1] is Request.LAND
+        assert link.streamed[-1][2].thrust == pytest.approx(FALCON.weight_n / 25.0), "keepers know it too"
+    assert set(sky.team.states) <= {State.LANDING}
+
+
+def test_a_loaded_hover_bears_its_share():
+    sky = Sky()
+    fallback, none = sky.team.members[0].fallback, np.full((1, 3), np.nan)
+    level = np.array([[1.0, 0.0, 0.0, 0.0]])
+    assert fallback.command(none, none, level, none)[0][0] == pytest.approx(FALCON.weight_n + SHARE_N)
+    sky.team.bear(False)
+    assert fallback.command(none, none, level, none)[0][0] == pytest.approx(FALCON.weight_n)

@@ -100,8 +100,21 @@ def test_eval_writes_the_documented_frame(law: PolicyFile, tmp_path: Path, capsy
 
 
 def test_a_team_of_another_vehicle_is_refused(law: PolicyFile, tmp_path: Path, capsys):
-    other = dataclasses.replace(law.contract, vehicle=dataclasses.replace(law.contract.vehicle, name="x500"))
+    record = law.contract.vehicle
+    body = {**record.parameters["body"], "mass_kg": 0.9 * record.parameters["body"]["mass_kg"]}
+    namesake = dataclasses.replace(record, parameters={**record.parameters, "body": body})
+    other = dataclasses.replace(law.contract, vehicle=namesake)
     path = policy_lab.with_metadata(law.path, tmp_path / "other.onnx", lambda _: other.to_json())
     assert main(["fly", "carry", "--policy", str(path)]) == 2
     said = capsys.readouterr().err
-    assert "its inner loop is that of 'x500', but member 0 of falcon3 is 'falcon'" in said
+    assert "its inner loop is that of 'falcon', but member 0 of falcon3 is 'falcon'" in said
+    assert "with other numbers" in said
+
+
+def test_a_team_of_one_is_flown_though_nobody_comes_close_to_it(
+    law: PolicyFile, capsys: pytest.CaptureFixture[str]
+):
+    words = f"fly carry --policy {law.path} --team falcon1 --plant mujoco --seconds 0.1"
+    assert main(words.split()) == 0
+    said = capsys.readouterr().out
+    assert "falcon1: 0.1 s" in said and "members" not in said.replace("all members", "")

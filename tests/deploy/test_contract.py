@@ -68,6 +68,14 @@ def test_a_contract_survives_its_json():
     assert back.stages[BALL_FILTER].onnx == b"\x00\xffgraph"
 
 
+def test_what_has_a_default_may_be_missing():
+    text = json.loads(contract().to_json())
+    del text["evaluation"]
+    for name in ("accel_max_mps2", "turn_max_radps"):
+        del text["limits"][name]
+    assert Contract.from_json(json.dumps(text)) == dataclasses.replace(contract(), evaluation={})
+
+
 def put(path: str, value: Any) -> Callable[[dict], None]:
     """Set a field, named by a path with dots."""
     *outer, last = path.split(".")

@@ -259,6 +259,22 @@ def test_a_node_that_fails_inside_onnx_runtime_is_a_policy_that_fails(monkeypatc
     np.testing.assert_allclose(decision.thrust_n, file.contract.limits.hover_thrust_n, rtol=0.05)
 
 
+def test_a_filter_that_fails_takes_nothing_in_until_the_ball_is_lost(monkeypatch, file):
+    pilot = Pilot(file)
+    assert pilot.decide(said(0.02), 0.02, COMMAND).by_policy[0]
+    assert pilot.ball is not None
+
+    def fail():
+        raise GraphFailure("out of memory")
+
+    monkeypatch.setattr(pilot.ball._graph, "run", fail)
+    assert pilot.decide(said(0.04), 0.04, COMMAND).by_policy[0]
+    late_s = 0.06 + pilot.config.ball_age_max_s
+    decision = pilot.decide(said(late_s), late_s, COMMAND)
+    assert not decision.by_policy[0]
+    np.testing.assert_allclose(decision.thrust_n, file.contract.limits.hover_thrust_n, rtol=0.05)
+
+
 def test_task_commands_are_checked(file):
     pilot = Pilot(file, rows=2)
     with pytest.raises(

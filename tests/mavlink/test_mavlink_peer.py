@@ -62,6 +62,18 @@ def test_attitude_and_position_may_come_apart_and_the_older_one_dates_the_state(
     assert peer.reader.state.attitude_stamp_s == pytest.approx(100.6, abs=2e-3), "the newer attitude stays"
 
 
+def test_rates_are_those_that_px4_filtered_as_long_as_they_come():
+    px4 = Standin()
+    peer = connected(px4)
+    peer.take_in(px4.attitude(100.5), 100.5)
+    px4.truth.rate_frd = (9.0, 9.0, 9.0)
+    peer.take_in(px4.odometry(100.508), 100.508)
+    assert peer.reader.state.omega_b == pytest.approx((0.01, -0.02, -0.03)), "not a reading of the gyroscope"
+    assert peer.reader.state.pose_stamp_s == pytest.approx(100.508, abs=1e-5)
+    peer.take_in(px4.odometry(100.54), 100.54)
+    assert peer.reader.state.omega_b == pytest.approx((9.0, -9.0, -9.0)), "but that is better than none"
+
+
 def test_what_the_autopilot_says_of_itself():
     px4 = Standin()
     peer = connected(px4)

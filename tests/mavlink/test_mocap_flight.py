@@ -161,10 +161,17 @@ def test_hits_and_drops_are_counted_by_what_is_seen():
         -0.1,
         -0.5,
     ]
-    for height in (*heights, -0.9, -1.0, 0.5, 0.6, 0.3, 0.1, 0.6):
-        score.take_in(1.0 + height, 1.0)
+    for tick, height in enumerate((*heights, -0.9, -1.0, 0.5, 0.6, 0.3, 0.1, 0.6)):
+        score.take_in(1.0 + height, 1.0, 0.05 * tick)
     assert score.hits == 3, "the dribble of 10 cm does not count"
     assert score.drops == 1
+
+
+def test_a_ball_that_somebody_brings_back_was_not_hit():
+    score = Score()
+    for stamp_s, height in ((0.0, 0.6), (0.1, 0.2), (0.15, 0.1), (1.5, 0.6), (1.6, 0.6)):
+        score.take_in(1.0 + height, 1.0, stamp_s)
+    assert score.hits == 0
 
 
 def free_port() -> int:

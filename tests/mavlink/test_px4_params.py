@@ -64,6 +64,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys):
         (["--loss-action", "6"], "must be 4 (land) or 5 (hold)"),
         (["--out", "nowhere/x.params"], "does not exist"),
         (["--out", "x.txt"], "must end in .params"),
+        (["--link", "udp:nowhere"], "udp:PORT"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, tmp_path: Path, capsys, monkeypatch):
@@ -79,7 +80,10 @@ def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, tmp_path
 def test_every_vehicle_has_its_parameters(name: str):
     parameters = parameters_of(load_vehicle(name))
     assert all(isinstance(value, (int, float)) for value in parameters.values())
-    assert len(parameters) == 49
+    assert len(parameters) == 51
+    assert parameters["EKF2_EVP_NOISE"] == 0.01, (
+        "PX4's own least, 0.1 m, would have motion capture hardly count"
+    )
 
 
 def test_px4_simulates_the_vehicle(tmp_path: Path):
@@ -94,7 +98,9 @@ def test_px4_simulates_the_vehicle(tmp_path: Path):
     assert written["SIH_L_ROLL"] == written["SIH_L_PITCH"] == pytest.approx(0.088388)
     assert written["SIH_T_TAU"] == pytest.approx(0.0272)
     assert written["THR_MDL_FAC"] == 0.0, "SIH's thrust is linear in the command"
-    assert not [name for name in written if name.startswith("EKF2_")], "its position comes from GPS"
+    # 1.7 m/s² and 0.14 rad/s at 250 Hz are 1.1 and 0.09 at the estimator's 100 Hz; PX4 takes 1.0 and 0.1 at most.
+    estimator = {name: value for name, value in written.items() if name.startswith("EKF2_")}
+    assert estimator == {"EKF2_ACC_NOISE": 1.0, "EKF2_GYR_NOISE": 0.1}, "its position comes from GPS"
 
 
 def test_a_tracked_simulation_lives_on_motion_capture_alone(tmp_path: Path, capsys):
@@ -102,6 +108,8 @@ def test_a_tracked_simulation_lives_on_motion_capture_alone(tmp_path: Path, caps
     assert main(["px4-params", "--vehicle", "air", "--sih", "--tracked", "--out", str(out)]) == 0
     written = {name: value for name, (value, _) in read(out).items()}
     assert (written["EKF2_GPS_CTRL"], written["EKF2_EV_CTRL"], written["EKF2_HGT_REF"]) == (0, 11, 3)
+    assert written["EKF2_BARO_CTRL"] == 0, "its heights are above the sea"
+    assert written["EKF2_DELAY_MAX"] == 100.0, "nothing else has to be waited for"
     assert written["SIH_MASS"] == 1.0975
     assert main(["px4-params", "--tracked", "--out", str(tmp_path / "b.params")]) == 2
     assert "--tracked: is for --sih" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_listening_to_nothing_says_so(capsys):
     ("arguments", "said"),
     [
         ([], "which source?"),
-        (["qualisys"], "there are: natnet, vicon, sih, listen"),
+        (["qualisys"], "(known: natnet, vicon, sih, listen)"),
         (["vicon", "--rate-hz", "100"], "a number from 1 to 65535 for each object"),
         (["vicon", "--rate-hz", "100", "--bodies", "drone"], "must be NAME=NUMBER"),
         (["vicon", "--rate-hz", "100", "--bodies", "drone=1", "--to", "here"], "must be HOST:PORT"),

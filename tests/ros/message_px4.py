@@ -15,6 +15,7 @@ from standin import AUTO, LAND, LOITER, OFFBOARD
 NAV_STATE = {(OFFBOARD, 0): 14, (AUTO, LOITER): 4, (AUTO, LAND): 18}
 RATES, ATTITUDE = 0x80, 0x07
 SET_ORIGIN = 100000
+SETPOINTS = ("vehicle_rates_setpoint", "vehicle_attitude_setpoint")
 STATUS_S = 0.5
 """How often the slow topics are published, status also on each change [s]."""
 
@@ -36,6 +37,8 @@ class MessagePx4(FlyingStandin):
         self.battery_share = 0.8
         self.commands_heard: list[Any] = []
         self.setpoints = 0
+        self.intrusions = 0
+        """Set-points that came while it flew by itself: into the very topics by which its own controllers speak."""
         self.origin: tuple[float, ...] = ()
         """Its world's, on the globe; not known before it is told."""
         self.seen_from_outside: list[Any] = []
@@ -48,6 +51,7 @@ class MessagePx4(FlyingStandin):
 
     def hear(self, topic: str, message: Any, now_s: float) -> None:
         """What it was sent."""
+        self.intrusions += topic in SETPOINTS and self.main != OFFBOARD
         if topic == "offboard_control_mode" and (message.body_rate or message.attitude):
             self._streamed_s = now_s
             if self._lost_offboard:

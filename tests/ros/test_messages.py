@@ -259,6 +259,10 @@ def test_a_held_link_streams_nothing_until_the_operator_engages():
     link = MessageLink(dds.runtime, MESSAGES)
     link.connect_keeper(dds)
     link.engage()
+    link.stream(0.5, (0.0, 0.0, 0.0), Level(0.0, 0.5))
+    assert dds.runtime.published["vehicle_rates_setpoint"] == [], "PX4 flies by itself"
+    assert len(dds.runtime.published["offboard_control_mode"]) == 1, "and hears that there is a stream"
+    link.reader.take_in("vehicle_status", SimpleNamespace(arming_state=2, nav_state=14, failsafe=False), 0.0)
     for answer, sent in ((None, 1), (HOLDS + b"\x00", 2), (HOLDS + b"\x01", 2), (None, 2)):
         dds.answers = [answer] if answer else []
         link.stream(0.5, (0.0, 0.0, 0.0), Level(0.0, 0.5))

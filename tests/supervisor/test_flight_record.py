@@ -36,6 +36,18 @@ def test_a_record_holds_every_tick_and_every_decision(tmp_path: Path):
     assert record.dropped == 0
 
 
+def test_a_record_that_no_disk_takes_is_said_and_kept_as_far_as_it_goes(tmp_path: Path, monkeypatch):
+    record = FlightRecord(tmp_path / "flight.mcap")
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record._writer, "finish", full_disk)
+    with pytest.raises(CorvidsError, match=r"flight\.mcap: cannot be finished: No space left.*\.part"):
+        record.close()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+
+
 def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path):
     for path in (tmp_path / "flight.txt", tmp_path / "nowhere" / "flight.mcap"):
         with pytest.raises(CorvidsError, match="flight"):

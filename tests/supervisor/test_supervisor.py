@@ -244,3 +244,15 @@ def test_without_a_commanded_place_it_climbs_above_where_it_stands(scene: Scene,
     assert verdict.command is not None
     assert verdict.command.thrust_n > ENVELOPE.hover_thrust_n
     assert PLACE_W[2] == QUICK.take_off_m
+
+
+def test_its_place_can_be_moved_down(scene: Scene, supervisor: Supervisor):
+    """As a team does that lowers its load."""
+    scene.armed = True
+    run(scene, supervisor)
+    hovering = say(scene, supervisor, Word.ENGAGE)
+    assert hovering.command is not None
+    supervisor.lower(0.3)
+    lowered = run(scene, supervisor, ticks=20)
+    assert lowered.command is not None
+    assert lowered.command.thrust_n < hovering.command.thrust_n

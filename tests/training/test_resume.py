@@ -75,9 +75,10 @@ def test_networks_optimizer_and_normalisation_are_those_of_the_checkpoint(
 def test_a_run_that_is_done_learns_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     train(tiny(), tmp_path)
     content, learnt = (tmp_path / CHECKPOINT).read_bytes(), batches_of(monkeypatch)
-    train(tiny(), tmp_path, resume=True)
-    assert learnt == []
-    assert (tmp_path / CHECKPOINT).read_bytes() == content
+    for iterations in (tiny().iterations, 1, 0):
+        train(tiny(iterations=iterations), tmp_path, resume=True)
+        assert learnt == []
+        assert (tmp_path / CHECKPOINT).read_bytes() == content
 
 
 def test_the_command_resumes_with_the_runs_own_configuration_and_what_is_given_again(

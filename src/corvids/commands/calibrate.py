@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from corvids.cli import first_word
-from corvids.errors import CorvidsError
-from corvids.quantities import nearest
 
 ACTIONS = ("plan", "fit", "ball", "thrust", "motor", "rate-loop", "latency", "align", "cable", "load")
 """A flight planned; vehicle from flight logs, ball and racket, a rotor on a bench, loop, delay, markers, a team."""
@@ -13,8 +11,6 @@ ACTIONS = ("plan", "fit", "ball", "thrust", "motor", "rate-loop", "latency", "al
 def main(argv: list[str]) -> int:
     """Entry point."""
     action, rest = first_word(argv, "calibrate", "action", ACTIONS)
-    if action not in ACTIONS:
-        raise CorvidsError(f"calibrate: unknown action {action!r}{nearest(action, list(ACTIONS))}")
     from corvids.commands.calibrating import align, ball, fit, plan, table, team
 
     if action == "plan":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import shutil
 import time
 from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands import evaluate, fly, train
+from corvids.commands.evaluating.trials import TrialsConfig, check
 from corvids.commands.export import describe
 from corvids.errors import CorvidsError
 from corvids.training.export import export_policy
@@ -35,11 +37,23 @@ def main(argv: list[str]) -> int:
     options = parse(DemoOptions, argv, "demo")
     if options.out.exists() and not options.out.is_dir():
         raise CorvidsError(f"{options.out}: is a file; --out names a folder")
+    # What would stop the demo after minutes of training is said now.
+    trials = TrialsConfig(
+        plant="mujoco", condition=options.condition, trials=options.trials, seconds=options.seconds
+    )
+    check(trials)
+    for package in ("mujoco", "imageio", "matplotlib"):
+        importlib.import_module(package)
     began = time.perf_counter()
     run = options.out / "run"
-    if (run / CHECKPOINT).exists():
-        shutil.rmtree(run)
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        if (run / CHECKPOINT).exists():
+            shutil.rmtree(run)
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CorvidsError(
+            f"{options.out}: cannot be written: {error.strerror}; name another --out"
+        ) from None
     print("1/4 training (the first minute compiles the simulator)", flush=True)
     train.train(preset("juggle", "quick"), run)
     policy = options.out / "juggle.onnx"

@@ -13,6 +13,7 @@ from typing import Literal
 from corvids.cli import parse
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
+from corvids.deploy.mocap.port_handover import take_over
 from corvids.deploy.px4.channels import PACKET, Channel, UdpChannel
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import exchange
@@ -70,7 +71,7 @@ def main(argv: list[str]) -> int:
     wanted = parameters_of(vehicle)
     if options.sih:
         wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
-    channel = UdpChannel(options.link)
+    channel = UdpChannel(options.link, take_over(options.link))
     try:
         peer = listen(channel, PeerConfig(target_system=options.system), wanted, options.seconds)
         lines = [*diagnose(peer, vehicle, wanted, channel.now_s, options.seconds)]

@@ -76,6 +76,7 @@ def score(task: str, options: EvalOptions, verdict: Verdict, flight: Flight) -> 
     return {
         "task": task,
         "plant": options.plant,
+        "contact": options.contact,
         "condition": options.condition,
         "policy": options.policy.name,
         "seed": options.seed,

@@ -71,8 +71,6 @@ class Bridge(Protocol):
 def main(argv: list[str]) -> int:
     """Entry point."""
     source, rest = first_word(argv, "mocap", "source", SOURCES)
-    if source not in SOURCES:
-        raise CorvidsError(f"mocap: unknown source {source!r}; there are: {', '.join(SOURCES)}")
     options = parse(MocapOptions, rest, f"mocap {source}")
     if not options.seconds > 0.0:
         raise CorvidsError(f"--seconds {options.seconds}: must be positive")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable
+from corvids.deploy.mocap.port_handover import take_over
 from corvids.deploy.px4.channels import Channel, UdpChannel
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import load_parameters, save_parameters
@@ -19,6 +20,9 @@ from corvids.whole_files import write_whole
 
 LOADING_S = 30.0
 """How long PX4 may take to take them [s]."""
+TRACKED_DELAY_MAX_MS = 100.0
+"""EKF2_DELAY_MAX where nothing but motion capture aids the estimator: how far behind it estimates, and so for how long
+what it says rests on the IMU alone. PX4 takes no less (EKF2_ASP_DELAY), and twice as much by itself."""
 INT32, REAL32 = 6, 9
 """MAVLink's types of parameters."""
 
@@ -57,12 +61,19 @@ def main(argv: list[str]) -> int:
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
-    write_whole(options.out, parameter_file(vehicle, parameters).encode())
-    print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
-    if options.link:
-        with contextlib.closing(UdpChannel(options.link)) as channel:
+    with contextlib.ExitStack() as stack:
+        channel = None
+        if options.link:
+            channel = stack.enter_context(
+                contextlib.closing(UdpChannel(options.link, take_over(options.link)))
+            )
+        write_whole(options.out, parameter_file(vehicle, parameters))
+        print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
+        if channel:
             load_into(channel, parameters, save=True)
-        print(f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on")
+            print(
+                f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on"
+            )
     return 0
 
 
@@ -108,6 +119,10 @@ def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int =
         "EKF2_EV_CTRL": 0b1011,  # position, height and yaw
         "EKF2_EV_DELAY": ev_delay_ms,
         "EKF2_EV_NOISE_MD": 0,
+        # Its least standard deviations of places [m] and angles [rad]: by its own, motion capture would be ten times
+        # as vague as it is.
+        "EKF2_EVP_NOISE": 0.01,
+        "EKF2_EVA_NOISE": 0.05,
         "EKF2_HGT_REF": 3,  # height comes from motion capture
     }
     return parameters
@@ -138,7 +153,9 @@ def sih_parameters_of(
     thrust_n = rotors.thrust_coeff_ns2prad2 * rotors.speed_max_radps**2
     kept = parameters_of(vehicle) if parameters is None else parameters
     if tracked:
-        kept = {**kept, "EKF2_GPS_CTRL": 0}
+        # The barometer's zero is the sea's: where motion capture pauses, heights must not jump there.
+        aids = {"EKF2_GPS_CTRL": 0, "EKF2_BARO_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
+        kept = {**kept, **aids}
     else:
         kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
     return dict(kept) | {
@@ -153,6 +170,9 @@ def sih_parameters_of(
         "SIH_KDW": sum(body.angular_drag_nmsprad) / 3.0,
         "SIH_T_TAU": 0.5 * (rotors.tau_rise_s + rotors.tau_fall_s),
         "SIM_BAT_MIN_PCT": 100.0,
+        # SIH's noise once armed, up to 1.7 m/s² and 0.14 rad/s a reading at 250 Hz, is this in the estimator's 100 Hz.
+        "EKF2_ACC_NOISE": 1.0,
+        "EKF2_GYR_NOISE": 0.1,
     }
 
 

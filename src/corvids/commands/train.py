@@ -18,7 +18,7 @@ from corvids.envs.environment import Environment
 from corvids.envs.episodes.calibrated import describe
 from corvids.envs.isaac import require_isaac
 from corvids.envs.several_teams import SeveralTeams
-from corvids.envs.tasks import TASKS, TEAM_TASKS, check_task
+from corvids.envs.tasks import TASKS, TEAM_TASKS
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
@@ -57,7 +57,6 @@ class TrainOptions:
 def main(argv: list[str]) -> int:
     """Entry point."""
     task, rest = first_word(argv, "train", "task", (*TASKS, *TEAM_TASKS))
-    check_task(task)
     name = option_value(rest, "--preset") or "quick"
     default, run = preset(task, name), Path(option_value(rest, "--run") or Path("runs", f"{task}-{name}"))
     if "--resume" in rest:
@@ -160,8 +159,12 @@ def _check_folder(run: Path, resume: bool) -> None:
 @contextlib.contextmanager
 def _held(run: Path) -> Iterator[None]:
     """Keep other trainings out of the folder. The lock goes with the process, however that ends."""
-    run.mkdir(parents=True, exist_ok=True)
-    with (run / LOCK).open("w") as file:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = (run / LOCK).open("w")
+    except OSError as error:
+        raise CorvidsError(f"{run}: cannot be written: {error.strerror}; name another --run") from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -27,8 +27,8 @@ from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Entry, Supervisor, Verdict
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.errors import CorvidsError
-from corvids.vehicle import load_vehicle
 from corvids_ros.keeper import KEY_VARIABLE, KeeperSocket, command_line
 from corvids_ros.message_link import MessageLink
 from corvids_ros.poses import PoseSource
@@ -58,7 +58,7 @@ class FlyingVehicle:
             raise CorvidsError("parameter policy is empty: must name a policy file (.onnx)")
         file = read_policy_file(Path(settings["policy"]).expanduser(), settings["task"])
         contract = file.contract
-        craft = load_vehicle(settings["vehicle"] or contract.vehicle.name)
+        craft = vehicle_of(file, settings["vehicle"] or None)
         self.settings, self.link = settings, link
         self.pilot = Pilot(file)
         self.supervisor = Supervisor(
@@ -124,13 +124,13 @@ class FlyingVehicle:
         self._is_over.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._record:
-            self._record.close()
         if self._line:
             self._line.close()
         # Not waited for: it ends by itself once nothing needs keeping, and takes its socket away.
         if self._folder and (self._keeper is None or self._keeper.poll() is not None):
             self._folder.cleanup()
+        if self._record:
+            self._record.close()
 
     def _run(self) -> None:
         while not self._is_over.is_set():

@@ -7,7 +7,7 @@ from typing import Any
 from corvids.deploy.px4.channels import ENGAGE, RELEASE, SAFE, SETPOINT
 from corvids.deploy.px4.frames import Quaternion
 from corvids.deploy.px4.keeping import Keeping, Level, StreamWatch
-from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple
 from corvids_ros.message_link import HOLDS, Transport
 from corvids_ros.px4_messages import Px4Messages
@@ -60,7 +60,7 @@ class FrameWatch:
     def speak(self, now_s: float, autopilot: Autopilot) -> None:
         """Say what there is to say to PX4 now. It stamps it itself."""
         level, request = self.stream.watch(now_s, autopilot)
-        if level is not None:
+        if level is not None and autopilot.mode is Mode.OFFBOARD:  # elsewhere PX4 speaks in that topic itself
             self._transport.publish("vehicle_attitude_setpoint", self._messages.level(level, 0))
             self._transport.publish("offboard_control_mode", self._messages.offboard(0, attitude=True))
         if request is not None:

@@ -29,7 +29,7 @@ from typing import Any
 import rclpy
 
 from corvids.deploy.mocap.relay import MocapConfig, mocap_config
-from corvids.deploy.px4.channels import BUFFER, KeeperChannel
+from corvids.deploy.px4.channels import BUFFER, KeeperChannel, is_orphaned, is_taken
 from corvids.errors import CorvidsError
 from corvids_ros.frame_watch import FrameWatch
 from corvids_ros.guide import Guide
@@ -104,22 +104,6 @@ def run(
         path.unlink(missing_ok=True)
         if guide:
             guide.close()
-
-
-def is_orphaned(local: socket.socket, runtime: str | None, is_alone: bool) -> bool:
-    """Whether the runtime has ended; one that never spoke is waited for as long as the keeper ``is_alone`` is not."""
-    return is_alone if runtime is None else not is_taken(local, b"", runtime)
-
-
-def is_taken(local: socket.socket, frame: bytes, runtime: str) -> bool:
-    """Send a frame to the runtime; whether that is there, if too busy to take it in now."""
-    try:
-        local.sendto(frame, runtime)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def command_line(

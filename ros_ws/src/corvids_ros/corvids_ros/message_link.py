@@ -16,7 +16,7 @@ from corvids.deploy.mocap.state_stream import StateSink
 from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
-from corvids.deploy.supervision.checks import Autopilot
+from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.supervisor import Request
 from corvids_ros.poses import Pose
@@ -101,7 +101,7 @@ class MessageLink:
 
     @property
     def state(self) -> VehicleState:
-        return self.reader.state
+        return self._mocap.state if self._mocap else self.reader.state
 
     @property
     def autopilot(self) -> Autopilot:
@@ -181,8 +181,10 @@ class MessageLink:
             self.dropped += 1
             return
         stamp_us = self.reader.stamp_us(self.now_s)
-        message = self.messages.rates(thrust, rate_b_radps, stamp_us)
-        self.transport.publish("vehicle_rates_setpoint", message)
+        if self.autopilot.mode is Mode.OFFBOARD:
+            # In any other mode PX4's own controllers speak in this very topic: its rate loop would obey both.
+            message = self.messages.rates(thrust, rate_b_radps, stamp_us)
+            self.transport.publish("vehicle_rates_setpoint", message)
         self.transport.publish("offboard_control_mode", self.messages.offboard(stamp_us))
         if self._keeper:
             self._keeper.send(SETPOINT, b"", level)
@@ -207,6 +209,8 @@ class MessageLink:
     def _hear(self, topic: str, message: Any) -> None:
         self._news += 1
         self.reader.take_in(topic, message, self.now_s)
+        if self._mocap:
+            self._mocap.hear(self.reader.state)
 
 
 def hear_all(transport: Transport, reader: MessageReader) -> None:

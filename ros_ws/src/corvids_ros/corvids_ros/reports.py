@@ -109,6 +109,7 @@ class Reports:
             if isinstance(source, MocapInput):
                 facts["pictures from the keeper"] = source.receiver.counters.accepted
                 facts[f"{name}'s changes of marker"] = source.markers.switches
+                facts[f"{name}'s hits"], facts[f"{name}'s drops"] = source.hits, source.drops
                 continue
             facts[f"{name} poses"] = source.received
             facts[f"{name} poses in another frame"] = source.foreign

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from corvids.commands.benching.loops import Inference, Setting
-from corvids.deploy.pilot import Readings
+from corvids.deploy.pilot import Readings, TeamReadings
 from corvids.deploy.policy import PolicyFile
 from corvids.envs.mdp.team_facts import team_facts
 from corvids.team import load_team
 
 TEAMS = ("falcon3", "falcon4", "falcon5", "falcon6")
 """Teams whose first member is measured."""
-
-
-class _Readings(NamedTuple):
-    """What has arrived for one member: see :class:`corvids.deploy.pilot.TeamReadings`."""
-
-    stamp_s: np.ndarray
-    pos_w: np.ndarray
-    vel_w: np.ndarray
-    quat_wb: np.ndarray
-    omega_b: np.ndarray
-    load_stamp_s: np.ndarray
-    load_pos_w: np.ndarray
-    load_quat_wb: np.ndarray
 
 
 class MemberInference(Inference):
@@ -52,7 +38,7 @@ class MemberInference(Inference):
         """At rest above its point of a load that hangs at 1 m, both seen at ``seen_s`` (1,)."""
         zero, level = np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0, 0.0]])
         above, load = np.array([[0.7, 0.6, 1.9]]), np.array([[[0.0, 0.0, 1.0]]])
-        return _Readings(seen_s, above, zero, level, zero, seen_s[None], load, level[None])
+        return TeamReadings(seen_s, above, zero, level, zero, seen_s[None], load, level[None])
 
 
 def members(file: PolicyFile, setting: Setting) -> list[MemberInference]:

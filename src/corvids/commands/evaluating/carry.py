@@ -63,6 +63,10 @@ class CarryFlyOptions:
     """Where to write a video (MP4), rendered without a screen."""
     lose_load_s: float = math.inf
     """For px4-hil: when nobody sees the load any more [s], to see what members then do."""
+    take_off: bool = False
+    """For px4-hil, with slack-start: members start on the ground; else in the air, on a stand."""
+    land_s: float = math.inf
+    """When the operator says land [s]: the team holds, lowers its load together, and lands. For mujoco and px4-hil."""
 
 
 def evaluate(argv: list[str]) -> int:
@@ -101,22 +105,24 @@ def fly(argv: list[str]) -> int:
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
-        from corvids.commands.flying.px4_team_hil import fly_team_hil
+        from corvids.commands.flying.px4_team_hil import Mission, fly_team_hil
 
-        outcome = fly_team_hil(file, config, team, options.link, options.lose_load_s)
+        mission = Mission(options.lose_load_s, options.take_off, options.land_s)
+        outcome = fly_team_hil(file, config, team, options.link, mission)
         verdict, flight = outcome.verdict, outcome.flight
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
         print(
             f"policies flew for {shares} % of the trial, by their supervisors; {outcome.wall_s:.1f} s each second"
+            f"{'; all have landed' if outcome.has_landed else ''}"
         )
     else:
-        verdict, flight, _ = fly_carry_trials(file, config, team)
+        verdict, flight, _ = fly_carry_trials(file, config, team, land_s=options.land_s)
     (trial,) = score(config, options.policy, verdict, flight)["trials"]
     settled = "not settled" if trial["settling_s"] is None else f"settled after {trial['settling_s']:.1f} s"
     print(
         f"{options.plant} {options.condition}, {options.team}: {trial['seconds']:.1f} s, ended by {trial['end']}; "
         f"{settled}; RMSE {100.0 * trial['rmse_pos_m']:.1f} cm, {trial['rmse_att_deg']:.1f}°{_at_the_end(trial)}; "
-        f"members never closer than {trial['min_separation_m']:.2f} m; policies flew "
+        f"{_apart(trial)}policies flew "
         f"{100.0 * flight.by_policy.mean():.1f} % of {flight.ticks} ticks, {flight.compute_median_s * 1e6:.0f} µs each "
         f"(median, all members)"
     )
@@ -124,6 +130,12 @@ def fly(argv: list[str]) -> int:
         render_team_video(verdict, team, options.video)
         print(f"written: {options.video}")
     return 0
+
+
+def _apart(trial: dict[str, Any]) -> str:
+    """How close members came to each other, where there are several."""
+    nearest_m = trial["min_separation_m"]
+    return "" if nearest_m is None else f"members never closer than {nearest_m:.2f} m; "
 
 
 def _at_the_end(trial: dict[str, Any]) -> str:

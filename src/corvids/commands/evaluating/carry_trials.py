@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 
 import numpy as np
 import torch
 
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.contract import INNER_LOOP, Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.inner_loop import ImuPlant, InnerLoop
 from corvids.deploy.pilot import Pilot, Readings
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, Tick, fly
+from corvids.deploy.team_descent import Phase, TeamDescent
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.team_engine import TeamEngine
 from corvids.envs.isaac import require_isaac
@@ -27,12 +31,16 @@ from corvids.envs.plants.team_plant import TeamPlant
 from corvids.envs.plants.team_referee import TeamReferee, TeamVerdict
 from corvids.errors import CorvidsError
 from corvids.team import Team, load_team
-from corvids.vehicle import GRAVITY_MPS2
+from corvids.vehicle import GRAVITY_MPS2, SECTIONS
 
 TEAM_PLANTS = ("native", "mujoco", "isaac")
 """Engines that a team can be flown in."""
 COMPILED_FROM = 40_000.0
 """Trials times seconds from which compiling MuJoCo's rate loops pays; the native simulator takes two seconds of it."""
+
+
+LANDING_MPS, TOUCH_M = 0.4, 0.03
+"""Rate at which members sink that bear nothing, and how near the ground they have landed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,20 +68,20 @@ def check(config: CarryTrialsConfig, file: PolicyFile) -> Team:
     if config.plant == "isaac":
         require_isaac()
     condition_named(config.condition)
-    for name, value in (("trials", config.trials), ("seconds", config.seconds)):
-        if not 0 < value < float("inf"):
-            raise CorvidsError(f"--{name} {value}: must be a positive number")
+    check_positive(trials=config.trials, seconds=config.seconds)
+    check_seed(config.seed)
     team = load_team(config.team)
     if not file.contract.is_accbr:
         raise CorvidsError(
             f"{file.path}: commands thrust and body rates; a team needs acceleration and body rates (ACCBR), with the "
             f"stage {INNER_LOOP!r}"
         )
+    trained = vehicle_of(file)
     for index, member in enumerate(team.members):
-        if member.vehicle.name != file.contract.vehicle.name:
+        if any(getattr(member.vehicle, name) != getattr(trained, name) for name in SECTIONS):
             raise CorvidsError(
                 f"{file.path}: its inner loop is that of {file.contract.vehicle.name!r}, but member {index} of "
-                f"{config.team} is {member.vehicle.name!r}, of {member.vehicle.body.mass_kg:g} kg; "
+                f"{config.team} is {member.vehicle.name!r}, of {member.vehicle.body.mass_kg:g} kg, with other numbers; "
                 "export a policy for that vehicle"
             )
     return team
@@ -95,9 +103,17 @@ def make_engine(plant: str, team: Team, worlds: int, compile_kernels: bool) -> T
 
 
 def fly_carry_trials(
-    file: PolicyFile, config: CarryTrialsConfig, team: Team, *, progress: bool = True
+    file: PolicyFile,
+    config: CarryTrialsConfig,
+    team: Team,
+    *,
+    progress: bool = True,
+    land_s: float = math.inf,
 ) -> tuple[TeamVerdict, Flight, TeamTrials]:
-    """Fly all trials to their end: what the referee says, how the runtimes fared, and what was drawn."""
+    """Fly all trials to their end: what the referee says, how the runtimes fared, and what was drawn.
+
+    ``land_s``: when the only team is to hold, lower its load together, and land, which ends its trial [s].
+    """
     condition = condition_named(config.condition)
     trials = draw(condition, team, config.trials, config.seed)
     seconds = trials.loss_s + AFTER_S if condition.lost else np.full(config.trials, config.seconds)
@@ -118,10 +134,12 @@ def fly_carry_trials(
     def command(now_s: float) -> Array:
         return np.repeat(command_at(trials.goals, now_s), len(team.members), axis=0)
 
+    landing = _Landing(pilot, inner, team, referee, land_s)
+
     def over(tick: Tick) -> bool:
         if report:
             report.show(tick.now_s)
-        return bool(referee.done.all())
+        return bool(referee.done.all()) or landing.is_over(tick)
 
     flight = fly(pilot, inner, command, seconds=float(seconds.max()) + 0.1, until=over)
     return referee.verdict, flight, trials
@@ -166,6 +184,40 @@ class _Mixed:
             )
             thrust_n[rows], rate_b_radps[rows] = wanted
         self._plant.send(thrust_n, rate_b_radps)
+
+
+class _Landing:
+    """Ends a team's flight together; see :mod:`corvids.deploy.team_descent`."""
+
+    def __init__(
+        self, pilot: Pilot, inner: InnerLoop, team: Team, referee: TeamReferee, land_s: float
+    ) -> None:
+        share_kg = team.load.mass_kg / len(team.members)
+        mass_kg = np.array([member.vehicle.body.mass_kg for member in team.members])
+        self._ground_m = np.array([member.vehicle.airframe.ground_clearance_m for member in team.members])
+        self._descent = TeamDescent(share_kg * GRAVITY_MPS2 / mass_kg)
+        self._pilot, self._inner, self._referee, self._land_s = pilot, inner, referee, land_s
+
+    def is_over(self, tick: Tick) -> bool:
+        """Go on with it after a tick; whether all have landed."""
+        if tick.now_s < self._land_s:
+            return False
+        descent = self._descent
+        if descent.begin(tick.now_s):
+            self._pilot.held[:] = True
+            self._referee.may_land = True
+        before = descent.phase
+        down_m = descent.advance(tick.now_s, self._inner.outside_w_mps2)
+        if descent.phase is Phase.RELEASED:
+            if before is not Phase.RELEASED:
+                print(f"{tick.now_s:8.2f} s  the load lies on the ground, all cables are slack: members land")
+            down_m = LANDING_MPS / self._pilot.contract.control_hz
+        self._pilot.member_fallback.sink(down_m)
+        if (tick.readings.pos_w[:, 2] > self._ground_m + TOUCH_M).any():
+            return False
+        print(f"{tick.now_s:8.2f} s  all members stand on the ground")
+        self._referee.finish(tick.now_s)
+        return True
 
 
 class _Progress:

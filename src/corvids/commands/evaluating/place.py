@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,11 @@ import numpy as np
 from corvids.cli import parse
 from corvids.commands.evaluating.trials import PLANTS, make_engine, open_policy
 from corvids.commands.files import check_writable
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.plants.conditions import condition_named, draw
 from corvids.envs.plants.place_flight import (
     CENTRE_W_M,
@@ -27,7 +28,7 @@ from corvids.envs.plants.place_flight import (
 )
 from corvids.envs.plants.plant import Plant
 from corvids.errors import CorvidsError
-from corvids.vehicle import VEHICLE_DIR, load_vehicle
+from corvids.vehicle import load_vehicle
 from corvids.whole_files import write_whole
 
 COMMANDERS = {"hover": places_that_jump, "track": figure_eight}
@@ -80,10 +81,9 @@ def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[Plac
     if options.plant not in PLANTS:
         raise CorvidsError(f"unknown plant {options.plant!r}; there are: {', '.join(PLANTS)}")
     condition = condition_named(options.condition)
-    for name, value in (("trials", options.trials), ("seconds", options.seconds)):
-        if not 0 < value < float("inf"):
-            raise CorvidsError(f"--{name} {value}: must be a positive number")
-    believed = load_vehicle(options.vehicle or _shipped(file))
+    check_positive(trials=options.trials, seconds=options.seconds)
+    check_seed(options.seed)
+    believed = vehicle_of(file, options.vehicle)
     truth = believed if options.truth is None else load_vehicle(options.truth)
     trials = draw(condition, truth, options.trials, options.seed, place_w_m=CENTRE_W_M, with_ball=False)
     # Compiling takes half a minute: it pays for all but short flights.
@@ -99,17 +99,6 @@ def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[Plac
         until=lambda _: bool(referee.done.all()),
     )  # fmt: skip
     return referee.verdict, flight
-
-
-def _shipped(file: PolicyFile) -> str:
-    """Name of the vehicle that a policy was trained for; refuses one whose file is not among those of corvids."""
-    record = file.contract.vehicle
-    path = VEHICLE_DIR / f"{record.name}.toml"
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != record.sha256:
-        raise CorvidsError(
-            f"{file.path}: was trained for a vehicle file of its own, called {record.name!r}; name it with --vehicle"
-        )
-    return record.name
 
 
 def score(task: str, options: PlaceOptions, verdict: PlaceVerdict, flight: Flight) -> dict[str, Any]:

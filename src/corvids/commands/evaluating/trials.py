@@ -10,16 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
+from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.deploy.runtime import Flight, Tick, fly
+from corvids.deploy.trained_vehicle import vehicle_of
+from corvids.envs.engines.contact import Contact, check_contact
 from corvids.envs.engines.engine import Engine
 from corvids.envs.plants.conditions import APEX_M, PLACE_W_M, condition_named, draw
 from corvids.envs.plants.hits import Referee, Verdict
 from corvids.envs.plants.plant import Plant
 from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle, load_vehicle
+from corvids.vehicle import Vehicle
 
 PLANTS = ("native", "mujoco", "isaac")
 """Engines that a policy file can be flown in."""
@@ -43,26 +46,33 @@ class TrialsConfig:
     """Seed of all draws."""
     vehicle: str | None = None
     """Vehicle to fly, name or file; default: the one that the policy was trained for."""
+    contact: str = "ours"
+    """For isaac: who resolves what happens between ball and vehicle, our model (ours) or its solver (kamino, xpbd)."""
 
 
 def check(config: TrialsConfig) -> None:
     """Refuse what cannot be flown, in one line, before anything is started."""
     if config.plant not in PLANTS:
         raise CorvidsError(f"unknown plant {config.plant!r}; there are: {', '.join(PLANTS)}")
+    if check_contact(config.contact) != "ours" and config.plant != "isaac":
+        raise CorvidsError(f"--contact {config.contact}: is for --plant isaac; {config.plant} has its own")
     condition_named(config.condition)
-    for name, value in (
-        ("trials", config.trials),
-        ("max-hits", config.max_hits),
-        ("seconds", config.seconds),
-    ):
-        if not value > 0 or value != value or value == float("inf"):
-            raise CorvidsError(f"--{name} {value}: must be a positive number")
+    check_positive(trials=config.trials, max_hits=config.max_hits, seconds=config.seconds)
+    check_seed(config.seed)
 
 
 def make_engine(
-    plant: str, vehicle: Vehicle, worlds: int, compile_kernels: bool, with_ball: bool = True
+    plant: str,
+    vehicle: Vehicle,
+    worlds: int,
+    compile_kernels: bool,
+    with_ball: bool = True,
+    contact: Contact = "ours",
 ) -> Engine:
-    """An engine with ``worlds`` worlds, whose ball may be left out where it would only lie about."""
+    """An engine with ``worlds`` worlds, whose ball may be left out where it would only lie about.
+
+    ``contact``: who resolves its impacts, where the engine is Isaac Lab.
+    """
     if plant == "native":
         from corvids.envs.engines.native import NativeEngine
 
@@ -73,7 +83,9 @@ def make_engine(
         require_isaac()
         from corvids.envs.isaac.engine import IsaacEngine
 
-        return IsaacEngine(vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball)
+        return IsaacEngine(
+            vehicle, worlds, compile_kernels=compile_kernels, with_ball=with_ball, contact=contact
+        )
     from corvids.envs.engines.mujoco_engine import MujocoEngine
 
     return MujocoEngine(vehicle, worlds, compile_kernels=compile_kernels)
@@ -94,10 +106,13 @@ def fly_trials(
 ) -> tuple[Verdict, Flight, Vehicle]:
     """Fly all trials to their end; what the referee says, and how the runtime fared."""
     check(config)
-    vehicle = load_vehicle(config.vehicle or file.contract.vehicle.name)
+    vehicle = vehicle_of(file, config.vehicle)
     trials = draw(condition_named(config.condition), vehicle, config.trials, config.seed)
     # Compiling takes half a minute: it pays for all but short flights.
-    engine = make_engine(config.plant, vehicle, config.trials, compile_kernels=config.seconds > 40.0)
+    engine = make_engine(
+        config.plant, vehicle, config.trials, compile_kernels=config.seconds > 40.0,
+        contact=check_contact(config.contact),
+    )  # fmt: skip
     referee = Referee(
         trials.params,
         config.trials,

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from corvids import __version__
+from corvids.commands.flying.course import Course
+from corvids.deploy.contract import BALL_FILTER
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.mocap.input import MocapInput
@@ -38,8 +38,9 @@ from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle, load_vehicle
+from corvids.vehicle import Vehicle
 
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
@@ -102,8 +103,10 @@ class Outcome:
     """How a flight went."""
 
     hits: int
-    """Counted hits."""
+    """Counted hits, of those while the policy flew."""
     drops: int
+    place_rmse_m: float
+    """Distance from the commanded place while the policy flew [m]; NaN where it did not for long."""
     flight: Flight
     states: dict[str, float]
     """Seconds in each of the supervisor's states."""
@@ -137,7 +140,7 @@ class Plan:
     """Where the flight's record goes."""
     origin: Origin | None
     place_w_m: Triple = PLACE_W_M
-    """Where to juggle."""
+    """Where to juggle, or to be."""
     apex_m: float = APEX_M
     """How high above the point of impact the ball is to rise."""
     mocap: Mocap | None = None
@@ -163,8 +166,8 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         udp_address(plan.mocap.where)
         if plan.mocap.key_file:
             read_key(plan.mocap.key_file)
-    craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
-    ball, mocap = _ball(plan, craft)
+    craft = vehicle_of(file, plan.vehicle)
+    ball, mocap = _ball(file, plan, craft)
     with (
         recording(plan, file, craft) as log,
         _keeper(link, plan.mocap) as folder,
@@ -173,11 +176,14 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         return fly_over(file, craft, channel, ball, plan, log, mocap=mocap)
 
 
-def _ball(plan: Plan, craft: Vehicle) -> tuple[Ball, MocapInput | None]:
-    """The ball, and what takes in motion capture if that sees it."""
+def _ball(file: PolicyFile, plan: Plan, craft: Vehicle) -> tuple[Ball | None, MocapInput | None]:
+    """The ball, where there is one, and what takes in motion capture if that sees it."""
+    has_ball = BALL_FILTER in file.contract.stages
     if plan.mocap:
         seen = MocapInput(plan.mocap.vehicle, plan.mocap.ball)
-        return seen, seen
+        return seen if has_ball else None, seen
+    if not has_ball:
+        return None, None
     from corvids.envs.physics.nominal import BallConfig
     from corvids.envs.plants.virtual_ball import VirtualBall
 
@@ -188,14 +194,15 @@ def fly_over(
     file: PolicyFile,
     craft: Vehicle,
     channel: Channel,
-    ball: Ball,
+    ball: Ball | None,
     plan: Plan,
     log: FlightRecord | None = None,
     mocap: MocapInput | None = None,
     recorder: Callable[[Tick], None] | None = None,
 ) -> Outcome:
-    """Arm, take off, let ``file`` juggle ``ball``, and land the plan's time [s, the channel's] after engaging."""
+    """Arm, take off, let ``file`` fly, with ``ball`` if it juggles, and land the plan's time [s] after engaging."""
     contract = file.contract
+    course = Course(contract.command, plan.place_w_m, plan.apex_m)
     pilot = Pilot(file)
     supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
     start_s = channel.now_s
@@ -203,12 +210,16 @@ def fly_over(
     peer = Peer(PeerConfig(origin=plan.origin), unix_s=time.time())
     states: dict[str, float] = {}
     told = None
+    hits = hits_before = 0
 
     def watch(seen: Seen, verdict: Verdict) -> None:
-        nonlocal told
+        nonlocal told, hits, hits_before
         states[verdict.state.value] = states.get(verdict.state.value, 0.0) + 1.0 / contract.control_hz
-        if verdict.state is State.POLICY:
+        course.watch(seen, verdict)
+        if ball and verdict.state is State.POLICY:
+            hits += ball.hits - hits_before
             ball.release()
+        hits_before = ball.hits if ball else 0
         for entry in verdict.entries:
             change = f"{entry.before.value} -> {entry.after.value}"
             print(f"{entry.now_s - start_s:8.2f} s  {change}: {entry.reason}", flush=True)
@@ -228,17 +239,18 @@ def fly_over(
         words=lambda state: operator.words(state, channel.now_s),
         watcher=watch,
     )
-    command = np.array((*plan.place_w_m, plan.apex_m))
     flight = fly(
         pilot,
         plant,
-        lambda _: command,
+        course.command,
         seconds=PREPARE_S + plan.seconds + LANDING_S,
         recorder=lambda tick: _note(tick, log, mocap, recorder),
         guard=plant.guard,
         until=lambda tick: operator.is_over(tick.now_s) and supervisor.state in (State.READY, State.FAILED),
     )
-    return Outcome(ball.hits, ball.drops, flight, states, supervisor.state is State.READY, peer)
+    drops = ball.drops if ball else 0
+    is_safe = supervisor.state is State.READY
+    return Outcome(hits, drops, course.rmse_m, flight, states, is_safe, peer)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel
 from corvids.deploy.px4.hil_link import HilLink, Pose, Sensed, port_of
 from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.hil_world import (
@@ -27,7 +28,6 @@ from corvids.envs.plants.hil_world import (
     Felt,
     HilWorld,
 )
-from corvids.vehicle import load_vehicle
 
 CONNECT_S = 120.0
 """How long to wait for PX4 [s]."""
@@ -37,7 +37,7 @@ ORIGIN: Origin = (47.397742, 8.545594, 488.0)
 
 def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     """Fly ``file`` on a PX4 that waits for its simulator; that is us."""
-    craft = load_vehicle(plan.vehicle or file.contract.vehicle.name)
+    craft = vehicle_of(file, plan.vehicle)
     # Compiling takes half a minute, which such a flight does not last long enough to earn.
     world = HilWorld(
         MujocoEngine(craft, 1, compile_kernels=False),

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corvids.commands.evaluating.carry_trials import CarryTrialsConfig
 from corvids.commands.flying.px4_hil import CONNECT_S, ORIGIN, HilEnd
@@ -25,13 +27,14 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4.team import TEAM_RULES, Member, Px4Team
+from corvids.deploy.px4.team import Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen
 from corvids.deploy.supervision.envelope import Fence, envelope_of
 from corvids.deploy.supervision.reactions import State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
+from corvids.deploy.team_descent import Phase, TeamDescent
 from corvids.envs.engines.engine import Array
 from corvids.envs.engines.mujoco_team_engine import MujocoTeamEngine
 from corvids.envs.mdp.team_facts import team_facts
@@ -59,6 +62,19 @@ class TeamOutcome(NamedTuple):
     """Share of the trial's time in which each member's policy flew, (members,)."""
     wall_s: float
     """What a simulated second took [s]."""
+    has_landed: bool
+    """Whether all members have landed and disarmed."""
+
+
+class Mission(NamedTuple):
+    """What a team does besides its trial."""
+
+    lose_load_s: float = math.inf
+    """When nobody sees the load any more, after the trial's start [s]."""
+    take_off: bool = False
+    """Members start on the ground, beside a load that lies there on slack cables; else in the air, on a stand."""
+    land_s: float = math.inf
+    """When the operator says land [s]."""
 
 
 class TeamHil:
@@ -117,13 +133,15 @@ class MemberChannel:
 
 
 def fly_team_hil(
-    file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str, lose_load_s: float
+    file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str, mission: Mission
 ) -> TeamOutcome:
-    """Fly the first trial of the condition; nobody sees the load any more ``lose_load_s`` after its start.
+    """Fly the first trial of the condition.
 
     Member n's PX4 is the n-th instance, at ports that much above the first's.
     """
     condition = condition_named(config.condition)
+    if mission.take_off and not condition.slack:
+        raise CorvidsError("--take-off: is from a load that lies on the ground: with --condition slack-start")
     if condition.lost or condition.mixed:
         raise CorvidsError(
             f"--condition {config.condition}: is not flown with px4-hil; step, track1, wind5 are"
@@ -131,8 +149,8 @@ def fly_team_hil(
     trials = draw(condition, team, 1, config.seed)
     referee = TeamReferee(trials, np.array([config.seconds]))
     engine = MujocoTeamEngine(team, 1, compile_kernels=False)
-    world = TeamHilWorld(engine, trials, seed=config.seed, referee=referee)
-    world.unseen_from_s = lose_load_s
+    world = TeamHilWorld(engine, trials, seed=config.seed, referee=referee, is_grounded=mission.take_off)
+    world.unseen_from_s = mission.lose_load_s
     host, port = udp_address(link)
     links = [f"udp:{host}:{port + index}" for index in range(len(team.members))]
     with contextlib.closing(TeamHil(world, links)) as hil:
@@ -145,7 +163,7 @@ def fly_team_hil(
         share_n = _share_n(team)
         for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
             load_into(channel, _parameters(member.vehicle, share_n), system=number)
-        return _Trial(file, config, team, world, channels, referee, trials).fly()
+        return _Trial(file, config, team, world, channels, referee, trials, mission).fly()
 
 
 class _Trial:
@@ -160,22 +178,23 @@ class _Trial:
         channels: list[MemberChannel],
         referee: TeamReferee,
         trials: TeamTrials,
+        mission: Mission,
     ) -> None:
         contract, rows = file.contract, len(team.members)
         self._world, self._referee, self._config, self._trials = world, referee, config, trials
         share_n = _share_n(team)
-        limits = contract.limits
-        loaded = dataclasses.replace(limits, hover_thrust_n=limits.hover_thrust_n + share_n)
-        members = [
-            Member(
-                MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s))),
-                Supervisor(envelope_of(limits, member.vehicle), Fallback(loaded), FENCE, rules=TEAM_RULES),
-                thrust_map_of(member.vehicle),
-                member.vehicle.weight_n + share_n,
-            )
-            for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1)
-        ]
+        limits, self._mission = contract.limits, mission
+        members = []
+        for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
+            fallback, craft = Fallback(limits), member.vehicle
+            link = MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s)))
+            supervisor = Supervisor(envelope_of(limits, craft), fallback, FENCE)
+            members.append(Member(link, supervisor, fallback, thrust_map_of(craft), craft.weight_n, share_n))
         self._plant = Px4Team(members, world.load_poses, self._watch)
+        if mission.take_off:
+            self._plant.places_w = [(x, y, z) for x, y, z in trials.start.drones.pos_w.tolist()]
+        else:
+            self._plant.bear(True)
         mass_kg = np.array([member.vehicle.body.mass_kg for member in team.members])
         self._thrust_n, self._outside = trials.thrust_n, np.zeros((rows, 3))
         self._outside[:, 2] = GRAVITY_MPS2 - trials.thrust_n / mass_kg
@@ -184,6 +203,7 @@ class _Trial:
         )
         self._pilot = Pilot(file, rows, facts=team_facts(team).numpy())
         load = trials.start.load
+        self._descent = TeamDescent(share_n / mass_kg)
         self._start = standing(np.array([[*load.pos_w[0] + trials.pose_point_b_m[0], 0.0, 0.0, 0.0]]))
         self._ticks, self._by_policy = 0, np.zeros(rows)
 
@@ -201,7 +221,8 @@ class _Trial:
             states = ", ".join(state.value for state in self._plant.states)
             raise CorvidsError(f"the team did not engage within {PREPARE_S:.0f} s: its members are {states}")
         wall_s = (time.monotonic() - began_s) / self._world.now_s
-        return TeamOutcome(self._referee.verdict, flight, self._by_policy / max(self._ticks, 1), wall_s)
+        by_policy = self._by_policy / max(self._ticks, 1)
+        return TeamOutcome(self._referee.verdict, flight, by_policy, wall_s, self._has_landed)
 
     def _goal(self) -> Array:
         """The task command (1, c): to stay where the trial begins, until it does."""
@@ -210,16 +231,54 @@ class _Trial:
             command_at(self._start, 0.0) if is_held else command_at(self._trials.goals, self._world.trial_s)
         )
 
+    @property
+    def _has_landed(self) -> bool:
+        return self._descent.phase is Phase.RELEASED and set(self._plant.states) <= {State.READY}
+
     def _is_over(self, tick: Tick) -> bool:
         is_policy = np.array([state is State.POLICY for state in self._plant.states])
-        if self._world.trial_s >= 0.0:
+        if self._world.trial_s < 0.0:
+            self._prepare(tick.now_s, is_policy)
+            return self._world.trial_s < 0.0 and tick.now_s > PREPARE_S
+        if self._descent.phase is Phase.CARRYING:
             self._ticks += 1
             self._by_policy += is_policy
-        elif is_policy.all():
-            print(f"{tick.now_s:8.2f} s  all members fly by their policies: the team is let go", flush=True)
+        self._end_together(tick.now_s)
+        if self._has_landed:
+            self._referee.finish(self._world.trial_s)
+        return bool(self._referee.done.all())
+
+    def _prepare(self, now_s: float, is_policy: NDArray[np.bool_]) -> None:
+        """Wait for the last; from the ground, those that hover on slack cables stay where they are until then."""
+        if self._mission.take_off:
+            self._pilot.held[:] = True
+            self._pilot.member_fallback.reset(~is_policy)
+        if is_policy.all():
+            print(f"{now_s:8.2f} s  all members fly by their policies: the team is let go", flush=True)
+            self._pilot.held[:] = False
+            self._plant.bear(True)
             self._inner.start(self._thrust_n, self._outside)
             self._world.release()
-        return bool(self._referee.done.all()) or (self._world.trial_s < 0.0 and tick.now_s > PREPARE_S)
+
+    def _end_together(self, now_s: float) -> None:
+        """Hold, lower together, release, where a member must end its flight or the operator says land."""
+        plant, descent = self._plant, self._descent
+        is_time = self._world.trial_s >= self._mission.land_s
+        if (plant.must_lower or is_time) and descent.begin(now_s):
+            print(
+                f"{now_s:8.2f} s  the team lowers: {plant.must_lower or 'the operator said land'}", flush=True
+            )
+            self._referee.may_land = True
+            self._pilot.held[:] = True
+        before = descent.phase
+        down_m = descent.advance(now_s, self._inner.outside_w_mps2)
+        self._pilot.member_fallback.sink(down_m)
+        plant.lower(down_m)
+        if descent.phase is Phase.RELEASED and before is not Phase.RELEASED:
+            print(
+                f"{now_s:8.2f} s  the load lies on the ground, all cables are slack: members land", flush=True
+            )
+            plant.land()
 
     def _watch(self, index: int, seen: Seen, verdict: Verdict) -> None:
         for entry in verdict.entries:
@@ -235,4 +294,7 @@ def _share_n(team: Team) -> float:
 def _parameters(vehicle: Vehicle, share_n: float) -> dict[str, int | float]:
     """PX4's parameters for a member: should PX4 hold by itself, it must know what hovering takes with the load."""
     hover = thrust_map_of(vehicle).normalised(vehicle.weight_n + share_n)
-    return parameters_of(vehicle, ev_delay_ms=1e3 * TRACKER_DELAY_S) | {"MPC_THR_HOVER": hover}
+    return parameters_of(vehicle, ev_delay_ms=1e3 * TRACKER_DELAY_S) | {
+        "MPC_THR_HOVER": hover,
+        "MPC_USE_HTE": 0,  # it is told
+    }

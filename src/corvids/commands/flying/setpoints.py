@@ -15,6 +15,7 @@ from corvids.cli import parse
 from corvids.commands.evaluating.trials import PLANTS, make_engine
 from corvids.commands.files import check_writable
 from corvids.commands.flying.setpoint_flight import fly_setpoints
+from corvids.commands.numbers import check_seed
 from corvids.deploy.setpoints import read_setpoints
 from corvids.envs.plants.conditions import condition_named
 from corvids.errors import CorvidsError
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> int:
             f"--plant {options.plant}: setpoints are flown in simulation only: {', '.join(PLANTS)}"
         )
     condition_named(options.condition)
+    check_seed(options.seed)
     setpoints, believed = read_setpoints(options.setpoints), load_vehicle(options.vehicle)
     truth = believed if options.truth is None else load_vehicle(options.truth)
     if setpoints.vehicle != believed.name:

@@ -1,0 +1,65 @@
+"""A policy flies the vehicle that it was trained for, by the numbers in its file, whatever else has that name."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import policy_lab
+import pytest
+
+from corvids.commands.evaluating.trials import TrialsConfig, check, fly_trials
+from corvids.deploy.policy import PolicyFile, read_policy_file
+from corvids.deploy.trained_vehicle import vehicle_of
+from corvids.errors import CorvidsError
+from corvids.vehicle import Vehicle, load_vehicle, save_vehicle
+
+
+def sections(vehicle: Vehicle) -> Vehicle:
+    """The vehicle without what is only told of its numbers."""
+    return dataclasses.replace(vehicle, provenance={}, correlations={})
+
+
+@pytest.fixture(scope="module")
+def heavier() -> Vehicle:
+    """What a calibration might have made of ``air``: it keeps its name."""
+    air = load_vehicle("air")
+    return dataclasses.replace(air, body=dataclasses.replace(air.body, mass_kg=1.1 * air.body.mass_kg))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory, heavier: Vehicle) -> PolicyFile:
+    """A policy for it; its vehicle file is gone by now."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    save_vehicle(heavier, folder / "new.toml")
+    path = policy_lab.save_policy(folder, "juggle", str(folder / "new.toml"))
+    (folder / "new.toml").unlink()
+    return read_policy_file(path)
+
+
+def test_its_numbers_are_those_that_were_trained_for(file: PolicyFile, heavier: Vehicle):
+    assert vehicle_of(file) == sections(heavier) != sections(load_vehicle("air"))
+
+
+def test_trials_are_flown_with_it_unless_another_is_named(file: PolicyFile, heavier: Vehicle):
+    config = TrialsConfig(plant="native", trials=1, seconds=0.04)
+    _, _, flown = fly_trials(file, config, progress=False)
+    assert flown.body.mass_kg == heavier.body.mass_kg
+    _, _, flown = fly_trials(file, dataclasses.replace(config, vehicle="air"), progress=False)
+    assert flown == load_vehicle("air")
+
+
+def test_a_record_that_is_none_of_this_version_is_said_in_one_line(file: PolicyFile):
+    record = file.contract.vehicle
+    for parameters in ({}, record.parameters | {"wings": {}}, record.parameters | {"body": {"mass_kg": 1.0}}):
+        other = dataclasses.replace(record, parameters=parameters)
+        odd = dataclasses.replace(file, contract=dataclasses.replace(file.contract, vehicle=other))
+        with pytest.raises(
+            CorvidsError, match=r"record of the vehicle 'air' .* name the vehicle with"
+        ) as caught:
+            vehicle_of(odd)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_seed_below_zero_is_refused():
+    with pytest.raises(CorvidsError, match="--seed -1: must be a whole number from 0"):
+        check(TrialsConfig(seed=-1))
