@@ -19,7 +19,7 @@ from corvids.envs.environment import PAST_ACTIONS, EnvConfig
 from corvids.envs.episodes.stock import Stock
 from corvids.envs.episodes.team_episode_starts import TeamEpisodeStarts, TeamStart
 from corvids.envs.episodes.team_randomization import TeamDraws
-from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, GUIDANCE, AccbrAction
 from corvids.envs.physics.team_nominal import team_params
 from corvids.envs.physics.team_world import LOAD_AT_REST, MOTION_AT_REST
 from corvids.envs.tasks import team_task_named
@@ -95,7 +95,7 @@ class TeamEnvironment:
         self._drone_wind = at.drone_params[drones * drone_wind : drones * (drone_wind + 3)]
         self._load_wind = at.load_params[load_wind : load_wind + 3]
         self._given = torch.zeros((ACCBR_ACTIONS * drones, rows, 1), device=self.device)
-        self._guidance = torch.zeros_like(self._given)
+        self._guidance = torch.zeros((GUIDANCE * drones, rows, 1), device=self.device)
         self._world_steps = torch.zeros(worlds, dtype=torch.long, device=self.device)
         self.steps_max = round(config.episode_s * config.control_hz)
         """Control steps in the longest episode."""
@@ -206,7 +206,7 @@ class TeamEnvironment:
 
     @property
     def guidance(self) -> torch.Tensor:
-        """What is added to the next raw action, (worlds · drones, 5)."""
+        """What a law says of the next action, (worlds · drones, GUIDANCE)."""
         return self.real(self._kernels.features(self._guidance))
 
     def named_state(self) -> dict[str, torch.Tensor]:

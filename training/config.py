@@ -39,7 +39,10 @@ class PpoConfig:
     """Proximal policy optimization (Schulman et al. 2017), as rsl_rl implements it."""
 
     steps: int = 24
-    """Control steps per world in one batch."""
+    """Actions per world in one batch."""
+    hold_steps: int = 1
+    """Control steps that each action stands for while learning. Where what it adds is smooth, more of them make a batch
+    of the same size tell of a longer time."""
     epochs: int = 4
     """Passes over each batch."""
     minibatches: int = 4
@@ -51,7 +54,7 @@ class PpoConfig:
     clip: float = 0.2
     """Clipping range of the probability ratio."""
     discount: float = 0.995
-    """Discount per control step."""
+    """Discount per action."""
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation."""
     entropy: float = 0.002

@@ -126,7 +126,7 @@ class TeamPolicyModule(torch.nn.Module):
         """``accel_w_mps2`` (n, 3), ``turn_b_radps`` (n, 2), and the states after this tick."""
         *signals, memory, actions = tensors
         inputs = TeamInputs(*signals)
-        memory = self.task.remember(inputs, memory, self.tick_s)
+        memory = self.task.remember(inputs, memory, actions, self.tick_s)
         squashed = self.act(inputs, memory, actions)
         command = self.action.command(squashed)
         past = torch.cat((squashed, actions[:, :-ACCBR_ACTIONS]), dim=1)

@@ -15,6 +15,7 @@ from corvids.envs.mdp.features import turned
 from corvids.envs.mdp.goal_path import PREVIEWS_S
 from corvids.envs.mdp.team_task import TeamInputs
 from corvids.envs.physics.inner_loop import OUTSIDE_MAX_MPS2, compensation_gains
+from corvids.envs.tasks.carry import SUMS
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.parity import THOROUGH, Effort, Exported, Parity, Tensors, worst_difference
 from corvids.training.policy_module import TeamPolicyModule
@@ -50,6 +51,7 @@ def check_team_parity(
         "accel_w_mps2": torch.tensor(_DIGITS * accel),
         "turn_b_radps": torch.tensor(_DIGITS * turn),
         "actions_next": torch.tensor(_DIGITS),
+        "memory_next": torch.where(torch.arange(env.task.MEMORY) < SUMS, 1.0, _DIGITS),
     }
     given = _random_states(env, policy, generator, effort.states)
     random_states = _called(policy, exported, given, scales, "random states")
@@ -139,9 +141,9 @@ def _closed_loop(
     seen: list[tuple[TeamInputs, torch.Tensor]] = []
     remember, rows = env.task.remember, env.worlds * env.drones
 
-    def tap(inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
+    def tap(inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, tick_s: float) -> torch.Tensor:
         seen[:] = [(inputs, memory)]
-        return remember(inputs, memory, tick_s)
+        return remember(inputs, memory, actions, tick_s)
 
     env.task.remember = tap
     env.step(torch.zeros(rows, env.action_size))

@@ -15,8 +15,8 @@ from corvids.errors import CorvidsError
 class RslVecEnv(VecEnv):
     """rsl_rl's vectorised environment around ours: a row for every world, or for every drone of every world."""
 
-    def __init__(self, env: Environment | TeamEnvironment | SeveralTeams) -> None:
-        self.env = env
+    def __init__(self, env: Environment | TeamEnvironment | SeveralTeams, hold_steps: int = 1) -> None:
+        self.env, self._hold_steps = env, hold_steps
         self.cfg = env.config
         self.num_envs = len(env.observations["actor"])
         self.num_actions = env.action_size
@@ -39,8 +39,20 @@ class RslVecEnv(VecEnv):
         return TensorDict(dict(self.env.observations), batch_size=[self.num_envs], device=self.device)
 
     def step(self, actions: torch.Tensor) -> tuple[TensorDict, torch.Tensor, torch.Tensor, dict]:
-        """One control step; refuses to go on with anything that is not finite."""
+        """The control steps that an action is held for; refuses to go on with anything that is not finite.
+
+        An episode that ends within them ends what they are worth; the next then begins with the same action.
+        """
         _, rewards, dones, extras = self.env.step(actions)
+        logs = [extras["log"]] if "log" in extras else []
+        for _ in range(self._hold_steps - 1):
+            _, more, over, others = self.env.step(actions)
+            rewards = rewards + torch.where(dones, 0.0, more)
+            extras["time_outs"] = torch.where(dones, extras["time_outs"], others["time_outs"])
+            dones = dones | over
+            logs += [others["log"]] if "log" in others else []
+        if logs:
+            extras["log"] = {name: torch.cat([log[name] for log in logs]) for name in logs[0]}
         total = rewards.sum()
         for group in self.env.observations.values():
             total = total + group.sum()

@@ -18,7 +18,7 @@ from corvids.controllers.ball_filter import BallFilterConfig
 from corvids.controllers.load_filter import LoadFilterConfig
 from corvids.controllers.packing import leaves, unpack
 from corvids.envs.episodes.episode_starts import SENSORS_UNUSED
-from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, AccbrAction
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, GUIDANCE, AccbrAction
 from corvids.envs.mdp.team_task import Actions, TeamInputs, TeamTask
 from corvids.envs.physics.team_world import DRIVE_AT_REST, LOAD_AT_REST, MOTION_AT_REST, TeamParams, TeamWorld
 from corvids.envs.physics.wind import blown
@@ -115,9 +115,10 @@ class TeamKernels:
             rows = age.shape[0]
             facts = self.facts[:, None].expand(-1, rows, -1).reshape(drones * rows, -1)
             inputs = team_inputs(signals, reception.estimate, reported, command, facts)
-            remembered = task.remember(inputs, self.features(memory), self.tick_s)
+            actions = self.features(past)
+            remembered = task.remember(inputs, self.features(memory), actions, self.tick_s)
             guidance = task.guidance(inputs, remembered)
-            actor = task.observe(inputs, remembered, self.features(past), guidance)
+            actor = task.observe(inputs, remembered, actions, guidance)
             world = self._world(motion, drive, load)
             critic = torch.cat((actor, critic_view(world, truth, command)), dim=-1)
             return (
@@ -136,7 +137,7 @@ class TeamKernels:
         widths |= {"command": len(task.COMMAND), "facts": len(task.FACTS)}
         inputs = TeamInputs(**{name: torch.zeros(1, widths.get(name, 3)) for name in TeamInputs._fields})
         past = torch.zeros(1, past_actions * ACCBR_ACTIONS)
-        return task.observe(inputs, torch.zeros(1, task.MEMORY), past, past[:, :ACCBR_ACTIONS]).shape[1]
+        return task.observe(inputs, torch.zeros(1, task.MEMORY), past, torch.zeros(1, GUIDANCE)).shape[1]
 
     def features(self, packed: torch.Tensor) -> torch.Tensor:
         """Packed tensors as rows of features."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 
 from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.mdp.member_frame import meant
 from corvids.envs.physics.inner_loop import ACCBR
 
 ACCBR_ACTIONS = len(ACCBR)
 """Numbers in an action: acceleration along the world's axes, roll and pitch rate."""
-CORRECTION = 0.3
+GUIDANCE = ACCBR_ACTIONS + 4
+"""Numbers that a law says."""
+CORRECTION = 0.03
 """What a network's action is multiplied by where a law guides."""
 
 
@@ -24,8 +27,16 @@ class AccbrAction:
         self._most = (config.accel_max_mps2,) * 3 + (config.rate_max_radps,) * 2
 
     def squash(self, action: torch.Tensor, guidance: torch.Tensor) -> torch.Tensor:
-        """Bounded action, (n, 5), each within -1..1: what the history of past actions holds."""
-        return torch.tanh(action * self._share + guidance)
+        """Bounded action, (n, 5), each within -1..1: what the history of past actions holds.
+
+        ``guidance`` (n, :data:`GUIDANCE`): what the law wants, and where the x axis of the frame in which a network
+        corrects it (:mod:`corvids.envs.mdp.member_frame`) points, in the world and as the drone sees it.
+        """
+        wanted, x_w, x_own = guidance.split((ACCBR_ACTIONS, 2, 2), dim=-1)
+        level, up, turn = action.split((2, 1, 2), dim=-1)
+        return torch.tanh(
+            wanted + torch.cat((meant(x_w, level), up, meant(x_own, turn)), dim=-1) * self._share
+        )
 
     def command(self, squashed: torch.Tensor) -> torch.Tensor:
         """Acceleration [m/s², world] and roll and pitch rate [rad/s], (n, 5), of a squashed action (n, 5)."""

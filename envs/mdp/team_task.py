@@ -120,12 +120,14 @@ class TeamTask(Protocol):
         """Value of the last control step; on component tensors."""
         ...
 
-    def remember(self, inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """A policy's memory (n, MEMORY) after one more tick; exported."""
+    def remember(
+        self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, tick_s: float
+    ) -> torch.Tensor:
+        """A policy's memory (n, MEMORY) after one more tick; ``actions`` as of :meth:`observe`. Exported."""
         ...
 
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
-        """What is added to the network's raw action (n, a) before it is squashed; exported."""
+        """What a law says of the action, (n, :data:`~corvids.envs.mdp.accbr_action.GUIDANCE`); exported."""
         ...
 
     def observe(

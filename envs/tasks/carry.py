@@ -11,12 +11,14 @@ import torch
 from corvids.controllers.spatial import Scalar
 from corvids.envs.episodes.randomization import Draws
 from corvids.envs.episodes.team_starts import hanging, outward
+from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS
 from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.mdp.carry_law import carrying, summed
 from corvids.envs.mdp.carry_rewards import LOSS, errors, own_reward, zeng_reward
 from corvids.envs.mdp.features import rotation_matrix, turned
 from corvids.envs.mdp.goal_path import COMMAND, PATH_ROWS, command_of, moved, pose_at, some_path
-from corvids.envs.mdp.pose_features import previews, rotated, turn_between
+from corvids.envs.mdp.member_frame import from_own, own_direction, seen
+from corvids.envs.mdp.pose_features import goals_to_come, rotated, turn_between
 from corvids.envs.mdp.team_facts import FACTS, team_facts
 from corvids.envs.mdp.team_task import Actions, TeamInputs, TeamScore
 from corvids.envs.physics.team_world import TeamParams, TeamWorld
@@ -24,6 +26,15 @@ from corvids.team import Team
 
 LAW_SHARE = 0.95
 """Largest part of the limits that the law asks for: what is left lets the network take part."""
+CARRIED_S = 0.1
+"""Time constant with which a network's correction of the law fades: what it adds is smooth, and so is its exploration,
+which a load would hardly feel if it changed with every tick."""
+CARRIED_MOST = 1.0
+"""Largest correction that lives on."""
+MOST_SHARE = 0.999
+"""Of the limits, beyond which actions are told apart badly."""
+SUMS = 6
+"""Numbers in a law's sums."""
 
 
 class Episode(NamedTuple):
@@ -44,7 +55,7 @@ class Carry:
     NAME: ClassVar[str] = "carry"
     COMMAND: ClassVar[tuple[str, ...]] = COMMAND
     FACTS: ClassVar[tuple[str, ...]] = FACTS
-    MEMORY: ClassVar[int] = 6
+    MEMORY: ClassVar[int] = SUMS + 2 * ACCBR_ACTIONS
     PATH: ClassVar[int] = PATH_ROWS
     EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0, 0.0)
     METRICS: ClassVar[tuple[str, ...]] = ("error_m", "error_deg", "team_return")
@@ -105,23 +116,39 @@ class Carry:
         after = Episode(episode.steps + 1.0, mean_m, mean_deg, episode.team_return + earned)
         return TeamScore(reward, failed, after)
 
-    def remember(self, inputs: TeamInputs, memory: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """Sums of the load's errors."""
-        return summed(inputs, memory, tick_s)
-
-    def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
-        """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits."""
+    def remember(
+        self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, tick_s: float
+    ) -> torch.Tensor:
+        """Sums of the load's errors; what the law wants now; and what is left of the corrections of it until now."""
+        sums, said, _ = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        sums = summed(inputs, sums, tick_s)
         if not self._config.guided:
-            return torch.zeros_like(inputs.pos_w[:, :1]).expand(-1, 5)
-        wanted = carrying(inputs, memory, self._mass_kg)
+            return torch.cat((sums, torch.zeros_like(memory[:, SUMS:])), dim=-1)
+        corrected = (_unsquashed(actions[:, :ACCBR_ACTIONS]) - _unsquashed(said)).clamp(
+            -CARRIED_MOST, CARRIED_MOST
+        )
+        wanted = carrying(inputs, sums, self._mass_kg)
         most = torch.tensor(self._most, dtype=wanted.dtype, device=wanted.device)
         share = (wanted / most).clamp(-LAW_SHARE, LAW_SHARE)
-        return 0.5 * torch.log((1.0 + share) / (1.0 - share))
+        return torch.cat((sums, share, corrected * math.exp(-tick_s / CARRIED_S)), dim=-1)
+
+    def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
+        """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits, as corrected."""
+        _, wanted, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        x_w = own_direction(
+            rotation_matrix(turned(inputs.load_quat_wb, inputs.load_omega_b * inputs.load_age_s)),
+            inputs.facts,
+        )
+        attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s))
+        return torch.cat((_unsquashed(wanted) + corrected, x_w, from_own(x_w, attitude)), dim=-1)
 
     def observe(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
     ) -> torch.Tensor:
-        """Own state and the load's brought to the present by their ages, seen from each other and from the goal."""
+        """Own state and the load's brought to the present by their ages, seen from each other and from the goal.
+
+        All in the frame of :mod:`corvids.envs.mdp.member_frame`.
+        """
         age, load_age = inputs.vehicle_age_s, inputs.load_age_s
         pos = inputs.pos_w + inputs.vel_w * age
         attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * age))
@@ -129,37 +156,66 @@ class Carry:
         load_quat = turned(inputs.load_quat_wb, inputs.load_omega_b * load_age)
         load_axes = rotation_matrix(load_quat)
         command, facts = inputs.command, inputs.facts
-        goal_pos, goal_quat = command[:, :3], command[:, 3:7]
-        arm, goal_arm = rotated(load_axes, facts[:, :3]), rotated(rotation_matrix(goal_quat), facts[:, :3])
+        goal_pos, goal_axes = command[:, :3], rotation_matrix(command[:, 3:7])
+        arm, goal_arm = rotated(load_axes, facts[:, :3]), rotated(goal_axes, facts[:, :3])
         cable, off = pos - load_pos - arm, goal_pos - load_pos
         stretch = cable.square().sum(-1, keepdim=True).sqrt() - facts[:, 11:12]
-        turn = turn_between(load_quat, goal_quat)
+        own, of_load, of_goal = (
+            axes.reshape(-1, 3, 3).transpose(1, 2) for axes in (attitude, load_axes, goal_axes)
+        )
+        sums, _, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        coming = goals_to_come(command)
+        # Of a body's axes; as rows, so that they turn what they multiply into the world.
+        by_load = torch.stack((inputs.load_omega_b * 0.5, sums[:, 3:] * 4.0), dim=1)
+        by_goal = torch.cat((command[:, None, 10:13] * 0.5, coming[:, :, 3:] * 2.0), dim=1)
+        vectors = torch.cat(
+            (
+                torch.stack(
+                    (
+                        off,
+                        off + goal_arm - arm,
+                        rotated(load_axes, turn_between(load_quat, command[:, 3:7])),
+                        cable,
+                        inputs.vel_w * 0.5,
+                        inputs.load_vel_w * 0.5,
+                        (inputs.vel_w - inputs.load_vel_w) * 0.5,
+                        arm * 3.0,
+                        command[:, 7:10] * 0.5,
+                        sums[:, :3] * 4.0,
+                        corrected[:, :3] * 10.0,
+                        guidance[:, :3],
+                    ),
+                    dim=1,
+                ),
+                coming[:, :, :3] * 2.0,
+                actions.reshape(actions.shape[0], -1, ACCBR_ACTIONS)[:, :, :3],
+                by_load @ of_load,
+                by_goal @ of_goal,
+                (inputs.omega_b * 0.3)[:, None] @ own,
+                own,
+                of_load,
+            ),
+            dim=1,
+        )
+        there = seen(guidance[:, ACCBR_ACTIONS : ACCBR_ACTIONS + 2], vectors)
+        errors, rest = there[:, :3].reshape(-1, 9), there[:, 3:].reshape(-1, 3 * (there.shape[1] - 3))
         return torch.cat(
             (
-                cable,
+                errors.clamp(-2.0, 2.0),
+                (errors * 5.0).clamp(-1.0, 1.0),
+                rest,
                 stretch.clamp(-0.2, 0.2) * 10.0,
-                inputs.vel_w * 0.5,
-                attitude,
-                inputs.omega_b * 0.3,
-                load_axes,
-                inputs.load_vel_w * 0.5,
-                (inputs.vel_w - inputs.load_vel_w) * 0.5,
-                inputs.load_omega_b * 0.5,
-                off.clamp(-2.0, 2.0),
-                (off * 5.0).clamp(-1.0, 1.0),
-                turn,
-                (turn * 3.0).clamp(-1.0, 1.0),
-                off.clamp(-2.0, 2.0) + goal_arm - arm,
-                (off * 5.0 + (goal_arm - arm) * 5.0).clamp(-1.0, 1.0),
-                arm * 3.0,
-                command[:, 7:13] * 0.5,
-                previews(command) * 2.0,
                 torch.cat((pos[:, 2:3], load_pos[:, 2:3]), dim=-1).clamp(0.0, 1.5),
                 facts,
                 torch.cat((age, load_age), dim=-1) * 20.0,
-                memory * 4.0,
-                guidance[:, :3],
+                guidance[:, -2:],
                 actions,
             ),
             dim=-1,
         )
+
+
+def _unsquashed(share: torch.Tensor) -> torch.Tensor:
+    """The inverse of tanh."""
+    share = share.clamp(-MOST_SHARE, MOST_SHARE)
+    return 0.5 * torch.log((1.0 + share) / (1.0 - share))

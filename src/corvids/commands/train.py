@@ -100,7 +100,9 @@ def train(config: TrainConfig, run: Path, device: str = "cpu", resume: bool = Fa
         _check_folder(run, resume)
     torch.manual_seed(config.seed + rank)
     make = _environment(config)
-    env = RslVecEnv(make(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank))
+    env = RslVecEnv(
+        make(config.env, config.worlds, device=device, seed=config.seed + 1000 * rank), config.ppo.hold_steps
+    )
     check_reach(config, env.env.simulator)
     if calibrated and rank == 0:
         for line in describe(load_vehicle(config.env.vehicle), config.env.randomization):

@@ -120,7 +120,9 @@ class Learning:
         env = Environment(config.env, worlds, device=setting.device, compile_kernels=setting.compile_kernels)
         self.row = _row("ppo", setting, worlds, config.env)
         self._folder = tempfile.TemporaryDirectory(prefix="corvids-bench-")
-        self._runner = Runner(RslVecEnv(env), config, Path(self._folder.name), setting.device)
+        self._runner = Runner(
+            RslVecEnv(env, config.ppo.hold_steps), config, Path(self._folder.name), setting.device
+        )
         self._steps, self._finish = config.ppo.steps, _wait(setting.device)
         self._learn(1, init_at_random_ep_len=True)
         self._batches = max(1, math.ceil(setting.seconds / self._learn(1).wall_s))
