@@ -20,6 +20,7 @@ from corvids.envs.episodes.stock import Stock
 from corvids.envs.episodes.team_episode_starts import TeamEpisodeStarts, TeamStart
 from corvids.envs.episodes.team_randomization import TeamDraws
 from corvids.envs.mdp.accbr_action import ACCBR_ACTIONS, GUIDANCE, AccbrAction
+from corvids.envs.mdp.steady_member import place_above, steady_accel
 from corvids.envs.physics.team_nominal import team_params
 from corvids.envs.physics.team_world import LOAD_AT_REST, MOTION_AT_REST
 from corvids.envs.tasks import team_task_named
@@ -103,13 +104,27 @@ class TeamEnvironment:
         self._next_path = torch.zeros(worlds, dtype=torch.long, device=self.device)
         # The worlds that lose a member are the last ones; those that start badly are the first.
         self._loses = torch.arange(rows, device=self.device) >= worlds - carry.lost_share * worlds
+        self._steady = torch.arange(
+            max(0, round(worlds - (carry.lost_share + carry.steady_share) * worlds)),
+            max(0, round(worlds - carry.lost_share * worlds)),
+            device=self.device,
+        )
+        self._steady_member = torch.zeros(worlds, dtype=torch.long, device=self.device)
+        self._facts = self.task.facts().to(self.device)
+        self._load_share = (
+            self.team.load.mass_kg
+            / drones
+            / torch.tensor(
+                [[member.vehicle.body.mass_kg] for member in self.team.members], device=self.device
+            )
+        )
         self._loss_step = torch.zeros(worlds, dtype=torch.long, device=self.device)
         self._thrust_rows, self._cable_row = (
             drones * leaf_names(nominal.drones).index(name)
             for name in ("vehicle.thrust_max_n.r1", "cable.attached")
         )
         self._kernels = kernels = TeamKernels(
-            self.task, self.action, nominal, self.task.facts().to(self.device), drones, self.tick_s,
+            self.task, self.action, nominal, self._facts, drones, self.tick_s,
             self.simulator.sample_s, config.ball_filter, carry.load_filter,
         )  # fmt: skip
         self._actor_features = kernels.actor_features(PAST_ACTIONS)
@@ -174,7 +189,10 @@ class TeamEnvironment:
         command, _ = self._act(self._given, self._guidance, self._at.actions)
         self._blow()
         self._lose()
-        return command.view(by_drone)
+        command = command.view(by_drone)
+        if len(self._steady):
+            self._hold_steady(command)
+        return command
 
     def judge(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Rewards (worlds · drones,) of the control step that was made; which worlds failed, which are over."""
@@ -246,6 +264,7 @@ class TeamEnvironment:
         self._world_steps[real] = 0
         self._next_path[real] = self._path_steps(len(real))
         self._weaken(real)
+        self._steady_member[real] = self._some_member(len(real))
         losing = real[self._loses[real]]
         if len(losing):
             self._next_path[losing] = self.steps_max + 1
@@ -280,10 +299,24 @@ class TeamEnvironment:
 
     def _scale_thrust(self, ids: torch.Tensor, factor: torch.Tensor) -> None:
         """Multiply the thrust of some member of each of the worlds ``ids`` (n,)."""
-        member = (self._draws.uniform((0.0, 1.0), len(ids)) * self.drones).long().clamp(max=self.drones - 1)
+        member = self._some_member(len(ids))
         of_member = torch.where(torch.arange(self.drones, device=self.device)[:, None] == member, factor, 1.0)
         rows = slice(self._thrust_rows, self._thrust_rows + 4 * self.drones)
         self._at.drone_params[rows, ids] *= of_member.repeat(4, 1)[..., None]
+
+    def _some_member(self, count: int) -> torch.Tensor:
+        return (self._draws.uniform((0.0, 1.0), count) * self.drones).long().clamp(max=self.drones - 1)
+
+    def _hold_steady(self, command: torch.Tensor) -> None:
+        """Replace the commands (5, drones, rows) of the members that hold their place; their goals stand."""
+        ids, simulator = self._steady, self.simulator
+        self._at.path[6:12, ids] = 0.0
+        member = self._steady_member[ids]
+        motion, inner = simulator.motion[:6, member, ids].t(), simulator.inner[1:4, member, ids].t()
+        place = place_above(self._at.path[:, ids, 0], self._facts[member])
+        accel = steady_accel(place - motion[:, :3], motion[:, 3:], inner, self._load_share[member])
+        command[:3, member, ids] = accel.t()
+        command[3:, member, ids] = 0.0
 
     def _normal(self, count: int) -> torch.Tensor:
         """Standard normal numbers (count, rows, 1): somewhere in a pool of them, which is faster than new ones."""

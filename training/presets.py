@@ -68,6 +68,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                     fast_share=0.3,
                     load_mass_factor=(0.85, 1.55),
                     lost_share=0.15,
+                    steady_share=0.1,
                     weak_share=0.1,
                 ),
             ),

@@ -142,7 +142,7 @@ def _closed_loop(
     remember, rows = env.task.remember, env.worlds * env.drones
 
     def tap(inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, tick_s: float) -> torch.Tensor:
-        seen[:] = [(inputs, memory)]
+        seen[:] = [(inputs, memory.clone())]  # the environment goes on to write where it lies
         return remember(inputs, memory, actions, tick_s)
 
     env.task.remember = tap

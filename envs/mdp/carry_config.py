@@ -32,6 +32,9 @@ class CarryConfig:
     lost_share: float = 0.0
     """Share of the worlds in which a member loses its thrust in flight, and half of those lose its cable with it. They
     have one goal an episode, level and a metre and a half higher."""
+    steady_share: float = 0.0
+    """Share of the worlds in which a member holds its place above the goal, which stands, and bears a constant share of
+    the load, whatever its policy says (:mod:`corvids.envs.mdp.steady_member`)."""
     weak_share: float = 0.0
     """Share of the worlds in which one member is weak: it has :attr:`weak_factor` of its thrust."""
     weak_factor: Range = (0.75, 1.0)
