@@ -168,7 +168,7 @@ class Carry:
         # Of a body's axes; as rows, so that they turn what they multiply into the world.
         by_load = torch.stack((inputs.load_omega_b * 0.5, sums[:, 3:] * 4.0), dim=1)
         by_goal = torch.cat((command[:, None, 10:13] * 0.5, coming[:, :, 3:] * 2.0), dim=1)
-        moved, turned_by = actions.reshape(actions.shape[0], -1, ACCBR_ACTIONS).split((3, 2), dim=-1)
+        pulled, turned_by = actions.reshape(actions.shape[0], -1, ACCBR_ACTIONS).split((3, 2), dim=-1)
         vectors = torch.cat(
             (
                 torch.stack(
@@ -189,7 +189,7 @@ class Carry:
                     dim=1,
                 ),
                 coming[:, :, :3] * 2.0,
-                moved,
+                pulled,
                 by_load @ of_load,
                 by_goal @ of_goal,
                 (inputs.omega_b * 0.3)[:, None] @ own,

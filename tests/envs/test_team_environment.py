@@ -200,3 +200,13 @@ def test_a_new_seed_decides_all_that_is_drawn_from_then_on():
         pictures.append(env.observations["critic"].clone())
     assert torch.equal(pictures[0], pictures[1])
     assert not torch.equal(pictures[1], pictures[2])
+
+
+def test_a_steady_member_does_not_do_what_its_policy_says_and_the_others_do():
+    env = make(carry=dataclasses.replace(CarryConfig(), steady_share=1.0))
+    member = env._steady_member.clone()
+    calm = env.order(nothing(env)).clone()
+    wild = env.order(nothing(env) + 1.0)
+    same = (calm == wild).all(0)[:, :WORLDS]
+    assert torch.equal(same, torch.arange(3)[:, None] == member)
+    assert (env._at.path[6:12, :WORLDS] == 0.0).all()

@@ -38,6 +38,36 @@ def make_env(config: TrainConfig | None = None) -> RslVecEnv:
     return RslVecEnv(Environment(config.env, config.worlds, seed=config.seed, compile_kernels=False))
 
 
+class Counted:
+    """An environment whose reward is the number of its step, and whose first world ends when told."""
+
+    config, action_size, steps_max, device, worlds = None, 1, 100, torch.device("cpu"), 2
+
+    def __init__(self, ends: int) -> None:
+        self.count, self.ends = 0, ends
+        self.observations = {"actor": torch.zeros(2, 1)}
+
+    def step(self, action: torch.Tensor):
+        self.count += 1
+        self.observations = {"actor": torch.full((2, 1), float(self.count))}
+        done = torch.tensor([self.count == self.ends, False])
+        extras = {"time_outs": done.float()}
+        if done.any():
+            extras["log"] = {"length": torch.tensor([float(self.count)])}
+        return self.observations, torch.full((2,), float(self.count)), done, extras
+
+
+def test_a_held_action_earns_what_its_steps_do_until_the_episode_ends():
+    env = RslVecEnv(Counted(ends=2), hold_steps=4)  # type: ignore[arg-type]
+    seen, rewards, done, extras = env.step(torch.zeros(2, 1))
+    assert rewards.tolist() == [1.0 + 2.0, 1.0 + 2.0 + 3.0 + 4.0]
+    assert done.tolist() == [True, False] and extras["time_outs"].tolist() == [1.0, 0.0]
+    assert extras["log"]["length"].tolist() == [2.0]
+    assert seen["actor"].tolist() == [[4.0], [4.0]]
+    _, rewards, done, extras = env.step(torch.zeros(2, 1))
+    assert rewards.tolist() == [26.0, 26.0] and not done.any() and "log" not in extras
+
+
 # --- A run ---------------------------------------------------------------------------------------------------------
 
 

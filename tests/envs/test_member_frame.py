@@ -1,0 +1,156 @@
+"""What a member sees and does does not depend on where north is; its corrections of the law fade; steady members stay."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from corvids.envs.mdp.accbr_action import CORRECTION, AccbrAction
+from corvids.envs.mdp.carry_config import CarryConfig
+from corvids.envs.mdp.features import rotation_matrix
+from corvids.envs.mdp.goal_path import COMMAND
+from corvids.envs.mdp.member_frame import from_own, own_direction, seen
+from corvids.envs.mdp.steady_member import steady_accel
+from corvids.envs.mdp.team_facts import team_facts
+from corvids.envs.mdp.team_task import TeamInputs
+from corvids.envs.physics.inner_loop import CANCELLED_PART
+from corvids.envs.tasks.carry import CARRIED_MOST, CARRIED_S, SUMS, Carry
+from corvids.team import load_team
+
+FALCON3 = load_team("falcon3")
+ROWS = 30
+
+
+def yawed(vectors: torch.Tensor, yaw_rad: float) -> torch.Tensor:
+    """Vectors (n, 3) turned about the vertical."""
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    return vectors @ torch.tensor([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]], dtype=vectors.dtype)
+
+
+def yawed_quats(quats: torch.Tensor, yaw_rad: float) -> torch.Tensor:
+    """Attitudes (n, 4) turned about the vertical: the Hamilton product, from its definition."""
+    c, s = math.cos(0.5 * yaw_rad), math.sin(0.5 * yaw_rad)
+    w, x, y, z = quats.unbind(-1)
+    return torch.stack((c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w), dim=-1)
+
+
+def some_inputs(seed: int) -> TeamInputs:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn((ROWS, *shape), generator=generator, dtype=torch.float64)
+
+    def attitude() -> torch.Tensor:
+        return torch.nn.functional.normalize(
+            torch.cat((torch.ones(ROWS, 1).double(), 0.3 * normal(3)), dim=1)
+        )
+
+    ahead = [part for _ in range(3) for part in (normal(3), attitude())]
+    command = torch.cat((normal(3), attitude(), normal(6), *ahead), dim=1)
+    assert command.shape[1] == len(COMMAND)
+    facts = team_facts(FALCON3).double()[torch.arange(ROWS) % 3]
+    age = torch.full((ROWS, 1), 0.02, dtype=torch.float64)
+    return TeamInputs(
+        normal(3), normal(3), attitude(), normal(3), age, normal(3), normal(3), attitude(), normal(3), age,
+        command, facts,
+    )  # fmt: skip
+
+
+def yawed_inputs(given: TeamInputs, yaw_rad: float) -> TeamInputs:
+    now, twist, *ahead = given.command.split((7, 6, 7, 7, 7), dim=1)
+    poses = [
+        torch.cat((yawed(pose[:, :3], yaw_rad), yawed_quats(pose[:, 3:], yaw_rad)), dim=1)
+        for pose in (now, *ahead)
+    ]
+    vel_w, omega_b = twist.split((3, 3), dim=1)
+    return given._replace(
+        pos_w=yawed(given.pos_w, yaw_rad),
+        vel_w=yawed(given.vel_w, yaw_rad),
+        quat_wb=yawed_quats(given.quat_wb, yaw_rad),
+        load_pos_w=yawed(given.load_pos_w, yaw_rad),
+        load_vel_w=yawed(given.load_vel_w, yaw_rad),
+        load_quat_wb=yawed_quats(given.load_quat_wb, yaw_rad),
+        command=torch.cat((poses[0], yawed(vel_w, yaw_rad), omega_b, *poses[1:]), dim=1),
+    )
+
+
+@pytest.mark.parametrize("yaw_rad", [0.4, 2.0, -3.0])
+def test_an_observation_is_the_same_wherever_north_is(yaw_rad: float):
+    task = Carry(FALCON3, CarryConfig())
+    generator = torch.Generator().manual_seed(1)
+    numbers = torch.rand((ROWS, task.MEMORY + 15 + 9), generator=generator, dtype=torch.float64) - 0.5
+    memory, actions, guidance = numbers.split((task.MEMORY, 15, 9), dim=1)
+    pictures = []
+    for yaw in (0.0, yaw_rad):
+        given = yawed_inputs(some_inputs(0), yaw)
+        # Vectors of the world in what is remembered turn with it; what is said of body axes does not.
+        sums, said, carried = memory.split((SUMS, 5, 5), dim=1)
+        sums = torch.cat((yawed(sums[:, :3], yaw), sums[:, 3:]), dim=1)
+        carried = torch.cat((yawed(carried[:, :3], yaw), carried[:, 3:]), dim=1)
+        past = actions.reshape(ROWS, 3, 5)
+        moved = yawed(past[..., :3].reshape(-1, 3), yaw).reshape(ROWS, 3, 3)
+        x_w = task.guidance(given, torch.zeros(ROWS, task.MEMORY).double())[:, 5:7]
+        own = from_own(x_w, rotation_matrix(given.quat_wb))
+        law = torch.cat((yawed(guidance[:, :3], yaw), guidance[:, 3:5], x_w, own), dim=1)
+        remembered = torch.cat((sums, said, carried), dim=1)
+        pictures.append(
+            task.observe(given, remembered, torch.cat((moved, past[..., 3:]), dim=2).flatten(1), law)
+        )
+    # Attitudes brought to the present are unit quaternions to some 1e-6 only.
+    torch.testing.assert_close(pictures[0], pictures[1], rtol=1e-5, atol=1e-5)
+
+
+def test_x_points_from_the_middle_to_where_a_member_pulls():
+    facts = team_facts(FALCON3).double()
+    yaw = 0.7
+    quat = torch.tensor([[math.cos(0.5 * yaw), 0.0, 0.0, math.sin(0.5 * yaw)]]).double().expand(3, -1)
+    arm = facts[:, :2] - facts[:, 3:5]
+    wanted = torch.atan2(arm[:, 1], arm[:, 0]) + yaw
+    x_w = own_direction(rotation_matrix(quat), facts)
+    angle = torch.atan2(x_w[:, 1], x_w[:, 0])
+    off = torch.atan2(torch.sin(angle - wanted), torch.cos(angle - wanted))
+    assert off.abs().max() < 0.06  # a centimetre of the load's own x axis is added, for members at the middle
+    ahead = torch.cat((x_w, torch.zeros(3, 1).double()), dim=1)[:, None]
+    torch.testing.assert_close(seen(x_w, ahead)[:, 0], torch.eye(3).double()[:1].expand(3, -1))
+
+
+def test_a_member_at_the_middle_sees_along_the_load():
+    facts = team_facts(load_team("falcon1"))
+    level = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(own_direction(rotation_matrix(level), facts), torch.tensor([[1.0, 0.0]]))
+
+
+def test_a_correction_is_made_in_the_members_frame():
+    action, angle = AccbrAction(CarryConfig()), 2.1
+    x_w = [math.cos(angle), math.sin(angle)]
+    guidance = torch.tensor([[0.1, -0.2, 0.3, 0.0, 0.1, *x_w, 0.0, 1.0]], dtype=torch.float64)
+    raw = torch.tensor([[1.0, 0.0, -2.0, 0.0, 3.0]], dtype=torch.float64)
+    added = torch.atanh(action.squash(raw, guidance)) - guidance[:, :5]
+    # Ahead is along x_w; a drone that sees x to its left takes what is along y for backwards.
+    wanted = torch.tensor([[*x_w, -2.0, -3.0, 0.0]], dtype=torch.float64) * CORRECTION
+    torch.testing.assert_close(added, wanted)
+
+
+def test_what_was_corrected_fades_and_is_bounded():
+    task = Carry(FALCON3, CarryConfig())
+    given = some_inputs(2)
+    memory = torch.zeros(ROWS, task.MEMORY).double()
+    memory[:, SUMS : SUMS + 5] = 0.3
+    for wanted, kept in ((0.4, 0.4), (-0.7, -0.7), (1.9, CARRIED_MOST)):
+        action = torch.tanh(torch.atanh(torch.tensor(0.3).double()) + wanted).expand(ROWS, 15)
+        after = task.remember(given, memory, action, 0.01)
+        expected = torch.full((ROWS, 5), kept * math.exp(-0.01 / CARRIED_S)).double()
+        torch.testing.assert_close(after[:, SUMS + 5 :], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_steady_member_at_its_place_bears_its_own_weight_and_its_share():
+    share, still = torch.tensor([[0.4]]), torch.zeros(1, 3)
+    outside = torch.tensor([[0.3, -0.2, -5.0]])
+    accel = steady_accel(still, still, outside, share)
+    # What the inner loop then asks its rotors for, per mass: gravity, less what it cancels.
+    asked = accel + torch.tensor([[0.0, 0.0, 9.80665]]) - CANCELLED_PART * outside
+    torch.testing.assert_close(asked, torch.tensor([[0.0, 0.0, 1.4 * 9.80665]]))
+    far = steady_accel(torch.tensor([[30.0, 0.0, 0.0]]), still, torch.zeros(1, 3), torch.zeros(1, 1))
+    torch.testing.assert_close(far, torch.tensor([[3.0, 0.0, 0.0]]))  # 1 m/s is wanted, and 3 m/s² for it
