@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from corvids.controllers.packing import leaf_names
+from corvids.controllers.spatial import Quat
 from corvids.envs.compiled.kernels import kernel
 from corvids.envs.compiled.team_kernels import NOISE_ROWS, TeamKernels
 from corvids.envs.environment import PAST_ACTIONS, EnvConfig
@@ -27,12 +28,15 @@ from corvids.envs.tasks import team_task_named
 from corvids.envs.team_simulator import TeamSimulator
 from corvids.team import load_team
 
+_LOAD_QUAT = tuple(leaf_names(LOAD_AT_REST).index(f"body.quat_wb.{part}") for part in "wxyz")
 _NOISE_POOL = 1 << 22
 """Least size of the pool of noise; many worlds have a larger one."""
 
 
 LOST_FROM_S = 2.0
 """Earliest time at which a member is lost."""
+STEADY_YAW_RAD = 1.6
+"""Largest turn that a goal asks of a load where a member goes straight to its place: beyond, it is in the way."""
 RAISED_M = 1.5
 """How much higher goals are where one is: it hangs a metre below its load."""
 
@@ -104,11 +108,10 @@ class TeamEnvironment:
         self._next_path = torch.zeros(worlds, dtype=torch.long, device=self.device)
         # The worlds that lose a member are the last ones; those that start badly are the first.
         self._loses = torch.arange(rows, device=self.device) >= worlds - carry.lost_share * worlds
-        self._steady = torch.arange(
-            max(0, round(worlds - (carry.lost_share + carry.steady_share) * worlds)),
-            max(0, round(worlds - carry.lost_share * worlds)),
-            device=self.device,
-        )
+        # Before them, those in which a member stays where it should hang.
+        self._steady_from = worlds - (carry.lost_share + carry.steady_share) * worlds
+        few = torch.arange(worlds, device=self.device)
+        self._steady = few[(few >= self._steady_from) & ~self._loses[:worlds]]
         self._steady_member = torch.zeros(worlds, dtype=torch.long, device=self.device)
         self._facts = self.task.facts().to(self.device)
         self._load_share = (
@@ -264,7 +267,7 @@ class TeamEnvironment:
         self._world_steps[real] = 0
         self._next_path[real] = self._path_steps(len(real))
         self._weaken(real)
-        self._steady_member[real] = self._some_member(len(real))
+        self._settle(real[(real >= self._steady_from) & ~self._loses[real]])
         losing = real[self._loses[real]]
         if len(losing):
             self._next_path[losing] = self.steps_max + 1
@@ -307,10 +310,21 @@ class TeamEnvironment:
     def _some_member(self, count: int) -> torch.Tensor:
         return (self._draws.uniform((0.0, 1.0), count) * self.drones).long().clamp(max=self.drones - 1)
 
-    def _hold_steady(self, command: torch.Tensor) -> None:
-        """Replace the commands (5, drones, rows) of the members that hold their place; their goals stand."""
-        ids, simulator = self._steady, self.simulator
+    def _settle(self, ids: torch.Tensor) -> None:
+        """Give worlds (n,) a member that holds its place, and the one goal that it knows of, standing."""
+        if len(ids) == 0:
+            return
+        self._steady_member[ids] = self._some_member(len(ids))
+        self._next_path[ids] = self.steps_max + 1
+        quat = Quat(*(self.simulator.load[row, 0, ids] for row in _LOAD_QUAT))
+        self._at.path[5, ids, 0] = quat.yaw() + self._draws.uniform(
+            (-STEADY_YAW_RAD, STEADY_YAW_RAD), len(ids)
+        )
         self._at.path[6:12, ids] = 0.0
+
+    def _hold_steady(self, command: torch.Tensor) -> None:
+        """Replace the commands (5, drones, rows) of the members that hold their place."""
+        ids, simulator = self._steady, self.simulator
         member = self._steady_member[ids]
         motion, inner = simulator.motion[:6, member, ids].t(), simulator.inner[1:4, member, ids].t()
         place = place_above(self._at.path[:, ids, 0], self._facts[member])

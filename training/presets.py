@@ -72,12 +72,11 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                     weak_share=0.1,
                 ),
             ),
-            network=NetworkConfig(actor=(64, 64), noise_std=0.25, noise_std_min=0.2, mirrored=False),
+            network=NetworkConfig(actor=(64, 64), noise_std=0.25, noise_std_min=0.15, mirrored=False),
             ppo=dataclasses.replace(
                 _CARRY.ppo,
                 hold_steps=4,
                 epochs=2,
-                minibatches=8,
                 discount=0.99,
                 desired_kl=0.008,
                 learning_rate=1e-3,

@@ -1,4 +1,4 @@
-"""What a member sees and does does not depend on where north is; its corrections of the law fade; steady members stay."""
+"""What a member sees and does is the same wherever north is; corrections fade; steady members stay."""
 
 from __future__ import annotations
 

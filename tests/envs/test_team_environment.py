@@ -12,7 +12,7 @@ from corvids.envs.environment import EnvConfig
 from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.mdp.carry_config import EXACT_CARRY, CarryConfig
 from corvids.envs.physics.inner_loop import CANCELLED_PART
-from corvids.envs.team_environment import TeamEnvironment
+from corvids.envs.team_environment import STEADY_YAW_RAD, TeamEnvironment
 from corvids.team import load_team
 
 CALM = dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0)
@@ -209,4 +209,6 @@ def test_a_steady_member_does_not_do_what_its_policy_says_and_the_others_do():
     wild = env.order(nothing(env) + 1.0)
     same = (calm == wild).all(0)[:, :WORLDS]
     assert torch.equal(same, torch.arange(3)[:, None] == member)
-    assert (env._at.path[6:12, :WORLDS] == 0.0).all()
+    path, load = env._at.path, env.simulator.world.load.body.quat_wb.yaw()[:WORLDS, 0]
+    assert (path[6:12, :WORLDS] == 0.0).all()
+    assert (path[5, :WORLDS, 0] - load).abs().max() <= STEADY_YAW_RAD + 1e-5
