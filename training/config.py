@@ -10,6 +10,7 @@ import torch
 
 from corvids.envs.environment import EnvConfig
 from corvids.envs.mdp.mirrors import CTBR, SAME, Signs
+from corvids.training.member_actors import MemberModel, Members
 from corvids.training.mirrored_mlp import MirroredModel
 
 
@@ -25,6 +26,8 @@ class NetworkConfig:
     """Activation function."""
     mirrored: bool = True
     """Whether both networks do in a mirror what the mirror shows; right for vehicles that are symmetric."""
+    actors: Literal["shared", "own"] = "shared"
+    """Whether the members of a team share one actor, or each has its own; the policy file is one all the same."""
     critic_sees: Literal["truth", "observation"] = "truth"
     """What the critic sees: the truth (of a team, of its whole world, as in MAPPO), or what its actor sees and no more,
     as independent learners."""
@@ -102,9 +105,15 @@ def multiplies_bfloat16(device: str) -> bool:
 
 
 def rsl_rl_config(
-    config: TrainConfig, device: str, mirrors: Mapping[str, tuple[Signs, ...]]
+    config: TrainConfig,
+    device: str,
+    mirrors: Mapping[str, tuple[Signs, ...]],
+    members: Members | None = None,
 ) -> dict[str, Any]:
-    """The same in rsl_rl's terms (a dict, as its runner wants it). ``mirrors``: an environment's."""
+    """The same in rsl_rl's terms (a dict, as its runner wants it).
+
+    ``mirrors``: an environment's. ``members``: a team's, where each has an actor of its own.
+    """
     network, ppo = config.network, config.ppo
     judged = "critic" if network.critic_sees == "truth" else "actor"
 
@@ -126,6 +135,7 @@ def rsl_rl_config(
         "obs_groups": {"actor": ["actor"], "critic": [judged]},
         "actor": {
             **model(network.actor, "actor", CTBR),
+            **({} if members is None else {"class_name": MemberModel, **members._asdict()}),
             "distribution_cfg": {
                 "class_name": "GaussianDistribution",
                 "init_std": network.noise_std,

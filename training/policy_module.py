@@ -18,6 +18,7 @@ from corvids.envs.tasks import TEAM_TASKS, task_named, team_task_named
 from corvids.errors import CorvidsError
 from corvids.team import load_team
 from corvids.training.checkpoint import Checkpoint
+from corvids.training.member_actors import MemberMLP, Members, members_of
 from corvids.training.mirrored_mlp import MirroredMLP
 from corvids.vehicle import Vehicle
 
@@ -28,13 +29,22 @@ BALL_INPUTS = ("ball_pos_w", "ball_vel_w", "ball_age_s")
 class Actor(torch.nn.Module):
     """Normalisation and network: observation (n, features) to raw action (n, a), without exploration noise."""
 
-    def __init__(self, checkpoint: Checkpoint, mirrors: tuple[Signs, ...], actions: int = ACTIONS) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        mirrors: tuple[Signs, ...],
+        actions: int = ACTIONS,
+        members: Members | None = None,
+    ) -> None:
         super().__init__()
         network, weights = checkpoint.config.network, checkpoint.actor
         self.features = weights["obs_normalizer._mean"].shape[-1]
         """Numbers in an observation."""
         self.obs_normalizer = EmpiricalNormalization(self.features)
-        if network.mirrored:
+        self._own_place = None if members is None else slice(*members.own_place)
+        if members is not None:
+            self.mlp = MemberMLP(members.points, self.features, actions, network.actor, network.activation)
+        elif network.mirrored:
             self.mlp = MirroredMLP(mirrors, CTBR, network.actor, network.activation)
         else:
             self.mlp = MLP(self.features, actions, network.actor, network.activation)
@@ -46,7 +56,10 @@ class Actor(torch.nn.Module):
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Mean of the raw action."""
-        return self.mlp(self.obs_normalizer(observation))
+        seen = self.obs_normalizer(observation)
+        if self._own_place is not None:
+            seen = torch.cat((seen, observation[:, self._own_place]), dim=-1)
+        return self.mlp(seen)
 
 
 class PolicyModule(torch.nn.Module):
@@ -101,10 +114,10 @@ class TeamPolicyModule(torch.nn.Module):
         """The policy of a checkpoint."""
         env = checkpoint.config.env
         team = load_team(env.carry.team)
-        module = TeamPolicyModule(
-            team_task_named(env.task)(team, env.carry), AccbrAction(env.carry),
-            _actor(checkpoint, (), ACCBR_ACTIONS), env.control_hz,
-        )  # fmt: skip
+        task = team_task_named(env.task)(team, env.carry)
+        members = None if checkpoint.config.network.actors == "shared" else members_of(task)
+        actor = _actor(checkpoint, (), ACCBR_ACTIONS, members)
+        module = TeamPolicyModule(task, AccbrAction(env.carry), actor, env.control_hz)
         _check_features(checkpoint, module.observed)
         return module
 
@@ -133,9 +146,14 @@ class TeamPolicyModule(torch.nn.Module):
         return command[:, :3], command[:, 3:], memory, past
 
 
-def _actor(checkpoint: Checkpoint, mirrors: tuple[Signs, ...], actions: int = ACTIONS) -> Actor:
+def _actor(
+    checkpoint: Checkpoint,
+    mirrors: tuple[Signs, ...],
+    actions: int = ACTIONS,
+    members: Members | None = None,
+) -> Actor:
     try:
-        return Actor(checkpoint, mirrors, actions)
+        return Actor(checkpoint, mirrors, actions, members)
     except RuntimeError as error:  # torch's word for weights that do not fit
         reason = " ".join(str(error).split())
         raise CorvidsError(

@@ -20,6 +20,7 @@ from corvids.envs.several_teams import SeveralTeams
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.errors import CorvidsError
 from corvids.training.config import TrainConfig, rsl_rl_config
+from corvids.training.member_actors import MemberMLP, Members, members_of
 from corvids.training.progress import ProgressLogger, progress_bar
 from corvids.training.vec_env import RslVecEnv
 from corvids.whole_files import write_whole
@@ -36,9 +37,10 @@ class Runner(OnPolicyRunner):
         self.train_config = config
         mirrors = _mirrors(env.env) if config.network.mirrored else {}
         with contextlib.redirect_stdout(io.StringIO()):
-            super().__init__(env, rsl_rl_config(config, device, mirrors), str(run_dir), device)
+            settings = rsl_rl_config(config, device, mirrors, _members(env.env, config))
+            super().__init__(env, settings, str(run_dir), device)
         if isinstance(env.env, TeamEnvironment | SeveralTeams) and config.env.carry.guided:
-            _silence(self.alg.actor)
+            _silence(self.alg.actor.mlp)
         self.run_dir = run_dir
         self.logger: ProgressLogger = ProgressLogger(
             log_dir=str(run_dir),
@@ -152,11 +154,28 @@ class Runner(OnPolicyRunner):
         )
 
 
-def _silence(actor: torch.nn.Module) -> None:
+def _silence(mlp: torch.nn.Module) -> None:
     """Let a network that corrects a law say nothing at first: learning begins from what the law does."""
-    *_, last = (module for module in actor.modules() if isinstance(module, torch.nn.Linear))
-    torch.nn.init.zeros_(last.weight)
-    torch.nn.init.zeros_(last.bias)
+    for one in mlp.each if isinstance(mlp, MemberMLP) else (mlp,):
+        *_, last = (module for module in one.modules() if isinstance(module, torch.nn.Linear))
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
+
+
+def _members(env: Environment | TeamEnvironment | SeveralTeams, config: TrainConfig) -> Members | None:
+    """The members that are to have actors of their own; refuses where they could not be told apart."""
+    if config.network.actors == "shared":
+        return None
+    if not isinstance(env, TeamEnvironment):
+        kind = "several teams" if isinstance(env, SeveralTeams) else "a single vehicle"
+        raise CorvidsError(f"network.actors = 'own': {kind} cannot have them; train one team, or 'shared'")
+    members = members_of(env.task)
+    if len({tuple(point) for point in members.points}) < len(members.points):
+        raise CorvidsError(
+            f"network.actors = 'own': members of team {env.config.carry.team!r} pull at the same point of the load, so "
+            "nothing tells them apart; train with 'shared'"
+        )
+    return members
 
 
 def _mirrors(env: Environment | TeamEnvironment | SeveralTeams) -> dict[str, tuple[Signs, ...]]:

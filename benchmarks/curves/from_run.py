@@ -35,6 +35,7 @@ def main(run: Path) -> None:
     spent = {
         name: [curve_of(tag) for tag in tags] for name, tags in SPENT_S.items() if set(tags) <= set(there)
     }
+    worlds = config.worlds * max(1, len(config.teams))
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(("iteration", "samples", *spent, *curves))
     last, minutes = dict.fromkeys(curves, ""), dict.fromkeys(spent, 0.0)
@@ -43,7 +44,7 @@ def main(run: Path) -> None:
         for name, parts in spent.items():
             minutes[name] += sum(part.get(step, 0.0) for part in parts) / 60.0
         if step % EVERY == 0:
-            samples = (step + 1) * config.worlds * config.ppo.steps
+            samples = (step + 1) * worlds * config.ppo.steps * config.ppo.hold_steps
             table.writerow((step, samples, *(f"{value:.2f}" for value in minutes.values()), *last.values()))
 
 

@@ -74,6 +74,8 @@ class TeamTask(Protocol):
     """Names of the facts' components, with units."""
     MEMORY: ClassVar[int]
     """Numbers that a policy carries from tick to tick besides its past actions."""
+    OWN_PLACE: ClassVar[tuple[int, int]]
+    """Columns of an observation, counted from its end, that say where the member pulls at the load [m, load]."""
     PATH: ClassVar[int]
     """Rows that say where the load is wanted, now and later."""
     EPISODE: ClassVar[Any]

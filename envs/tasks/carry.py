@@ -56,6 +56,7 @@ class Carry:
     COMMAND: ClassVar[tuple[str, ...]] = COMMAND
     FACTS: ClassVar[tuple[str, ...]] = FACTS
     MEMORY: ClassVar[int] = SUMS + 2 * ACCBR_ACTIONS
+    OWN_PLACE: ClassVar[tuple[int, int]] = (-27, -24)
     PATH: ClassVar[int] = PATH_ROWS
     EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0, 0.0)
     METRICS: ClassVar[tuple[str, ...]] = ("error_m", "error_deg", "team_return")

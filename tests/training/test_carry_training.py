@@ -18,6 +18,8 @@ from corvids.errors import CorvidsError
 from corvids.training.checkpoint import load_checkpoint
 from corvids.training.checks import check_config
 from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
+from corvids.training.member_actors import MemberMLP
+from corvids.training.policy_module import TeamPolicyModule
 from corvids.training.presets import preset
 from corvids.training.runner import Runner
 from corvids.training.vec_env import RslVecEnv
@@ -69,6 +71,34 @@ def test_critics_of_independent_learners_see_what_actors_see_and_learn(tmp_path:
     seen = load_checkpoint(tmp_path / "both").actor["obs_normalizer._mean"].shape[-1]
     assert both["mlp.0.weight"].shape == (16, seen)
     assert not torch.equal(first["mlp.0.weight"], both["mlp.0.weight"])
+
+
+def test_members_may_have_actors_of_their_own_in_one_file(tmp_path: Path):
+    config = tiny()
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, actors="own"))
+    train(config, tmp_path)
+    actor = TeamPolicyModule.of_team(load_checkpoint(tmp_path)).actor
+    assert isinstance(actor.mlp, MemberMLP) and len(actor.mlp.each) == 3
+    env = team_environment.TeamEnvironment(config.env, 2)
+    seen = env.observations["actor"]
+    facts = env.task.facts()
+    torch.testing.assert_close(seen[:, slice(*env.task.OWN_PLACE)], facts.repeat_interleave(2, 0)[:, :3])
+    # Rows of a member are what its own network says, and change with it alone.
+    before = actor(seen)
+    with torch.no_grad():
+        actor.mlp.each[1][-1].bias += 1.0
+    changed = actor(seen) - before
+    torch.testing.assert_close(changed, torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])[:, None].expand(-1, 5))
+    # Learning moved all three, apart.
+    firsts = [one[0].weight for one in actor.mlp.each]
+    assert not torch.equal(firsts[0], firsts[1]) and not torch.equal(firsts[1], firsts[2])
+
+
+def test_members_that_nothing_tells_apart_share_their_actor(tmp_path: Path):
+    config = dataclasses.replace(tiny(), teams=("falcon3", "falcon4"))
+    config = dataclasses.replace(config, network=dataclasses.replace(config.network, actors="own"))
+    with pytest.raises(CorvidsError, match="'own': several teams cannot have them"):
+        train(config, tmp_path)
 
 
 def test_the_critic_learns_alone_at_first(tmp_path: Path):
