@@ -57,11 +57,13 @@ class MemberMLP(torch.nn.Module):
 class MemberModel(MLPModel):
     """rsl_rl's model with a network for each member. ``own_place``: the columns that say where a member pulls."""
 
-    def __init__(self, *args, points: Sequence[Point], own_place: tuple[int, int], **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, obs, obs_groups, obs_set: str, output_dim: int, *,
+        points: Sequence[Point], own_place: tuple[int, int], **kwargs,
+    ) -> None:  # fmt: skip
+        super().__init__(obs, obs_groups, obs_set, output_dim, **kwargs)
         self._own_place = slice(*own_place)
-        outputs = self.distribution.input_dim if self.distribution is not None else args[3]
-        self.mlp = MemberMLP(points, self.obs_dim, outputs, kwargs["hidden_dims"], kwargs["activation"])
+        self.mlp = MemberMLP(points, self.obs_dim, output_dim, kwargs["hidden_dims"], kwargs["activation"])
 
     def get_latent(self, obs, masks=None, hidden_state=None) -> torch.Tensor:
         """Normalised observations, and where each member pulls [m]."""

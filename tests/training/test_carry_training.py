@@ -85,12 +85,15 @@ def test_members_may_have_actors_of_their_own_in_one_file(tmp_path: Path):
     torch.testing.assert_close(seen[:, slice(*env.task.OWN_PLACE)], facts.repeat_interleave(2, 0)[:, :3])
     # Rows of a member are what its own network says, and change with it alone.
     before = actor(seen)
+    networks = [
+        [part for part in one.children() if isinstance(part, torch.nn.Linear)] for one in actor.mlp.each
+    ]
     with torch.no_grad():
-        actor.mlp.each[1][-1].bias += 1.0
+        networks[1][-1].bias += 1.0
     changed = actor(seen) - before
     torch.testing.assert_close(changed, torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])[:, None].expand(-1, 5))
     # Learning moved all three, apart.
-    firsts = [one[0].weight for one in actor.mlp.each]
+    firsts = [first.weight for first, *_ in networks]
     assert not torch.equal(firsts[0], firsts[1]) and not torch.equal(firsts[1], firsts[2])
 
 

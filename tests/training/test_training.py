@@ -51,7 +51,7 @@ class Counted:
         self.count += 1
         self.observations = {"actor": torch.full((2, 1), float(self.count))}
         done = torch.tensor([self.count == self.ends, False])
-        extras = {"time_outs": done.float()}
+        extras: dict = {"time_outs": done.float()}
         if done.any():
             extras["log"] = {"length": torch.tensor([float(self.count)])}
         return self.observations, torch.full((2,), float(self.count)), done, extras
