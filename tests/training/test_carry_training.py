@@ -89,7 +89,7 @@ def test_members_may_have_actors_of_their_own_in_one_file(tmp_path: Path):
         [part for part in one.children() if isinstance(part, torch.nn.Linear)] for one in actor.mlp.each
     ]
     with torch.no_grad():
-        networks[1][-1].bias += 1.0
+        networks[1][-1].bias.add_(1.0)
     changed = actor(seen) - before
     torch.testing.assert_close(changed, torch.tensor([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])[:, None].expand(-1, 5))
     # Learning moved all three, apart.
