@@ -25,7 +25,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "network.actor": (1, 8192), "network.critic": (1, 8192),
     "network.noise_std": (1e-3, 1.0), "network.noise_std_min": (1e-3, 1.0),
     "ppo.steps": (1, 10_000), "ppo.hold_steps": (1, 100), "ppo.epochs": (1, 1000), "ppo.minibatches": (1, 10_000),
-    "ppo.learning_rate": (1e-8, 1.0), "ppo.desired_kl": (1e-6, 10.0), "ppo.clip": (1e-3, 1.0),
+    "ppo.learning_rate": (1e-8, 1.0), "ppo.desired_kl": (1e-6, 10.0), "ppo.desired_kl_last": (0.0, 10.0), "ppo.clip": (1e-3, 1.0),
     "ppo.discount": (0.0, 1.0), "ppo.gae_lambda": (0.0, 1.0), "ppo.entropy": (0.0, 10.0),
     "ppo.value_weight": (0.0, 1e3), "ppo.grad_norm_max": (1e-6, 1e6),
     "ppo.critic_first": (0, _MANY),

@@ -37,6 +37,10 @@ class NetworkConfig:
     """Below this it is not let fall: without a floor it collapsed, and learning with it, within 600 batches."""
 
 
+SETTLES_FROM = 0.4
+"""Part of a training after which steps become smaller, if they do."""
+
+
 @dataclasses.dataclass(frozen=True)
 class PpoConfig:
     """Proximal policy optimization (Schulman et al. 2017), as rsl_rl implements it."""
@@ -54,6 +58,9 @@ class PpoConfig:
     """Initial learning rate; then adapted to the KL target."""
     desired_kl: float = 0.01
     """KL divergence per update that the learning rate is adapted to."""
+    desired_kl_last: float = 0.0
+    """What that falls to, evenly on a logarithmic scale, from :data:`SETTLES_FROM` of the training to its end: smaller
+    and smaller steps average out what is noise. 0: it stays."""
     clip: float = 0.2
     """Clipping range of the probability ratio."""
     discount: float = 0.995
@@ -71,6 +78,13 @@ class PpoConfig:
     from it by a critic that knows nothing yet."""
     mixed_precision: bool = True
     """Learn with products in bfloat16 where the machine has instructions for them: half again as fast."""
+
+    def desired_kl_at(self, part: float) -> float:
+        """KL target after that part (0..1) of a training."""
+        if self.desired_kl_last == 0.0:
+            return self.desired_kl
+        settled = min(1.0, max(0.0, part - SETTLES_FROM) / (1.0 - SETTLES_FROM))
+        return self.desired_kl * (self.desired_kl_last / self.desired_kl) ** settled
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,6 +79,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                 epochs=2,
                 discount=0.99,
                 desired_kl=0.008,
+                desired_kl_last=0.0002,
                 learning_rate=1e-3,
                 critic_first=20,
                 mixed_precision=False,

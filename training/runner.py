@@ -81,8 +81,12 @@ class Runner(OnPolicyRunner):
         """
         batches = itertools.count(done)
 
+        ppo, whole = self.train_config.ppo, self.train_config.iterations
+
         def watched() -> dict[str, float]:
-            with self._actor_held() if next(batches) < self.train_config.ppo.critic_first else _NO_CONTEXT:
+            batch = next(batches)
+            self.alg.desired_kl = ppo.desired_kl_at(batch / whole)
+            with self._actor_held() if batch < ppo.critic_first else _NO_CONTEXT:
                 losses = update()
             for network in ("actor", "critic"):
                 for name, weight in getattr(self.alg, network).state_dict().items():
