@@ -192,6 +192,8 @@ class Insistent(px4_fly.Operator):
             self._has_armed &= state is not State.READY
             self._has_engaged &= state is not State.ARMED
         words = super().words(state, now_s)
+        if state is State.RECOVERING and not self.is_over(now_s) and now_s - self._said_s >= 1.0:
+            self._said_s, words = now_s, frozenset({Word.ENGAGE})
         if self._has_engaged:
             self._first_end_s = self._end_s = min(self._end_s, self._first_end_s or self._end_s)
         return words
