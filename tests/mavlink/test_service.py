@@ -28,6 +28,7 @@ from corvids.vehicle import load_vehicle
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "docs" / "corvids-fly@.service"
 AIR = load_vehicle("air")
+KEY = bytes(range(32))
 
 
 def service() -> Any:
@@ -57,14 +58,54 @@ def test_systemd_understands_it(tmp_path: Path):
     assert "proces" in done.stderr, "it would say what is wrong"
 
 
-class Px4:
-    """A stand-in that flies at ``link`` in real time."""
+class Network:
+    """The way to a runtime that listens at a UDP port."""
 
-    def __init__(self, port: int) -> None:
-        self.px4 = FlyingStandin(AIR.max_thrust_n / AIR.body.mass_kg, boot_s=time.monotonic() - 50.0)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
-        self._where, self._step, self._began_s = ("127.0.0.1", port), 0, time.monotonic()
+    def __init__(self) -> None:
+        self._where = ("127.0.0.1", free_port())
+        self.link = "udp:{}:{}".format(*self._where)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def read(self) -> bytes:
+        return self._socket.recv(2048)
+
+    def write(self, packet: bytes) -> None:
+        self._socket.sendto(packet, self._where)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class SerialLine:
+    """The way to one at the other end of a serial line."""
+
+    def __init__(self) -> None:
+        self._handle, self._other = os.openpty()
+        self.link = f"serial:{os.ttyname(self._other)}"
+        os.set_blocking(self._handle, False)
+
+    def read(self) -> bytes:
+        return os.read(self._handle, 2048)
+
+    def write(self, packet: bytes) -> None:
+        os.write(self._handle, packet)
+
+    def close(self) -> None:
+        os.close(self._handle)
+        os.close(self._other)
+
+
+class Px4:
+    """A stand-in that flies in real time."""
+
+    def __init__(self, way: Network | SerialLine, key: bytes | None) -> None:
+        began_s = time.monotonic()
+        self.px4 = FlyingStandin(AIR.max_thrust_n / AIR.body.mass_kg, boot_s=began_s - 50.0, key=key)
+        self.px4.mav.signing.timestamp = int(
+            1e5 * (time.time() - 1420070400.0)
+        )  # since 2015, as signatures count
+        self._way, self._step, self._began_s = way, 0, began_s
 
     def live(self) -> None:
         """One step."""
@@ -73,7 +114,7 @@ class Px4:
         answers = []
         with contextlib.suppress(OSError):  # nothing there, or nobody listens
             while True:
-                answers += self.px4.take_in(self.socket.recv(2048), time.monotonic())
+                answers += self.px4.take_in(self._way.read(), time.monotonic())
         self.px4.advance(time.monotonic())
         if self._step % 2:
             answers.append(self._odometry())
@@ -81,7 +122,7 @@ class Px4:
             answers += [self.px4.heartbeat(), self.px4.battery(90), self.px4.landed(not self.px4.armed)]
         for answer in answers:
             with contextlib.suppress(OSError):
-                self.socket.sendto(answer, self._where)
+                self._way.write(answer)
 
     def _odometry(self) -> bytes:
         """As estimated: what does not move by a hair is taken for frozen."""
@@ -98,9 +139,17 @@ class Px4:
 
 
 @pytest.mark.slow
-def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(tmp_path: Path):
-    settings, port = service(), free_port()
-    options = f"--link udp:127.0.0.1:{port} --seconds 60"
+@pytest.mark.parametrize(
+    ("way_of", "key"), [(Network, None), (SerialLine, KEY)], ids=["udp", "serial, signed"]
+)
+def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(
+    way_of: Any, key: bytes | None, tmp_path: Path
+):
+    settings, way = service(), way_of()
+    options = f"--link {way.link} --seconds 60"
+    if key:
+        (tmp_path / "link.key").write_text(key.hex(), "ascii")
+        options += f" --mavlink-key {tmp_path / 'link.key'}"
     replaced = {
         "/opt/corvids/.venv-onboard/bin/corvids": f"{sys.executable} -m corvids",
         "/opt/corvids/policy.onnx": str(ROOT / "pretrained" / "juggle.onnx"),
@@ -113,7 +162,7 @@ def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(tmp_path: Path):
         assert what in line
         line = line.replace(what, by)
     environment = os.environ | dict(word.split("=", 1) for word in shlex.split(settings["Environment"]))
-    px4 = Px4(port)
+    px4 = Px4(way, key)
     with open(tmp_path / "said", "w", encoding="utf-8") as said:
         process = subprocess.Popen(shlex.split(line), stdout=said, stderr=said, cwd=tmp_path, env=environment)
     try:
@@ -134,4 +183,4 @@ def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(tmp_path: Path):
     finally:
         process.kill()
         process.wait()
-        px4.socket.close()
+        way.close()
