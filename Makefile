@@ -1,6 +1,6 @@
 # Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo carry-table test test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
+.PHONY: help setup demo carry-table test test-supervisor test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
 
 ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
@@ -36,6 +36,11 @@ carry-table: $(INSTALLED)  ## fly every row of the README's table of carrying th
 
 test: lint types  ## lint, types and tests (PYTEST_ARGS=... is handed to pytest)
 	$(PYTEST)
+
+test-supervisor: $(INSTALLED)  ## no branch of the supervisor untested, then 100,000 random sequences of events
+	OMP_NUM_THREADS=1 $(BIN)/coverage run --branch --source=corvids.deploy.supervision -m pytest tests/supervisor
+	$(BIN)/coverage report --show-missing --fail-under=100
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/supervisor $(PYTEST_ARGS)
 
 test-slow: $(INSTALLED)  ## the tests that take minutes
 	$(PYTEST) -m slow

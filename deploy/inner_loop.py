@@ -67,8 +67,8 @@ class InnerLoop:
         self._unknown = np.full((rows, 3), np.nan)
 
     def start(self, thrust_n: Array | None = None, outside_w_mps2: Array | None = None) -> None:
-        """Begin (anew) where the rotors give ``thrust_n`` (rows,) [N], and something else pulls by ``outside_w_mps2``
-        (rows, 3) [m/s², world]; as at rest where they are not given."""
+        """Believe from now on that the rotors give ``thrust_n`` (rows,) [N], and that something else pulls by
+        ``outside_w_mps2`` (rows, 3) [m/s², world]; what is not given stays as it is believed, at first as at rest."""
         memory = self._graph.inputs[self._state.input]
         if thrust_n is not None:
             memory[:, 0] = thrust_n

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -71,6 +73,17 @@ class Flight(NamedTuple):
     compute_max_s: float
 
 
+@contextlib.contextmanager
+def _settled() -> Iterator[None]:
+    """Garbage is looked for among what came since: to go through all modules takes several milliseconds."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_settled()
 def fly(
     pilot: Pilot,
     plant: Plant,

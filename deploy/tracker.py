@@ -50,8 +50,11 @@ class Tracker:
                 name: np.take_along_axis(values, order[..., None], axis=1)
                 for name, values in measured.items()
             }
-        for k in range(stamp_s.shape[1]):
-            self._take_in(stamp_s[:, k], {name: values[:, k] for name, values in measured.items()})
+        with np.errstate(
+            all="ignore"
+        ):  # what is not finite is looked for, and is no reason to print a warning
+            for k in range(stamp_s.shape[1]):
+                self._take_in(stamp_s[:, k], {name: values[:, k] for name, values in measured.items()})
 
     def _take_in(self, stamp_s: Times, measured: dict[str, Times]) -> None:
         is_first = np.isnan(self.stamp_s)

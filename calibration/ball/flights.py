@@ -1,4 +1,4 @@
-"""A ball's trajectory taken apart into free flights between bounces, and its drag from all of them together.
+"""A ball's trajectory taken apart into free flights between bounces; from all of them its drag, and where down is.
 
 Each flight's initial state is an unknown of its own, eliminated in closed form; flights are simulated by the function
 that trains policies (:func:`corvids.envs.physics.ball.step_flight`), all of them and their perturbed siblings in one
@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 import torch
 from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
 
 from corvids.calibration.readers.record import Channel
 from corvids.calibration.statistics.covariance import left_out, student
@@ -29,6 +30,8 @@ LEAST_FLIGHT_S, LEAST_SAMPLES = 0.12, 10
 DT_S = 0.004
 """Simulation step."""
 _NUDGE = 1e-6
+COMMON = 3
+"""Unknowns of all flights together: drag [1/m], and how the recording leans about x and y [rad]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,26 +82,27 @@ def fit_flights(ball_w: Channel) -> Flights:
         keep = np.flatnonzero(~bad)
         follows = np.array([follows[i] and i > 0 and not bad[i - 1] for i in keep])
         problem = _Problem(ball_w, [spans[i] for i in keep])
-    drag = np.zeros(1)
-    for _ in range(2):  # the second time with the noise that is left once the drag is in
-        drag = least_squares(
+    common = np.zeros(COMMON)
+    for _ in range(2):  # the second time with the noise that is left once drag and lean are in
+        common = least_squares(
             problem.residual,
-            drag,
+            common,
             jac=problem.jacobian,  # pyright: ignore[reportArgumentType]
             x_scale=0.01,
             loss="soft_l1",
             f_scale=4.0,
             xtol=1e-6,
         ).x
-        problem.settle_noise(drag)
-    residual, slope = problem.evaluate(drag)
-    curvature = float((slope**2).sum())
-    flat, slopes = residual.reshape(len(residual), -1), slope.reshape(len(residual), -1, 1)
-    unseen = left_out(flat, slopes, np.array([[curvature]]))
+        problem.settle_noise(common)
+    residual, slope = problem.evaluate(common)
+    flat, slopes = residual.reshape(len(residual), -1), slope.reshape(len(residual), -1, COMMON)
+    curvature = np.einsum("fmp,fmq->pq", slopes, slopes)
+    inverse = np.linalg.pinv(curvature, hermitian=True)
+    unseen = left_out(flat, slopes, curvature)
     sampled = 3.0 * float(problem.there.sum())
-    # One long flight may tell nearly all, so that flights are too few to scatter: the noise of all samples says it.
-    variance = problem.long_run(residual) / curvature if len(flat) > 1 and curvature > 0.0 else np.inf
-    lean, lean_std = problem.lean(drag)
+    # One long flight may tell nearly all of the drag, so that flights are too few to scatter: the noise of all samples
+    # says it.
+    variance = problem.long_run(residual) * inverse[0, 0] if len(flat) > 1 and inverse[0, 0] > 0.0 else np.inf
     first, last = problem.ends()
     return Flights(
         time_s=problem.times,
@@ -106,15 +110,15 @@ def fit_flights(ball_w: Channel) -> Flights:
         first=first,
         last=last,
         follows=np.asarray(follows, bool),
-        drag_per_m=float(drag[0]),
+        drag_per_m=float(common[0]),
         drag_std=float(np.sqrt(variance)),
         noise_m=problem.noise_m,
         rms_m=problem.noise_m * float(np.sqrt((flat**2).sum() / sampled)),
         rms_left_out_m=problem.noise_m * float(np.sqrt((unseen**2).sum() / sampled)),
         # Drag and gravity are common to all flights, so each is a straight line but for them.
         velocity_std_mps=np.array([problem.noise_m / (np.std(t) * np.sqrt(len(t))) for t in problem.times]),
-        lean_rad=lean,
-        lean_std_rad=lean_std,
+        lean_rad=common[1:],
+        lean_std_rad=_scatter(flat, slopes, inverse)[1:],
     )
 
 
@@ -205,35 +209,38 @@ class _Problem:
             self.state[i] = np.concatenate((fit[2], fit[1]))
         self.noise_m = 1.0
         self._own = np.zeros((len(spans), longest * 3, 6))
-        self._last: tuple[float, np.ndarray, np.ndarray] | None = None
-        self.settle_noise(np.zeros(1))
+        self._last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self.settle_noise(np.zeros(COMMON))
 
-    def settle_noise(self, drag: np.ndarray) -> None:
+    def settle_noise(self, common: np.ndarray) -> None:
         """Take the measurements' noise from the residuals."""
-        residual = self.evaluate(drag)[0][self.there[..., 0] > 0]
+        residual = self.evaluate(common)[0][self.there[..., 0] > 0]
         self.noise_m = max(float(1.4826 * np.median(np.abs(residual))) * self.noise_m, 1e-6)
         self._last = None
 
     def unlike_flight(self) -> np.ndarray:
         """Shape (F,): flights that free flight explains far worse than it explains the others."""
-        residual, _ = self.evaluate(np.zeros(1))
+        residual, _ = self.evaluate(np.zeros(COMMON))
         rms = np.sqrt((residual**2).sum(axis=(1, 2)) / (3.0 * self.there.sum(axis=(1, 2))))
         return rms > max(5.0 * float(np.median(rms)), 5.0)
 
-    def evaluate(self, drag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (F, m, 3) in standard deviations and their slope by the drag, states eliminated."""
-        if self._last is None or self._last[0] != float(drag[0]):
-            self._project(float(drag[0]))  # the second projection is linear about the states of the first
-            self._last = float(drag[0]), *self._project(float(drag[0]))
+    def evaluate(self, common: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (F, m, 3) in standard deviations and their slopes (F, m, 3, 3) by what is common to all flights.
+
+        Each flight's start is eliminated.
+        """
+        if self._last is None or not np.array_equal(self._last[0], common):
+            self._project(common)  # the second projection is linear about the states of the first
+            self._last = common.copy(), *self._project(common)
         return self._last[1], self._last[2]
 
-    def residual(self, drag: np.ndarray) -> np.ndarray:
+    def residual(self, common: np.ndarray) -> np.ndarray:
         """All residuals in one row."""
-        return self.evaluate(drag)[0].ravel()
+        return self.evaluate(common)[0].ravel()
 
-    def jacobian(self, drag: np.ndarray) -> np.ndarray:
-        """Their derivative, one column."""
-        return self.evaluate(drag)[1].reshape(-1, 1)
+    def jacobian(self, common: np.ndarray) -> np.ndarray:
+        """Their derivative, a column for each of what is common."""
+        return self.evaluate(common)[1].reshape(-1, COMMON)
 
     def long_run(self, residual: np.ndarray, lags: int = 8) -> float:
         """Variance of a sum of neighbouring residuals (F, m, 3) per sample: what a slow slope sees of the noise."""
@@ -244,75 +251,72 @@ class _Problem:
         freedom = 3.0 * float(self.there.sum()) - 6.0 * len(residual)  # each flight's start takes six
         return found / max(freedom, 1.0)
 
-    def lean(self, drag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How gravity leans in the recording's axes (2,) [rad], and its standard deviations.
-
-        Where the vertical, seen from the recording, is turned by small angles (a, b) about x and y, the ball falls
-        by g·a along y and by -g·b along x besides: parabolas of which each flight's start explains its part.
-        """
-        residual, _ = self.evaluate(drag)
-        flights = len(self.state)
-        parabola = 0.5 * GRAVITY_MPS2 * self.since**2
-        columns = np.zeros((*self.measured.shape, 2))
-        columns[..., 1, 0], columns[..., 0, 1] = parabola, -parabola
-        columns = (columns * self.there[..., None] / self.noise_m).reshape(flights, -1, 2)
-        columns = columns - np.einsum(
-            "fml,flk->fmk", self._own, np.einsum("fml,fmk->flk", self._own, columns)
-        )
-        left = residual.reshape(flights, -1)
-        inverse = np.linalg.inv(np.einsum("fmk,fml->kl", columns, columns))
-        value = inverse @ np.einsum("fmk,fm->k", columns, left)
-        if flights < 3:
-            return value, np.full(2, np.inf)
-        scores = np.einsum("fmk,fm->fk", columns, left - columns @ value)
-        scatter = scores.T @ scores * (flights / (flights - 2))
-        parts = np.einsum("qk,fmk,fml,ql->fq", inverse, columns, columns, inverse)
-        freedom = parts.sum(axis=0) ** 2 / (parts**2).sum(axis=0) - 2.0
-        return value, np.sqrt(np.diag(inverse @ scatter @ inverse)) * student(freedom)
-
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """States (F, 6) at the first and the last sample of each flight."""
         last = np.array([len(times) - 1 for times in self.times])
-        path = self._simulate(self._last[0] if self._last else 0.0)[0]
+        path = self._simulate(self._last[0] if self._last else np.zeros(COMMON))[0]
         return self.state.copy(), path[np.arange(len(last)), last]
 
-    def _project(self, drag: float) -> tuple[np.ndarray, np.ndarray]:
-        paths = self._simulate(drag)[..., :3]
+    def _project(self, common: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        paths = self._simulate(common)[..., :3]
         flights = len(self.state)
         error = ((self.measured - paths[0]) * self.there / self.noise_m).reshape(flights, -1)
         slopes = -(paths[1:] - paths[0]) * self.there / (_NUDGE * self.noise_m)
-        slopes = slopes.reshape(7, flights, -1).transpose(1, 2, 0)
-        own, by_drag = slopes[..., 1:], slopes[..., 0]
+        slopes = slopes.reshape(COMMON + 6, flights, -1).transpose(1, 2, 0)
+        by_common, own = slopes[..., :COMMON], slopes[..., COMMON:]
         q, r = np.linalg.qr(own)
-        self._own = q
         along = np.einsum("fml,fm->fl", q, error)
         self.state = self.state - np.linalg.solve(r, along[..., None])[..., 0]
         residual = error - np.einsum("fml,fl->fm", q, along)
-        slope = by_drag - np.einsum("fml,fl->fm", q, np.einsum("fml,fm->fl", q, by_drag))
-        return residual.reshape(self.measured.shape), slope.reshape(self.measured.shape)
+        slope = by_common - q @ (q.transpose(0, 2, 1) @ by_common)
+        return residual.reshape(self.measured.shape), slope.reshape(*self.measured.shape, COMMON)
 
-    def _simulate(self, drag: float) -> np.ndarray:
-        """Shape (8, F, m, 6): states at the sample times of each flight and its siblings (drag, then the start)."""
+    def _simulate(self, common: np.ndarray) -> np.ndarray:
+        """Shape (10, F, m, 6): states at the sample times of each flight and its siblings (common, then start).
+
+        A world that leans is turned upright, flown in, and turned back.
+        """
         steps = int(np.ceil(self.since.max() / DT_S)) + 1
-        start = torch.as_tensor(self.state).expand(8, -1, -1).clone()
+        siblings = 1 + COMMON + 6
+        commons = np.tile(common, (siblings, 1))
+        commons[1 : 1 + COMMON] += _NUDGE * np.eye(COMMON)
+        start = np.tile(self.state, (siblings, 1, 1))
         for index in range(6):
-            start[2 + index, :, index] += _NUDGE
-        drags = torch.full((8, 1), drag, dtype=torch.float64)
-        drags[1] += _NUDGE
-        none = torch.zeros_like(start[..., 0])
+            start[1 + COMMON + index, :, index] += _NUDGE
+        turns = Rotation.from_rotvec(np.pad(commons[:, 1:], ((0, 0), (0, 1)))).as_matrix()
+        upright = (start.reshape(siblings, -1, 3) @ turns).reshape(siblings, -1, 2, 3)
+        pos_w, vel_w = (Vec3.unstack(torch.as_tensor(upright[:, :, part])) for part in (0, 1))
+        none = torch.zeros_like(pos_w.x)
         # No ground below, no spin: neither is known.
-        params = BallParams(1.0, -1e9, drags, 0.0, 0.4, 0.0)
-        ball = Ball(Vec3.unstack(start[..., :3]), Vec3.unstack(start[..., 3:]), Vec3(none, none, none))
-        path = [start]
+        params = BallParams(1.0, -1e9, torch.as_tensor(commons[:, :1]), 0.0, 0.4, 0.0)
+        ball = Ball(pos_w, vel_w, Vec3(none, none, none))
+        path = [torch.as_tensor(upright)]
         with torch.inference_mode():
             for _ in range(steps):
                 ball = step_flight(ball, Vec3(0.0, 0.0, 0.0), params, DT_S)
-                path.append(torch.cat((ball.pos_w.stack(), ball.vel_w.stack()), -1))
-        return _between(torch.stack(path).numpy(), self.since)
+                path.append(torch.stack((ball.pos_w.stack(), ball.vel_w.stack()), -2))
+        leaning = np.einsum("sij,tsfkj->tsfki", turns, torch.stack(path).numpy())
+        return _between(leaning.reshape(*leaning.shape[:3], 6), self.since)
+
+
+def _scatter(left: np.ndarray, slopes: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """Standard deviations (P,) by how the scores of flights scatter: left (F, R), slopes (F, R, P).
+
+    What pushes a ball aside that spins, or through air that moves, goes together within a flight.
+    """
+    flights, unknowns = slopes.shape[0], slopes.shape[-1]
+    if flights <= unknowns:
+        return np.full(unknowns, np.inf)
+    scores = np.einsum("fmk,fm->fk", slopes, left)
+    scatter = scores.T @ scores * (flights / (flights - unknowns))
+    curvatures = np.einsum("fmk,fml->fkl", slopes, slopes)
+    parts = np.einsum("qk,fkl,ql->fq", inverse, curvatures, inverse)
+    freedom = parts.sum(axis=0) ** 2 / (parts**2).sum(axis=0) - unknowns
+    return np.sqrt(np.diag(inverse @ scatter @ inverse)) * student(freedom)
 
 
 def _between(path: np.ndarray, since: np.ndarray) -> np.ndarray:
-    """States (8, F, m, 6) at times ``since`` (F, m) on a path (steps, 8, F, 6), by cubic Hermite interpolation."""
+    """States (S, F, m, 6) at times ``since`` (F, m) on a path (steps, S, F, 6), by cubic Hermite interpolation."""
     index = np.minimum((since / DT_S).astype(int), len(path) - 2)
     part = (since / DT_S - index)[..., None]
     flight = np.arange(since.shape[0])[:, None]

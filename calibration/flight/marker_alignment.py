@@ -11,6 +11,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 from scipy.optimize import least_squares
 from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation
@@ -68,8 +69,11 @@ def fit_markers(gyro_b: Channel, pose: Channel) -> MarkerAlignment:
     time = np.arange(begin, end, 1.0 / RATE_HZ)
     felt = np.stack([np.interp(time, gyro_b.time_s, one) for one in smooth.T], -1)
 
+    # Smooth between samples: at the corners of straight pieces a shift's slope would be that of one side.
+    seen_at = CubicSpline(marker_time, omega_m)
+
     def seen(offset_s: float) -> np.ndarray:
-        return np.stack([np.interp(time + offset_s, marker_time, one) for one in omega_m.T], -1)
+        return seen_at(np.clip(time + offset_s, marker_time[0], marker_time[-1]))
 
     turn = Rotation.align_vectors(felt, seen(start_s))[0]
 

@@ -147,13 +147,16 @@ def _px4_name(topic: str) -> str:
 
 
 def _flat(message: Any) -> Iterator[tuple[str, float]]:
-    """Fields of a message under the names that a ULog gives them; arrays element by element."""
+    """Fields of a message under the names that a ULog gives them; arrays and lists element by element."""
     for name in message.__dataclass_fields__:
         value = getattr(message, name)
         if isinstance(value, (bool, int, float)):
             yield name, float(value) if name != "timestamp" else value
         elif isinstance(value, np.ndarray) and value.ndim == 1:
             yield from ((f"{name}[{index}]", float(one)) for index, one in enumerate(value))
+        elif isinstance(value, list):
+            for index, one in enumerate(value):
+                yield from ((f"{name}[{index}].{inner}", number) for inner, number in _flat(one))
 
 
 def _pose(path: Path, topic: str, message: Any) -> list[float]:

@@ -25,10 +25,12 @@ TOPICS = (
     "actuator_motors",
     "actuator_outputs",
     "battery_status",
+    "esc_status",
     "sensor_combined",
     "vehicle_attitude",
     "vehicle_land_detected",
     "vehicle_local_position",
+    "vehicle_rates_setpoint",
 )
 """Topics read, by the name that they have had since PX4 1.11 or before; ``_v1`` … ``_v9`` may follow it."""
 HEADER = b"\x55\x4c\x6f\x67\x01\x12\x35"

@@ -90,8 +90,11 @@ def _signals(table: Table) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """A binomial filter over five samples: symmetric, so that it delays nothing."""
-    return np.convolve(values, np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0, mode="same")
+    """A binomial filter over five samples: symmetric, so that it delays nothing. Two at either end are lost.
+
+    Were zeros put beyond the ends, both signals would jump there, and the jumps would correlate without a delay.
+    """
+    return np.convolve(values, np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0, mode="valid")
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, lags: np.ndarray) -> np.ndarray:

@@ -25,22 +25,24 @@ _STEPS = "step the command between 30 % and 70 % twice a second for 20 s, logged
 def fit_motor(vehicle: Vehicle, table: Table) -> TableFit:
     """Fit a log of one motor: time [s], command 0..1, rotor speed [rad/s]."""
     time, command, speed = _series(table)
-    interval = float(np.median(np.diff(time)))
+    measured = np.isfinite(speed)
+    interval = float(np.median(np.diff(time[measured])))
     names = ("tau_rise_s", "tau_fall_s", "dead_time_s")
     if np.ptp(command) < LEAST_SPAN:
         reason = f"the command spans {np.ptp(command):.3f}, less than {LEAST_SPAN}; {_STEPS}"
         figures = {name: GroupEstimate(None, None, False, reason) for name in names}
-        return TableFit(figures, {}, _curve(time, speed, speed))
+        return TableFit(figures, {}, _curve(time[measured], speed[measured], speed[measured]))
     rotors = vehicle.rotors
 
     def speed_at(x: np.ndarray) -> np.ndarray:
         rise, fall = np.exp(np.clip(x[:2], -9.0, 2.0))
-        return _respond(time, command, x[2], rise, fall, x[3:6], float(speed[0]))
+        return _respond(time, command, x[2], rise, fall, x[3:6], first)
 
-    gains = np.polyfit(command, speed, 2)[::-1]
+    first = float(speed[measured][0])
+    gains = np.polyfit(command[measured], speed[measured], 2)[::-1]
     start = np.array([np.log(rotors.tau_rise_s), np.log(rotors.tau_fall_s), interval, *gains])
-    scale = np.array([0.5, 0.5, 0.01, *[max(float(np.ptp(speed)), 1.0)] * 3])
-    solution = robust_fit(lambda x: speed_at(x) - speed, start, scale, blocks=20)
+    scale = np.array([0.5, 0.5, 0.01, *[max(float(np.ptp(speed[measured])), 1.0)] * 3])
+    solution = robust_fit(lambda x: (speed_at(x) - speed)[measured], start, scale, blocks=20)
     x, covariance, left, _ = solution
     std = np.sqrt(np.diag(covariance))
     rise, fall = np.exp(x[:2])
@@ -57,7 +59,7 @@ def fit_motor(vehicle: Vehicle, table: Table) -> TableFit:
         for name in names[:2]
         if figures[name].identified
     }
-    curve = _curve(time, speed, left + speed)
+    curve = _curve(time[measured], speed[measured], left + speed[measured])
     return TableFit(figures, estimates, curve, solution.predicts("rotor speed [rad/s]"))
 
 
@@ -99,20 +101,25 @@ def _respond(
 
 
 def _series(table: Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    columns = [table.columns[name] for name in REQUIRED]
-    good = np.asarray(np.isfinite(np.stack(columns)).all(axis=0))
-    time, command, speed = (column[good] for column in columns)
+    """Times, commands, each held until the next, and speeds, which are not numbers where none was measured."""
+    time, command, speed = (table.columns[name] for name in REQUIRED)
+    at = np.flatnonzero(np.isfinite(time) & np.isfinite(command))
+    last = np.searchsorted(at, np.arange(len(time)), "right") - 1
+    good = np.isfinite(time) & (last >= 0)
+    time, command, speed = time[good], command[at[last[good]]], speed[good]
     fresh = (
         np.concatenate(([True], np.diff(np.maximum.accumulate(time)) > 0.0))
         if len(time)
         else np.zeros(0, bool)
     )
     time, command, speed = time[fresh], command[fresh], speed[fresh]
-    if len(time) < LEAST_SAMPLES:
+    count = int(np.isfinite(speed).sum())
+    if count < LEAST_SAMPLES:
         raise CorvidsError(
-            f"{table.name}: {len(time)} rows hold all of {', '.join(REQUIRED)}; {LEAST_SAMPLES} are needed"
+            f"{table.name}: {count} speeds with a time and a command before them; {LEAST_SAMPLES} are needed"
         )
-    gap = float(np.diff(time).max() / np.median(np.diff(time)))
+    apart = np.diff(time[np.isfinite(speed)])
+    gap = float(apart.max() / np.median(apart))
     if gap > 20.0:
         raise CorvidsError(
             f"{table.name}: has a gap of {gap:.0f} samples; cut the log there and fit the longer part"

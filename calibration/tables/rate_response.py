@@ -57,6 +57,7 @@ def fit_rate_loop(vehicle: Vehicle, table: Table) -> TableFit:
     scale = np.array([0.5, 0.5, 0.01, 0.3, 0.1 * span])
     solution = robust_fit(residual, start, scale, blocks=20)
     x, covariance = solution.x, solution.covariance
+    x[2] = abs(x[2])
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     bandwidth, slopes = _bandwidth(x[0], x[1])
     damping = math.exp(x[1])
@@ -85,10 +86,11 @@ def fit_rate_loop(vehicle: Vehicle, table: Table) -> TableFit:
 def respond(setpoint: np.ndarray, dt_s: float, x: np.ndarray) -> np.ndarray:
     """The rate (T,) that follows a held ``setpoint`` (T,).
 
-    ``x``: logarithms of natural frequency [ln rad/s] and damping ratio, dead time [s], gain, offset [rad/s].
+    ``x``: logarithms of natural frequency [ln rad/s] and damping ratio, dead time [s], gain, offset [rad/s]. Dead times
+    of either sign are the same, so that a fit which steps beyond zero finds its way back.
     """
     frequency, damping = np.exp(np.clip(x[:2], (-2.0, -4.0), (7.0, 4.0)))
-    late = float(np.clip(x[2], 0.0, MAX_DELAY_S)) / dt_s
+    late = min(abs(float(x[2])), MAX_DELAY_S) / dt_s
     whole = math.floor(late)
     # In each step the older setpoint holds for the first part, then the newer one.
     system = np.array([[0.0, 1.0], [-(frequency**2), -2.0 * damping * frequency]])

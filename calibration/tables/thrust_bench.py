@@ -20,6 +20,8 @@ LEAST_RANGE = 0.3
 """The commands must span at least so much for the curve's shape to show."""
 LEAST_VOLTAGES = 0.3
 """The voltages must span at least this part of full to empty for the battery's part to show."""
+CURVE_ERROR = 0.1
+"""How far off a vehicle file's curve may be where it is taken as it is."""
 
 
 def fit_thrust(vehicle: Vehicle, table: Table) -> TableFit:
@@ -33,19 +35,30 @@ def fit_thrust(vehicle: Vehicle, table: Table) -> TableFit:
         has_voltage = float(np.ptp(spent)) >= LEAST_VOLTAGES
     known_loss = 0.0 if battery is None else battery.thrust_loss_full_to_empty
 
-    def thrust_at(x: np.ndarray) -> np.ndarray:
-        full, curve = x[:2]
-        loss = x[2] if has_voltage else known_loss
+    has_curve = float(np.ptp(command)) >= LEAST_RANGE
+    known_curve = vehicle.rotors.thrust_curve
+
+    def thrust_at(x: np.ndarray, known_curve: float = known_curve) -> np.ndarray:
+        full = x[0]
+        curve = x[1] if has_curve else known_curve
+        loss = x[-1] if has_voltage else known_loss
         return full * (curve * command**2 + (1.0 - curve) * command) * (1.0 - loss * spent)
 
-    start = np.array([float(np.median(thrust / command)), 0.5, known_loss][: 3 if has_voltage else 2])
-    scale = np.array([start[0], 1.0, 0.2])[: len(start)]
-    solution = robust_fit(lambda x: thrust_at(x) - thrust, start, scale, blocks=min(20, len(command)))
+    # A hover alone cannot tell a steeper curve from a battery that loses more: the curve is the file's then.
+    unknowns = [1.0, *([0.5] if has_curve else []), *([known_loss] if has_voltage else [])]
+    start = np.array([float(np.median(thrust / command)), *unknowns[1:]])
+    scale = np.array([start[0], *([1.0] if has_curve else []), *([0.2] if has_voltage else [])])
+    blocks = min(20, len(command))
+    solution = robust_fit(lambda x: thrust_at(x) - thrust, start, scale, blocks)
     x, covariance, left, _ = solution
     std = np.sqrt(np.diag(covariance))
+    if not has_curve and has_voltage:
+        off = min(1.0, known_curve + CURVE_ERROR) if known_curve < 0.5 else known_curve - CURVE_ERROR
+        other = robust_fit(lambda x: thrust_at(x, off) - thrust, start, scale, blocks).x
+        std[-1] = float(np.hypot(std[-1], x[-1] - other[-1]))
     figures = {"thrust_max_n": _figure(x[0], std[0], 0.05 * x[0], "measure more points up to full command")}
     steepest = "step the command from 10 % to 100 %"
-    if np.ptp(command) < LEAST_RANGE:
+    if not has_curve:
         reason = f"the commands span {np.ptp(command):.2f}, less than {LEAST_RANGE}; {steepest}"
         figures = {
             name: GroupEstimate(None, None, False, reason) for name in ("thrust_max_n", "thrust_curve")
@@ -57,7 +70,7 @@ def fit_thrust(vehicle: Vehicle, table: Table) -> TableFit:
         figures["thrust_curve"] = _figure(float(np.clip(x[1], 0.0, 1.0)), std[1], 0.15, steepest)
     if has_voltage:
         figures["thrust_loss"] = _figure(
-            x[2], std[2], 0.05, "run the same steps on a full and an empty battery"
+            x[-1], std[-1], 0.05, "run the same steps on a full and an empty battery"
         )
     else:
         figures["thrust_loss"] = GroupEstimate(

@@ -12,6 +12,7 @@ import dataclasses
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
+from operator import mul
 from typing import NamedTuple
 
 from corvids.deploy.px4.frames import Quaternion, rotate
@@ -224,30 +225,35 @@ def fall_velocity(recent: Sequence[tuple[float, float, float, float]], config: M
     # Even about its apex, the ball moves by a centimetre.
     if span_s < 0.7 * config.window_s or len(recent) < 6 or max(heights) - min(heights) < 0.01:
         return None
-    (x, aside_x), (y, aside_y), (z, fall) = _fits(recent)
-    still = _line([stamp_s for stamp_s, *_ in recent], heights)[1]
+    times, x_m, y_m, z_m = _columns(recent)
+    z, fall = _line(times, _raised(times, z_m))
+    if not fall <= 0.25 * _line(times, z_m)[1]:
+        return None
+    (x, aside_x), (y, aside_y) = _line(times, x_m), _line(times, y_m)
     is_near = math.sqrt((fall + aside_x + aside_y) / len(recent)) <= config.residual_max_m
-    return (x, y, z) if is_near and fall <= 0.25 * still else None
+    return (x, y, z) if is_near else None
 
 
 def _slopes(recent: Sequence[tuple[float, float, float, float]]) -> Triple:
     """Velocity [m/s] at the last of the places, if they lie on the path of a free fall."""
-    (x, _), (y, _), (z, _) = _fits(recent)
-    return x, y, z
+    times, x_m, y_m, z_m = _columns(recent)
+    return _line(times, x_m)[0], _line(times, y_m)[0], _line(times, _raised(times, z_m))[0]
 
 
-def _fits(recent: Sequence[tuple[float, float, float, float]]) -> list[tuple[float, float]]:
-    """Of the free fall that fits best, for x, y, z: velocity at the end [m/s], and sum of squared distances [m²]."""
-    times = [stamp_s - recent[-1][0] for stamp_s, *_ in recent]
-    fallen = [z + 0.5 * GRAVITY_MPS2 * t * t for t, (*_, z) in zip(times, recent, strict=True)]
-    return [_line(times, values) for values in ([s[1] for s in recent], [s[2] for s in recent], fallen)]
+def _columns(recent: Sequence[tuple[float, float, float, float]]) -> list[list[float]]:
+    """Times, the last of which is 0 [s], and coordinates [m]."""
+    stamps_s, *places = map(list, zip(*recent, strict=True))
+    return [[stamp_s - stamps_s[-1] for stamp_s in stamps_s], *places]
+
+
+def _raised(times: list[float], z_m: list[float]) -> list[float]:
+    """By what gravity did since [m]: a free fall becomes a straight line, with the slope of its end."""
+    return [z + 0.5 * GRAVITY_MPS2 * t * t for t, z in zip(times, z_m, strict=True)]
 
 
 def _line(times: list[float], values: list[float]) -> tuple[float, float]:
     """Slope of the straight line that fits best, and the sum of squared distances from it; times differ."""
-    n = len(times)
-    mean_t, mean_v = sum(times) / n, sum(values) / n
-    tt = sum((t - mean_t) ** 2 for t in times)
-    tv = sum((t - mean_t) * (v - mean_v) for t, v in zip(times, values, strict=True))
-    vv = sum((v - mean_v) ** 2 for v in values)
+    mean_t, mean_v = sum(times) / len(times), sum(values) / len(values)
+    from_t, from_v = [t - mean_t for t in times], [v - mean_v for v in values]
+    tt, tv, vv = (sum(map(mul, a, b)) for a, b in ((from_t, from_t), (from_t, from_v), (from_v, from_v)))
     return tv / tt, max(0.0, vv - tv * tv / tt)

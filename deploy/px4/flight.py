@@ -85,8 +85,9 @@ class Readings(NamedTuple):
     vel_w: Array
     quat_wb: Array
     omega_b: Array
-    ball_stamp_s: Array
-    ball_pos_w: Array
+    ball_stamp_s: Array = np.empty((1, 0))
+    """None: where the ball was seen has gone into the pilot's filter as it arrived."""
+    ball_pos_w: Array = np.empty((1, 0, 3))
 
 
 class Px4Flight:
@@ -126,19 +127,21 @@ class Px4Flight:
 
     def receive(self, until_s: float) -> Readings:
         """Take in what arrives until ``until_s`` [s]."""
-        state = self.link.state
-        measured: list[tuple[float, Triple]] = []
         for _ in self._arrivals(until_s):
-            if self._ball:  # a ball that is simulated needs every pose, and has time now
-                measured += self._ball.measure(self.now_s, state)
-        if self._ball:
-            measured += self._ball.measure(self.now_s, state)
+            self._see_ball()
+        self._see_ball()
+        state = self.link.state
         return Readings(
             np.array([state.stamp_s]),
             *(np.array([vector]) for vector in (state.pos_w, state.vel_w, state.quat_wb, state.omega_b)),
-            ball_stamp_s=np.array([[stamp_s for stamp_s, _ in measured]]).reshape(1, -1),
-            ball_pos_w=np.array([[pos_w for _, pos_w in measured]]).reshape(1, -1, 3),
         )
+
+    def _see_ball(self) -> None:
+        """Let the pilot's filter have what is measured of the ball: now there is time, and not when a tick is due."""
+        if self._ball is None or self._pilot.ball is None:
+            return
+        for stamp_s, pos_w in self._ball.measure(self.now_s, self.link.state):
+            self._pilot.ball.take_in(np.array([[stamp_s]]), np.array([[pos_w]]))
 
     def _arrivals(self, until_s: float) -> Iterator[None]:
         """What arrives until the tick that lies at ``until_s``."""

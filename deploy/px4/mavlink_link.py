@@ -45,6 +45,7 @@ class MavlinkLink:
             if is_state_packet(datagram):
                 if self._mocap:
                     self._mocap.take_in(datagram, self.now_s)
+                yield
                 continue
             received = counters.received
             self._peer.take_in(datagram, self.now_s)

@@ -20,7 +20,7 @@ from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.supervision.checks import Proposal, Seen, Word
 from corvids.deploy.supervision.envelope import Triple
-from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, Reaction, State
+from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 
 SAY_S = 1.0
@@ -179,7 +179,7 @@ class Px4Team:
             link.request(verdict.request)
         if self._bears and not self.must_lower:
             has_left = before is State.POLICY and verdict.state is not State.POLICY
-            if has_left or verdict.reaction is Reaction.LOWER:
+            if has_left or verdict.lowers:
                 said = "; ".join(entry.reason for entry in verdict.entries) or verdict.state.value
                 self.must_lower = f"member {index}: {said}"
         if verdict.command is not None:

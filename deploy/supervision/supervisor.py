@@ -53,6 +53,8 @@ class Verdict(NamedTuple):
     """Strongest reaction in force."""
     entries: tuple[Entry, ...]
     """What is new, and why."""
+    lowers: bool = False
+    """Whether the team must lower its load; a stronger reaction of this member's alone does not change that."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +133,8 @@ class Supervisor:
             self._told = (reaction, self._asked)
             said = reason or "; ".join(f"{v.value}: {found[v]}" for v in due) or "over"
             entries = (Entry(seen.now_s, before, self.state, reaction, self._asked, said),)
-        return Verdict(self.state, source, command, request, reaction, entries)
+        lowers = any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
+        return Verdict(self.state, source, command, request, reaction, entries, lowers)
 
     def lower(self, by_m: float) -> None:
         """Move the place of the hover controller down: a member of a team goes down with the others."""

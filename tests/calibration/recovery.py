@@ -23,15 +23,19 @@ import team_lab
 import torch
 from ball_lab import Planted, juggle
 from flight_lab import PHYSICS_DT_S, fly, planted_vehicle, truths
-from table_lab import AIR, bench, motor_log, wandering
+from marker_lab import recordings
+from scipy.spatial.transform import Rotation
+from table_lab import AIR, FOLLOWED_GAIN, bench, followed, motor_log, wandering
 from team_lab import falcons
 
 from corvids.calibration.ball.calibration import calibrate_ball
 from corvids.calibration.flight.calibration import calibrate_records
+from corvids.calibration.flight.marker_alignment import fit_markers
 from corvids.calibration.readers.team_record import TeamRecord
 from corvids.calibration.statistics.estimates import GroupEstimate
 from corvids.calibration.tables.latency import fit_latency
 from corvids.calibration.tables.motor_response import fit_motor
+from corvids.calibration.tables.rate_response import fit_rate_loop
 from corvids.calibration.tables.thrust_bench import fit_thrust
 from corvids.calibration.team.calibration import calibrate_team
 from corvids.vehicle import Vehicle, load_vehicle
@@ -183,6 +187,46 @@ def delays(indices: list[int], seed: int) -> Iterator[Trial]:
         yield Trial(index, {"delay_error_s": figure(found, late_s, scale=1.0)})
 
 
+def rate_loops(indices: list[int], seed: int) -> Iterator[Trial]:
+    """Logs of 20 s of one body rate that follows a multi-sine as a second-order low-pass does, late."""
+    for index in indices:
+        rng = np.random.default_rng(seed + index)
+        natural, damping, late_s = (
+            rng.uniform(15.0, 60.0),
+            rng.uniform(0.4, 1.2),
+            0.0005 * rng.integers(4, 61),
+        )
+        found = fit_rate_loop(AIR, followed(seed + index, natural, damping, late_s)).figures
+        # Where |H(iw)|^2 = 1/2: (1 - u)^2 + (2 damping)^2 u = 2, with u = (w / natural)^2
+        roots = np.roots((1.0, 4.0 * damping**2 - 2.0, -1.0))
+        bandwidth = natural * math.sqrt(float(roots.max()))
+        told = {"bandwidth_radps": figure(found["bandwidth_radps"], bandwidth)}
+        told |= {"damping": figure(found["damping"], damping), "gain": figure(found["gain"], FOLLOWED_GAIN)}
+        yield Trial(index, told | {"delay_error_s": figure(found["delay_s"], late_s, scale=1.0)})
+
+
+def alignments(indices: list[int], seed: int) -> Iterator[Trial]:
+    """Markers turned anyhow on a vehicle that is shaken for 30 s; a ball's flights seen by a room that leans.
+
+    The racket's normal is in the row of balls.
+    """
+    for index in indices:
+        rng = np.random.default_rng((seed, index))
+        turn, offset_s = Rotation.from_rotvec(rng.uniform(-0.2, 0.2, 3)), float(rng.uniform(-20.0, 20.0))
+        found = fit_markers(*recordings(seed + index, 30.0, turn, offset_s)).figures
+        told = {"clock_offset_error_s": figure(found["clock_offset_s"], offset_s, scale=1.0)}
+        for axis, truth in zip("xyz", turn.as_rotvec(), strict=True):
+            told[f"marker_turn_{axis}_error_rad"] = figure(found[f"marker_turn_{axis}_rad"], truth, scale=1.0)
+        lean = np.append(rng.uniform(-0.03, 0.03, 2), 0.0)
+        record = juggle(Planted(), seed + index, hits=20)
+        seen_w = Rotation.from_rotvec(lean).apply(record.ball_w.values)
+        tilted = dataclasses.replace(record.ball_w, values=seen_w)
+        figures = calibrate_ball(AIR, dataclasses.replace(record, ball_w=tilted, pose=None), 1e-9).figures
+        for axis, truth in zip("xy", lean, strict=False):
+            told[f"frame_lean_{axis}_error_rad"] = figure(figures[f"frame_lean_{axis}_rad"], truth, scale=1.0)
+        yield Trial(index, told)
+
+
 def cables(indices: list[int], seed: int) -> Iterator[Trial]:
     """One drone with a weighed load on an elastic cable."""
     for index, truth, record in _slung(indices, seed):
@@ -224,6 +268,8 @@ ROWS: dict[str, Callable[[list[int], int], Iterator[Trial]]] = {
     "thrust": benches,
     "motor": motors,
     "latency": delays,
+    "rate-loop": rate_loops,
+    "align": alignments,
     "cable": cables,
     "load": loads,
 }

@@ -1,13 +1,18 @@
-"""Tables with planted figures: a thrust bench, a motor's steps, two records of one motion."""
+"""Tables with planted figures: a thrust bench, a motor's steps, two records of one motion, a rate loop."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.signal import StateSpace, lsim
 
 from corvids.calibration.readers.csv_table import Table
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")
+FOLLOWED_GAIN = 0.98
+"""How much of a steady setpoint the rates of :func:`followed` reach."""
 
 
 def table(**columns: np.ndarray) -> Table:
@@ -60,3 +65,28 @@ def wandering(seed: int, delay_s: float, noise: float = 0.02) -> Table:
         second_1=0.7 * signal(other - delay_s) + rng.normal(0.0, noise, len(time)),
         second_time_s=other,
     )
+
+
+def setpoints(time_s: np.ndarray, seed: int) -> np.ndarray:
+    """A multi-sine of body rates [rad/s] up to 12 Hz."""
+    phases = np.random.default_rng(seed).uniform(0.0, 2.0 * math.pi, 8)
+    hertz = np.array([0.4, 0.9, 1.7, 2.9, 4.3, 6.1, 8.7, 11.9])
+    return 0.4 * np.sin(2.0 * math.pi * hertz * time_s[:, None] + phases).sum(axis=1)
+
+
+def followed(seed: int, natural: float, damping: float, delay_s: float, noise: float = 0.03) -> Table:
+    """A rate that follows by scipy's own simulation of the planted system at 2 kHz, with noise.
+
+    ``delay_s`` in whole half milliseconds.
+    """
+    fine_s, every = 0.0005, 8
+    fine = fine_s * np.arange(round(20.0 / fine_s))
+    held = setpoints(fine[::every], seed).repeat(every)[: len(fine)]
+    late = np.concatenate((np.full(round(delay_s / fine_s), held[0]), held))[: len(fine)]
+    plant = StateSpace(
+        [[0, 1], [-(natural**2), -2 * damping * natural]], [[0], [natural**2]], [[1, 0]], [[0]]
+    )
+    _, rate, _ = lsim(plant, late, fine, X0=[held[0], 0.0], interp=False)
+    rng = np.random.default_rng(seed + 100)
+    measured = FOLLOWED_GAIN * rate[::every] + 0.02 + rng.normal(0.0, noise, len(fine[::every]))
+    return table(time_s=fine[::every], setpoint_radps=held[::every], rate_radps=measured)

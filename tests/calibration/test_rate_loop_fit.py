@@ -11,42 +11,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
-from scipy.signal import StateSpace, lsim
+from table_lab import AIR, followed, setpoints, table
 
-from corvids.calibration.readers.csv_table import Table
 from corvids.calibration.tables.rate_response import fit_rate_loop, respond
 from corvids.cli import main
 from corvids.envs.engines.native import NativeEngine
 from corvids.envs.plants.conditions import CONDITIONS, draw
 from corvids.errors import CorvidsError
-from corvids.vehicle import load_vehicle
-
-AIR = load_vehicle("air")
-
-
-def table(**columns: np.ndarray) -> Table:
-    return Table("rates.csv", "0" * 64, columns)
-
-
-def setpoints(time_s: np.ndarray, seed: int) -> np.ndarray:
-    phases = np.random.default_rng(seed).uniform(0.0, 2.0 * math.pi, 8)
-    hertz = np.array([0.4, 0.9, 1.7, 2.9, 4.3, 6.1, 8.7, 11.9])
-    return 0.4 * np.sin(2.0 * math.pi * hertz * time_s[:, None] + phases).sum(axis=1)
-
-
-def followed(seed: int, natural: float, damping: float, delay_s: float, noise: float = 0.03) -> Table:
-    """A rate that follows by scipy's own simulation of the planted system at 2 kHz, with noise."""
-    fine_s, every = 0.0005, 8
-    fine = fine_s * np.arange(round(20.0 / fine_s))
-    held = setpoints(fine[::every], seed).repeat(every)[: len(fine)]
-    late = np.concatenate((np.full(round(delay_s / fine_s), held[0]), held))[: len(fine)]
-    plant = StateSpace(
-        [[0, 1], [-(natural**2), -2 * damping * natural]], [[0], [natural**2]], [[1, 0]], [[0]]
-    )
-    _, rate, _ = lsim(plant, late, fine, X0=[held[0], 0.0], interp=False)
-    rng = np.random.default_rng(seed + 100)
-    measured = 0.98 * rate[::every] + 0.02 + rng.normal(0.0, noise, len(fine[::every]))
-    return table(time_s=fine[::every], setpoint_radps=held[::every], rate_radps=measured)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +37,12 @@ def test_a_planted_loop_is_recovered(natural: float, damping: float, delay_s: fl
         assert one.identified and one.value is not None and one.std is not None, (name, one)
         assert one.value == pytest.approx(value, rel=0.05, abs=0.001), name
         assert abs(one.value - value) < 4.0 * one.std, name
+
+
+def test_a_fit_that_steps_beyond_a_short_dead_time_comes_back():
+    """A loop by whose numbers the first step once went below zero, where nothing drew the fit back."""
+    one = fit_rate_loop(AIR, followed(89, 40.909971, 1.0159511, 0.002)).figures["delay_s"]
+    assert one.identified and one.value == pytest.approx(0.002, abs=0.0005), one
 
 
 def test_error_bars_hold_the_truth_as_often_as_they_say():

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import policy_lab
 import pytest
 
 from corvids.commands.evaluating.trials import TrialsConfig, check, fly_trials
 from corvids.deploy.policy import PolicyFile, read_policy_file
 from corvids.deploy.trained_vehicle import vehicle_of
+from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
 from corvids.vehicle import Vehicle, load_vehicle, save_vehicle
 
@@ -46,6 +49,28 @@ def test_trials_are_flown_with_it_unless_another_is_named(file: PolicyFile, heav
     assert flown.body.mass_kg == heavier.body.mass_kg
     _, _, flown = fly_trials(file, dataclasses.replace(config, vehicle="air"), progress=False)
     assert flown == load_vehicle("air")
+
+
+def test_what_flies_may_be_another_vehicle_than_is_believed(
+    tmp_path: Path, file: PolicyFile, heavier: Vehicle
+):
+    """The same commands, meant for the file's vehicle, lift one of twice its mass less; its name changes nothing."""
+    heavy = dataclasses.replace(
+        heavier, body=dataclasses.replace(heavier.body, mass_kg=2.0 * heavier.body.mass_kg)
+    )
+    heights_m = {}
+    for name, truth in (("same", heavier), ("heavy", heavy)):
+        save_vehicle(truth, tmp_path / f"{name}.toml")
+        config = TrialsConfig(plant="native", condition="nominal", trials=1, seconds=0.3)
+        config = dataclasses.replace(config, truth=str(tmp_path / f"{name}.toml"))
+        recorder = Recorder()
+        _, _, flown = fly_trials(file, config, plant_recorder=recorder, progress=False)
+        assert flown == sections(heavier)
+        heights_m[name] = recorder.recording.pos_w[:, 2]
+    recorder = Recorder()
+    fly_trials(file, dataclasses.replace(config, truth=None), plant_recorder=recorder, progress=False)
+    np.testing.assert_array_equal(recorder.recording.pos_w[:, 2], heights_m["same"])
+    assert heights_m["heavy"][-1] < heights_m["same"][-1] - 0.05
 
 
 def test_a_record_that_is_none_of_this_version_is_said_in_one_line(file: PolicyFile):

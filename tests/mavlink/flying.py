@@ -34,9 +34,9 @@ def rotate(quat, vector):
 class FlyingStandin(Standin):
     """One rigid body with PX4's modes. NED and FRD throughout."""
 
-    def __init__(self, full_thrust_mps2: float, boot_s: float = -1000.0) -> None:
-        """``full_thrust_mps2``: full thrust over mass."""
-        super().__init__(boot_s)
+    def __init__(self, full_thrust_mps2: float, boot_s: float = -1000.0, key: bytes | None = None) -> None:
+        """``full_thrust_mps2``: full thrust over mass; ``key`` signs."""
+        super().__init__(boot_s, key)
         self.truth.pos_ned = self.truth.vel_ned = self.truth.rate_frd = (0.0, 0.0, 0.0)
         self.full_thrust_mps2 = full_thrust_mps2
         self.crashed = ""

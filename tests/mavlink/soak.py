@@ -20,6 +20,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -181,6 +182,10 @@ def resident_mib(pid: int) -> float:
     return math.nan
 
 
+AGAIN = {State.RECOVERING: Word.ENGAGE, State.FAILED: Word.RESET}
+"""What leads on from where a pause of the machine has led."""
+
+
 class Insistent(px4_fly.Operator):
     """An operator who arms and engages again, whatever the machine's pauses have led to."""
 
@@ -191,6 +196,8 @@ class Insistent(px4_fly.Operator):
             self._has_armed &= state is not State.READY
             self._has_engaged &= state is not State.ARMED
         words = super().words(state, now_s)
+        if state in AGAIN and not self.is_over(now_s) and now_s - self._said_s >= 1.0:
+            self._said_s, words = now_s, frozenset({AGAIN[state]})
         if self._has_engaged:
             self._first_end_s = self._end_s = min(self._end_s, self._first_end_s or self._end_s)
         return words
@@ -234,19 +241,60 @@ def faster(file: PolicyFile) -> PolicyFile:
     return dataclasses.replace(file, contract=dataclasses.replace(file.contract, control_hz=RATE_HZ))
 
 
-def soak(seconds: float, policy: Path) -> dict[str, Any]:
-    """Fly for so long; what it was like."""
+class Room(NamedTuple):
+    """Where a runtime flies: PX4's side, the tracker, and the hand with the ball, in a process of their own."""
+
+    link: str
+    mocap: Mocap
+    hand: Hand
+
+    @property
+    def seen(self) -> SeenBall:
+        """A runtime's view of the ball."""
+        return SeenBall(self.mocap.vehicle, self.mocap.ball, self.hand.let_go)
+
+
+@contextlib.contextmanager
+def room() -> Iterator[Room]:
+    """In real time, until left."""
     context = multiprocessing.get_context("spawn")
     key, link_port, mocap_port = os.urandom(32), free_port(), free_port()
     key_file = Path(f"/tmp/corvids-soak-{os.getpid()}.key")
     key_file.write_text(key.hex())
     key_file.chmod(0o600)
+    is_over, hand = context.Event(), Hand(context.Event(), context.Array("l", 2))
+    px4 = context.Process(target=live_as_px4, args=(link_port, mocap_port, key, is_over, hand), daemon=True)
+    px4.start()
+    mocap = Mocap(f"udp:127.0.0.1:{mocap_port}", 1, 0, key_file, False, 2.0)
+    try:
+        yield Room(f"udp:127.0.0.1:{link_port}", mocap, hand)
+    finally:
+        is_over.set()
+        px4.join()
+        key_file.unlink()
+
+
+@contextlib.contextmanager
+def metered() -> Iterator[Callable[[], tuple[int, int, float]]]:
+    """A meter beside; hands over what asks it for its figures, which ends it."""
+    context = multiprocessing.get_context("spawn")
     is_over, (theirs, ours) = context.Event(), context.Pipe()
-    hand = Hand(context.Event(), context.Array("l", 2))
-    others = [
-        context.Process(target=live_as_px4, args=(link_port, mocap_port, key, is_over, hand), daemon=True),
-        context.Process(target=meter, args=(is_over, ours), daemon=True),
-    ]
+    process = context.Process(target=meter, args=(is_over, ours), daemon=True)
+    process.start()
+
+    def figures() -> tuple[int, int, float]:
+        is_over.set()
+        return theirs.recv()
+
+    try:
+        yield figures
+    finally:
+        is_over.set()
+        process.join()
+
+
+def soak(seconds: float, policy: Path) -> dict[str, Any]:
+    """Fly for so long; what it was like."""
     # Written to before the flight, so that what is measured of its memory is the runtime's.
     noted = np.full((round((seconds + px4_fly.PREPARE_S + px4_fly.LANDING_S) * RATE_HZ) + 1, 2), np.nan)
     ticks_noted = itertools.count()
@@ -255,24 +303,18 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
         noted[next(ticks_noted)] = tick.late_s, tick.now_s - float(tick.readings.stamp_s[0])
 
     file, craft = faster(read_policy_file(policy, "juggle")), load_vehicle("air")
-    mocap = Mocap(f"udp:127.0.0.1:{mocap_port}", 1, 0, key_file, False, 2.0)
-    seen = SeenBall(mocap.vehicle, mocap.ball, hand.let_go)
-    plan = Plan(None, seconds, 0, None, None, PLACE_W_M, APEX_M, mocap)
     sampler = Sampler()
     px4_fly.Operator = Insistent
-    try:
+    with room() as around, metered() as machine:
+        seen = around.seen
+        plan = Plan(None, seconds, 0, None, None, PLACE_W_M, APEX_M, around.mocap)
         with (
-            px4_fly._keeper(f"udp:127.0.0.1:{link_port}", mocap) as folder,
+            px4_fly._keeper(around.link, around.mocap) as folder,
             contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
         ):
-            for other in others:
-                other.start()
             outcome = fly_over(file, craft, channel, seen, plan, mocap=seen, recorder=note)
             growth = sampler.growth()
-            is_over.set()
-    finally:
-        key_file.unlink()
-    ticks, missed, worst_s = theirs.recv()
+            ticks, missed, worst_s = machine()
     flight = outcome.flight
     lates_s, ages_s = noted[: flight.ticks].T
     return {
@@ -289,8 +331,8 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
         "machine_late_max_ms": round(1e3 * worst_s, 1),
         "states_s": {name: round(spent_s, 1) for name, spent_s in outcome.states.items()},
         "landed": outcome.has_ended_safely,
-        "hits": hand.hits[0],
-        "drops": hand.hits[1],
+        "hits": around.hand.hits[0],
+        "drops": around.hand.hits[1],
         "mocap_frames": seen.receiver.counters.accepted,
         "mocap_lost": seen.receiver.counters.lost,
         **growth,

@@ -69,6 +69,8 @@ class Process:
             text=True,
             bufsize=1,
             start_new_session=True,
+            # Of a parent in a shell's background, which ignores it, SIGINT would be ignored too, and end nothing.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

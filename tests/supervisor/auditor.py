@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from supervisor_lab import ENVELOPE, FENCE, THRESHOLDS
 
 from corvids.deploy.supervision.checks import Checks, Mode, Seen, Word
 from corvids.deploy.supervision.handover import Source
-from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, State, Violation
+from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, Rule, State, Violation
 from corvids.deploy.supervision.supervisor import Request, Verdict
 
 WAYS = {
@@ -28,7 +29,8 @@ TINY = 1e-6
 class Auditor:
     """Sees what the supervisor sees, and checks what it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Mapping[Violation, Rule] = RULES) -> None:
+        self.rules = rules
         self.state = State.DISCONNECTED
         self.visited = {self.state}
         self._checks = Checks(ENVELOPE, FENCE, THRESHOLDS)
@@ -121,11 +123,14 @@ class Auditor:
             self._offboard_seen = False
         self._since = {violation: self._since.get(violation, self._clock_s) for violation in found}
         for violation, since_s in self._since.items():
-            rule = RULES[violation]
-            if self.state in rule.states and self._clock_s - since_s >= rule.after_s + TINY:
+            rule = self.rules[violation]
+            due_s = since_s + rule.after_s + (TINY if rule.after_s else 0.0)
+            if self.state in rule.states and self._clock_s >= due_s:
                 assert self._is_met(rule.reaction, verdict), (violation, verdict)
 
     def _is_met(self, reaction: Reaction, verdict: Verdict) -> bool:
+        if reaction is Reaction.LOWER:
+            return verdict.lowers
         if verdict.command is None or reaction in (Reaction.NONE, Reaction.CLIP):
             return True  # silence is the strongest reaction; the envelope is checked at every tick
         if reaction is Reaction.HOLD_LAST:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from corvids.deploy.contract import Limits
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.supervision.checks import Autopilot, Mode, Proposal, Seen, Thresholds, Word
 from corvids.deploy.supervision.envelope import Envelope, Fence, envelope_of
+from corvids.deploy.supervision.reactions import RULES, Rule, Violation
 from corvids.deploy.supervision.supervisor import Procedure, Request, Supervisor, Verdict
 
 LIMITS = Limits((0.5, 30.0), 10.0, (10.0, 10.0, 2.0), 0.8)
@@ -22,8 +24,8 @@ PLACE_W = (0.0, 0.0, 1.0)
 GOOD = Proposal(12.0, (0.5, -0.4, 0.1))
 
 
-def make_supervisor(procedure: Procedure = QUICK) -> Supervisor:
-    return Supervisor(ENVELOPE, Fallback(LIMITS), FENCE, THRESHOLDS, procedure)
+def make_supervisor(procedure: Procedure = QUICK, rules: Mapping[Violation, Rule] = RULES) -> Supervisor:
+    return Supervisor(ENVELOPE, Fallback(LIMITS), FENCE, THRESHOLDS, procedure, rules)
 
 
 @dataclasses.dataclass

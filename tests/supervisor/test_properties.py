@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pytest
 from auditor import Auditor
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from supervisor_lab import DT_S, GOOD, Scene, make_supervisor, run, say, to_policy
 
 from corvids.deploy.supervision.checks import Mode, Proposal, Word
-from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.reactions import RULES, TAUT_RULES, Rule, State, Violation
 
 NAN = math.nan
 EVENTS = {
@@ -66,6 +67,8 @@ SEQUENCES = st.lists(
     st.tuples(st.sampled_from(sorted(EVENTS)), st.sampled_from((1, 2, 5, 20))), min_size=1, max_size=8
 )
 STARTS = st.sampled_from(("nothing", "armed", "engaging", "policy"))
+BOTH_RULES = st.sampled_from((RULES, TAUT_RULES))
+"""Of a vehicle that bears nothing, and of a member on a taut cable."""
 THOUSANDS = settings(
     max_examples=500,
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
@@ -74,9 +77,9 @@ THOUSANDS = settings(
 HUNDRED_THOUSAND = settings(THOUSANDS, max_examples=100_000, derandomize=False)
 
 
-def audit(start: str, sequence: list[tuple[str, int]]) -> set[State]:
+def audit(start: str, sequence: list[tuple[str, int]], rules: Mapping[Violation, Rule] = RULES) -> set[State]:
     """Play ``sequence`` with an auditor watching; the states that were visited."""
-    scene, supervisor, auditor = Scene(), make_supervisor(), Auditor()
+    scene, supervisor, auditor = Scene(), make_supervisor(rules=rules), Auditor(rules)
 
     def play(ticks: int) -> None:
         for _ in range(ticks):
@@ -96,16 +99,21 @@ def audit(start: str, sequence: list[tuple[str, int]]) -> set[State]:
 
 
 @THOUSANDS
-@given(STARTS, SEQUENCES)
-def test_every_sequence_stays_safe(start: str, sequence: list[tuple[str, int]]):
-    assert audit(start, sequence)
+@given(STARTS, SEQUENCES, BOTH_RULES)
+@example("policy", [("state late", 1), ("say land", 1)], TAUT_RULES)
+def test_every_sequence_stays_safe(
+    start: str, sequence: list[tuple[str, int]], rules: Mapping[Violation, Rule]
+):
+    assert audit(start, sequence, rules)
 
 
 @pytest.mark.slow
 @HUNDRED_THOUSAND
-@given(STARTS, SEQUENCES)
-def test_a_hundred_thousand_sequences_stay_safe(start: str, sequence: list[tuple[str, int]]):
-    assert audit(start, sequence)
+@given(STARTS, SEQUENCES, BOTH_RULES)
+def test_a_hundred_thousand_sequences_stay_safe(
+    start: str, sequence: list[tuple[str, int]], rules: Mapping[Violation, Rule]
+):
+    assert audit(start, sequence, rules)
 
 
 @settings(THOUSANDS, max_examples=300)

@@ -22,7 +22,7 @@ from corvids.envs.plants.hits import Referee, Verdict
 from corvids.envs.plants.plant import Plant
 from corvids.envs.plants.recording import Recorder
 from corvids.errors import CorvidsError
-from corvids.vehicle import Vehicle
+from corvids.vehicle import Vehicle, load_vehicle
 
 PLANTS = ("native", "mujoco", "isaac")
 """Engines that a policy file can be flown in."""
@@ -45,7 +45,9 @@ class TrialsConfig:
     seed: int = 0
     """Seed of all draws."""
     vehicle: str | None = None
-    """Vehicle to fly, name or file; default: the one that the policy was trained for."""
+    """Vehicle that is believed to fly, name or file; default: the one that the policy was trained for."""
+    truth: str | None = None
+    """Vehicle whose physics is simulated, where it is another than the one that is believed to fly."""
     contact: str = "ours"
     """For isaac: who resolves what happens between ball and vehicle, our model (ours) or its solver (kamino, xpbd)."""
 
@@ -107,7 +109,8 @@ def fly_trials(
     """Fly all trials to their end; what the referee says, and how the runtime fared."""
     check(config)
     vehicle = vehicle_of(file, config.vehicle)
-    trials = draw(condition_named(config.condition), vehicle, config.trials, config.seed)
+    truth = vehicle if config.truth is None else load_vehicle(config.truth)
+    trials = draw(condition_named(config.condition), truth, config.trials, config.seed)
     # Compiling takes half a minute: it pays for all but short flights.
     engine = make_engine(
         config.plant, vehicle, config.trials, compile_kernels=config.seconds > 40.0,
