@@ -33,10 +33,7 @@ class AccbrAction:
         corrects it (:mod:`corvids.envs.mdp.member_frame`) points, in the world and as the drone sees it.
         """
         wanted, x_w, x_own = guidance.split((ACCBR_ACTIONS, 2, 2), dim=-1)
-        level, up, turn = action.split((2, 1, 2), dim=-1)
-        return torch.tanh(
-            wanted + torch.cat((meant(x_w, level), up, meant(x_own, turn)), dim=-1) * self._share
-        )
+        return torch.tanh(wanted + meant(x_w, x_own, action) * self._share)
 
     def command(self, squashed: torch.Tensor) -> torch.Tensor:
         """Acceleration [m/s², world] and roll and pitch rate [rad/s], (n, 5), of a squashed action (n, 5)."""

@@ -37,6 +37,13 @@ SUMS = 6
 """Numbers in a law's sums."""
 
 
+_OF_WORLD = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 3.0, 0.5, 4.0, 10.0, 1.0)
+_SCALES = torch.tensor((*_OF_WORLD, *(2.0,) * 3, *(1.0,) * 3, 0.5, 4.0, 0.5, *(2.0,) * 3, 0.3, *(1.0,) * 6))[
+    :, None
+]
+"""What the vectors of an observation are multiplied by, in their order: to about one."""
+
+
 class Episode(NamedTuple):
     """What is remembered of an episode."""
 
@@ -125,9 +132,8 @@ class Carry:
         sums = summed(inputs, sums, tick_s)
         if not self._config.guided:
             return torch.cat((sums, torch.zeros_like(memory[:, SUMS:])), dim=-1)
-        corrected = (_unsquashed(actions[:, :ACCBR_ACTIONS]) - _unsquashed(said)).clamp(
-            -CARRIED_MOST, CARRIED_MOST
-        )
+        done = actions[:, :ACCBR_ACTIONS].clamp(-MOST_SHARE, MOST_SHARE)
+        corrected = (torch.atanh(done) - torch.atanh(said)).clamp(-CARRIED_MOST, CARRIED_MOST)
         wanted = carrying(inputs, sums, self._mass_kg)
         most = torch.tensor(self._most, dtype=wanted.dtype, device=wanted.device)
         share = (wanted / most).clamp(-LAW_SHARE, LAW_SHARE)
@@ -141,7 +147,7 @@ class Carry:
             inputs.facts,
         )
         attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s))
-        return torch.cat((_unsquashed(wanted) + corrected, x_w, from_own(x_w, attitude)), dim=-1)
+        return torch.cat((torch.atanh(wanted) + corrected, x_w, from_own(x_w, attitude)), dim=-1)
 
     def observe(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
@@ -166,41 +172,42 @@ class Carry:
         )
         sums, _, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
         coming = goals_to_come(command)
-        # Of a body's axes; as rows, so that they turn what they multiply into the world.
-        by_load = torch.stack((inputs.load_omega_b * 0.5, sums[:, 3:] * 4.0), dim=1)
-        by_goal = torch.cat((command[:, None, 10:13] * 0.5, coming[:, :, 3:] * 2.0), dim=1)
         pulled, turned_by = actions.reshape(actions.shape[0], -1, ACCBR_ACTIONS).split((3, 2), dim=-1)
+        of_world = torch.cat(
+            (
+                off,
+                off + goal_arm - arm,
+                rotated(load_axes, turn_between(load_quat, command[:, 3:7])),
+                cable,
+                inputs.vel_w,
+                inputs.load_vel_w,
+                inputs.vel_w - inputs.load_vel_w,
+                arm,
+                command[:, 7:10],
+                sums[:, :3],
+                corrected[:, :3],
+                guidance[:, :3],
+            ),
+            dim=1,
+        )
+        # Vectors in a body's axes, as rows, which the transposed rotations turn into the world.
+        by_load = torch.cat((inputs.load_omega_b, sums[:, 3:]), dim=1).reshape(-1, 2, 3)
+        by_goal = torch.cat((command[:, None, 10:13], coming[:, :, 3:]), dim=1)
         vectors = torch.cat(
             (
-                torch.stack(
-                    (
-                        off,
-                        off + goal_arm - arm,
-                        rotated(load_axes, turn_between(load_quat, command[:, 3:7])),
-                        cable,
-                        inputs.vel_w * 0.5,
-                        inputs.load_vel_w * 0.5,
-                        (inputs.vel_w - inputs.load_vel_w) * 0.5,
-                        arm * 3.0,
-                        command[:, 7:10] * 0.5,
-                        sums[:, :3] * 4.0,
-                        corrected[:, :3] * 10.0,
-                        guidance[:, :3],
-                    ),
-                    dim=1,
-                ),
-                coming[:, :, :3] * 2.0,
+                of_world.reshape(-1, len(_OF_WORLD), 3),
+                coming[:, :, :3],
                 pulled,
                 by_load @ of_load,
                 by_goal @ of_goal,
-                (inputs.omega_b * 0.3)[:, None] @ own,
+                inputs.omega_b[:, None] @ own,
                 own,
                 of_load,
             ),
             dim=1,
         )
-        there = seen(guidance[:, ACCBR_ACTIONS : ACCBR_ACTIONS + 2], vectors)
-        errors, rest = there[:, :3].reshape(-1, 9), there[:, 3:].reshape(-1, 3 * (there.shape[1] - 3))
+        there = seen(guidance[:, ACCBR_ACTIONS : ACCBR_ACTIONS + 2], vectors) * _SCALES.to(vectors)
+        errors, rest = there.reshape(-1, 3 * len(_SCALES)).split((9, 3 * len(_SCALES) - 9), dim=1)
         return torch.cat(
             (
                 errors.clamp(-2.0, 2.0),
@@ -216,9 +223,3 @@ class Carry:
             ),
             dim=-1,
         )
-
-
-def _unsquashed(share: torch.Tensor) -> torch.Tensor:
-    """The inverse of tanh."""
-    share = share.clamp(-MOST_SHARE, MOST_SHARE)
-    return 0.5 * torch.log((1.0 + share) / (1.0 - share))

@@ -93,8 +93,8 @@ def test_a_run_leaves_curves_and_one_checkpoint_that_says_what_was_trained(
 
 def test_steps_become_smaller_towards_the_end_and_nowhere_else():
     ppo = PpoConfig(desired_kl=0.01, desired_kl_last=0.0001)
-    assert [ppo.desired_kl_at(part) for part in (0.0, 0.4)] == [0.01, 0.01]
-    assert ppo.desired_kl_at(0.7) == pytest.approx(0.001)
+    assert [ppo.desired_kl_at(part) for part in (0.0, 0.5)] == [0.01, 0.01]
+    assert ppo.desired_kl_at(0.75) == pytest.approx(0.001)
     assert ppo.desired_kl_at(1.0) == pytest.approx(0.0001)
     assert PpoConfig(desired_kl=0.01).desired_kl_at(0.9) == 0.01
 
