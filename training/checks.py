@@ -41,7 +41,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "env.carry.accel_max_mps2": (0.1, 100.0), "env.carry.rate_max_radps": (0.0, 20.0),
     "env.carry.moving_share": (0.0, 1.0), "env.carry.tilt_rad": (0.0, 1.5708),
     "env.carry.fast_share": (0.0, 1.0), "env.carry.lost_share": (0.0, 1.0), "env.carry.weak_share": (0.0, 1.0),
-    "env.carry.steady_share": (0.0, 1.0),
+    "env.carry.steady_share": (0.0, 1.0), "env.carry.law_near": (0.0, 10.0),
     "env.carry.weak_factor": (0.05, 1.0),
     "env.carry.load_filter.memory_s": (1e-3, 10.0), "env.carry.load_filter.restart_s": (1e-2, 10.0),
     "env.carry.load_delay_s": (0.0, 0.2), "env.carry.load_period_s": (5e-4, 0.1),

@@ -44,6 +44,7 @@ from corvids.envs.tasks import TEAM_TASKS
 from corvids.errors import CorvidsError
 from corvids.team import load_team, vehicle_references
 from corvids.training.checkpoint import Checkpoint, load_checkpoint
+from corvids.training.checks import check_config
 from corvids.training.onnx_graphs import to_onnx
 from corvids.training.parity import THOROUGH, Effort, Parity, check_parity
 from corvids.training.policy_module import BallFilterModule, PolicyModule, TeamPolicyModule
@@ -64,10 +65,13 @@ class Export(NamedTuple):
     seconds: float
 
 
-def export_policy(run: Path, out: Path, effort: Effort = THOROUGH) -> Export:
+def export_policy(
+    run: Path, out: Path, effort: Effort = THOROUGH, *, law_near: float | None = None
+) -> Export:
     """Write the policy of a run's folder (or of a checkpoint file) to ``out``, or raise :class:`CorvidsError`.
 
-    ``effort`` is how much parity is checked. A file already there is replaced whole or not at all.
+    ``effort`` is how much parity is checked. A file already there is replaced whole or not at all. ``law_near`` takes
+    the place of the run's own :attr:`corvids.envs.mdp.carry_config.CarryConfig.law_near`.
     """
     began = time.perf_counter()
     if out.is_dir() or not out.parent.is_dir():
@@ -75,6 +79,8 @@ def export_policy(run: Path, out: Path, effort: Effort = THOROUGH) -> Export:
             f"{out}: cannot be written: name a file in a folder that exists, such as juggle.onnx"
         )
     checkpoint = load_checkpoint(run)
+    if law_near is not None:
+        checkpoint = _left_to_the_law(checkpoint, law_near)
     name = _vehicle_name(checkpoint)
     vehicle = load_vehicle(name)
     policy = PolicyModule.of(checkpoint, vehicle)
@@ -108,6 +114,18 @@ def add_evaluation(path: Path, plant: str, condition: str, summary: dict[str, An
             _write(model, dataclasses.replace(contract, evaluation=evaluation), path)
             return
     raise PolicyError(f"{path}: has no metadata {METADATA_KEY!r}, so it is not a policy of corvids")
+
+
+def _left_to_the_law(checkpoint: Checkpoint, law_near: float) -> Checkpoint:
+    config = checkpoint.config
+    if config.env.task not in TEAM_TASKS or not config.env.carry.guided:
+        raise CorvidsError(
+            f"{checkpoint.path}: no law guides what was trained there; export without --law-near"
+        )
+    carry = dataclasses.replace(config.env.carry, law_near=law_near)
+    changed = dataclasses.replace(config, env=dataclasses.replace(config.env, carry=carry))
+    check_config(changed)
+    return checkpoint._replace(config=changed)
 
 
 def _vehicle_name(checkpoint: Checkpoint) -> str:

@@ -10,7 +10,7 @@ from corvids.envs.physics.inner_loop import ACCBR
 
 ACCBR_ACTIONS = len(ACCBR)
 """Numbers in an action: acceleration along the world's axes, roll and pitch rate."""
-GUIDANCE = ACCBR_ACTIONS + 4
+GUIDANCE = ACCBR_ACTIONS + 5
 """Numbers that a law says."""
 CORRECTION = 0.03
 """What a network's action is multiplied by where a law guides."""
@@ -30,10 +30,11 @@ class AccbrAction:
         """Bounded action, (n, 5), each within -1..1: what the history of past actions holds.
 
         ``guidance`` (n, :data:`GUIDANCE`): what the law wants, and where the x axis of the frame in which a network
-        corrects it (:mod:`corvids.envs.mdp.member_frame`) points, in the world and as the drone sees it.
+        corrects it (:mod:`corvids.envs.mdp.member_frame`) points, in the world and as the drone sees it, and which part
+        of the correction counts.
         """
-        wanted, x_w, x_own = guidance.split((ACCBR_ACTIONS, 2, 2), dim=-1)
-        return torch.tanh(wanted + meant(x_w, x_own, action) * self._share)
+        wanted, x_w, x_own, part = guidance.split((ACCBR_ACTIONS, 2, 2, 1), dim=-1)
+        return torch.tanh(wanted + meant(x_w, x_own, action) * (part * self._share))
 
     def command(self, squashed: torch.Tensor) -> torch.Tensor:
         """Acceleration [m/s², world] and roll and pitch rate [rad/s], (n, 5), of a squashed action (n, 5)."""

@@ -142,12 +142,16 @@ class Carry:
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
         """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits, as corrected."""
         _, wanted, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
-        x_w = own_direction(
-            rotation_matrix(turned(inputs.load_quat_wb, inputs.load_omega_b * inputs.load_age_s)),
-            inputs.facts,
-        )
+        load_quat = turned(inputs.load_quat_wb, inputs.load_omega_b * inputs.load_age_s)
+        x_w = own_direction(rotation_matrix(load_quat), inputs.facts)
         attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s))
-        return torch.cat((torch.atanh(wanted) + corrected, x_w, from_own(x_w, attitude)), dim=-1)
+        part = torch.ones_like(x_w[:, :1])
+        if self._config.law_near > 0.0:
+            load_pos = inputs.load_pos_w + inputs.load_vel_w * inputs.load_age_s
+            left = inputs.command[:, :3] - load_pos, turn_between(load_quat, inputs.command[:, 3:7])
+            far, askew = (error.square().sum(-1, keepdim=True).sqrt() for error in left)
+            part = ((far + askew) * (1.0 / self._config.law_near)).square().clamp(max=1.0)
+        return torch.cat((torch.atanh(wanted) + corrected, x_w, from_own(x_w, attitude), part), dim=-1)
 
     def observe(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
@@ -217,7 +221,7 @@ class Carry:
                 torch.cat((pos[:, 2:3], load_pos[:, 2:3]), dim=-1).clamp(0.0, 1.5),
                 facts,
                 torch.cat((age, load_age), dim=-1) * 20.0,
-                guidance[:, -2:],
+                guidance[:, ACCBR_ACTIONS + 2 : ACCBR_ACTIONS + 4],
                 corrected[:, 3:] * 10.0,
                 turned_by.reshape(actions.shape[0], -1),
             ),

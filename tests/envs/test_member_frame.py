@@ -80,8 +80,8 @@ def yawed_inputs(given: TeamInputs, yaw_rad: float) -> TeamInputs:
 def test_an_observation_is_the_same_wherever_north_is(yaw_rad: float):
     task = Carry(FALCON3, CarryConfig())
     generator = torch.Generator().manual_seed(1)
-    numbers = torch.rand((ROWS, task.MEMORY + 15 + 9), generator=generator, dtype=torch.float64) - 0.5
-    memory, actions, guidance = numbers.split((task.MEMORY, 15, 9), dim=1)
+    numbers = torch.rand((ROWS, task.MEMORY + 15 + 5), generator=generator, dtype=torch.float64) - 0.5
+    memory, actions, guidance = numbers.split((task.MEMORY, 15, 5), dim=1)
     pictures = []
     for yaw in (0.0, yaw_rad):
         given = yawed_inputs(some_inputs(0), yaw)
@@ -93,7 +93,8 @@ def test_an_observation_is_the_same_wherever_north_is(yaw_rad: float):
         moved = yawed(past[..., :3].reshape(-1, 3), yaw).reshape(ROWS, 3, 3)
         x_w = task.guidance(given, torch.zeros(ROWS, task.MEMORY).double())[:, 5:7]
         own = from_own(x_w, rotation_matrix(given.quat_wb))
-        law = torch.cat((yawed(guidance[:, :3], yaw), guidance[:, 3:5], x_w, own), dim=1)
+        whole = torch.ones(ROWS, 1).double()
+        law = torch.cat((yawed(guidance[:, :3], yaw), guidance[:, 3:5], x_w, own, whole), dim=1)
         remembered = torch.cat((sums, said, carried), dim=1)
         pictures.append(
             task.observe(given, remembered, torch.cat((moved, past[..., 3:]), dim=2).flatten(1), law)
@@ -125,12 +126,26 @@ def test_a_member_at_the_middle_sees_along_the_load():
 def test_a_correction_is_made_in_the_members_frame():
     action, angle = AccbrAction(CarryConfig()), 2.1
     x_w = [math.cos(angle), math.sin(angle)]
-    guidance = torch.tensor([[0.1, -0.2, 0.3, 0.0, 0.1, *x_w, 0.0, 1.0]], dtype=torch.float64)
+    guidance = torch.tensor([[0.1, -0.2, 0.3, 0.0, 0.1, *x_w, 0.0, 1.0, 0.5]], dtype=torch.float64)
     raw = torch.tensor([[1.0, 0.0, -2.0, 0.0, 3.0]], dtype=torch.float64)
     added = torch.atanh(action.squash(raw, guidance)) - guidance[:, :5]
     # Ahead is along x_w; a drone that sees x to its left takes what is along y for backwards.
-    wanted = torch.tensor([[*x_w, -2.0, -3.0, 0.0]], dtype=torch.float64) * CORRECTION
+    wanted = torch.tensor([[*x_w, -2.0, -3.0, 0.0]], dtype=torch.float64) * (0.5 * CORRECTION)
     torch.testing.assert_close(added, wanted)
+
+
+def test_near_the_goal_the_law_flies_alone():
+    """The part that counts grows with the square of the error, metres and radians added, up to the whole."""
+    task = Carry(FALCON3, CarryConfig(law_near=0.6))
+    given = some_inputs(3)
+    still, none = torch.zeros_like(given.vel_w), torch.zeros_like(given.vehicle_age_s)
+    for far_m, askew_rad, part in ((0.0, 0.0, 0.0), (0.3, 0.0, 0.25), (0.1, 0.2, 0.25), (0.5, 0.4, 1.0)):
+        command = given.command.clone()
+        command[:, :3] = given.load_pos_w + torch.tensor([0.0, far_m, 0.0]).double()
+        command[:, 3:7] = yawed_quats(given.load_quat_wb, askew_rad)
+        near = given._replace(command=command, load_vel_w=still, load_omega_b=still, load_age_s=none)
+        heard = task.guidance(near, torch.zeros(ROWS, task.MEMORY).double())[:, -1]
+        assert heard.tolist() == pytest.approx([part] * ROWS, rel=0.01, abs=1e-9)
 
 
 def test_what_was_corrected_fades_and_is_bounded():

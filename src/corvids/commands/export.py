@@ -16,6 +16,8 @@ class ExportOptions:
 
     out: Path = Path("policy.onnx")
     """The file to write."""
+    law_near: float | None = None
+    """For carry: error of the load [m and rad, added] below which the law flies alone; default: as it was trained."""
 
 
 def main(argv: list[str]) -> int:
@@ -30,7 +32,7 @@ def main(argv: list[str]) -> int:
     check_writable(options.out, ".onnx")
     from corvids.training.export import export_policy
 
-    print(describe(export_policy(run, options.out)))
+    print(describe(export_policy(run, options.out, law_near=options.law_near)))
     return 0
 
 
