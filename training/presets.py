@@ -55,7 +55,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             iterations=300,
         ),
-        # A correction of the law, so with little noise, small steps, and a critic that knows the law first.
+        # A correction of the law: a critic that knows the law first, smooth actions, and steps that settle.
         "full": dataclasses.replace(
             _CARRY,
             env=dataclasses.replace(
@@ -64,6 +64,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
                     _CARRY.env.randomization, wild_share=0.15, wind_mps=(-3.5, 3.5)
                 ),
                 carry=CarryConfig(
+                    law_near=0.6,
                     accel_max_mps2=12.0,
                     fast_share=0.3,
                     load_mass_factor=(0.85, 1.55),
