@@ -50,6 +50,29 @@ class Channel(Protocol):
         ...
 
 
+class Receiver(Protocol):
+    """What can be waited for, on this system's monotonic clock."""
+
+    def fileno(self) -> int:
+        """Handle."""
+        ...
+
+    def receive(self) -> bytes | None:
+        """What has arrived, None where nothing has."""
+        ...
+
+
+def arrivals(receiver: Receiver, until_s: float) -> Iterator[bytes]:
+    """What arrives until ``until_s`` [s], as it arrives."""
+    while True:
+        datagram = receiver.receive()
+        if datagram is not None:
+            yield datagram
+        left_s = until_s - time.monotonic()
+        if datagram is None and (left_s <= 0.0 or not select.select([receiver], [], [], left_s)[0]):
+            return
+
+
 def udp_address(link: str) -> tuple[str, int]:
     """Host and port at which to listen, from ``udp:PORT`` or ``udp:HOST:PORT``."""
     match = re.fullmatch(r"udp:(?:(?P<host>[^:]+):)?(?P<port>\d{1,5})", link)
@@ -90,14 +113,12 @@ class UdpChannel:
     def now_s(self) -> float:
         return time.monotonic()
 
+    def fileno(self) -> int:
+        """What can be waited for."""
+        return self.socket.fileno()
+
     def wait(self, until_s: float) -> Iterator[bytes]:
-        while True:
-            datagram = self.receive()
-            if datagram is not None:
-                yield datagram
-            left_s = until_s - time.monotonic()
-            if datagram is None and (left_s <= 0.0 or not select.select([self.socket], [], [], left_s)[0]):
-                return
+        return arrivals(self, until_s)
 
     def receive(self) -> bytes | None:
         """A datagram that has arrived and may be the autopilot's."""
@@ -141,16 +162,18 @@ class KeeperChannel:
     def now_s(self) -> float:
         return time.monotonic()
 
+    def fileno(self) -> int:
+        """What can be waited for."""
+        return self.socket.fileno()
+
     def wait(self, until_s: float) -> Iterator[bytes]:
-        while True:
-            datagram = None
-            with contextlib.suppress(BlockingIOError):
-                datagram = self.socket.recv(BUFFER)
-            if datagram is not None:
-                yield datagram
-            left_s = until_s - time.monotonic()
-            if datagram is None and (left_s <= 0.0 or not select.select([self.socket], [], [], left_s)[0]):
-                return
+        return arrivals(self, until_s)
+
+    def receive(self) -> bytes | None:
+        """A datagram that has arrived."""
+        with contextlib.suppress(BlockingIOError):
+            return self.socket.recv(BUFFER)
+        return None
 
     def accept(self) -> None:
         pass

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.mocap.port_handover import CAN_PASS, PortOffer, take_over, take_over_all
+from corvids.deploy.mocap.port_handover import CAN_PASS, PortOffer, take_over_all
 from corvids.deploy.mocap.relay import MocapConfig, MocapRelay, account, mocap_config, tell
 from corvids.deploy.mocap.state_packet import is_state_packet, sent_s
 from corvids.deploy.mocap.state_port import StatePort
@@ -41,8 +41,11 @@ from corvids.deploy.px4.channels import (
     UdpChannel,
     is_orphaned,
 )
+from corvids.deploy.px4.framing import VERSION_2, packet_size
 from corvids.deploy.px4.keeping import KeeperConfig, Level, StreamWatch
+from corvids.deploy.px4.links import check_link, is_serial, open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.serial_link import SerialChannel
 from corvids.errors import CorvidsError
 
 PENDING_MAX = 1000
@@ -109,8 +112,9 @@ class Keeper:
 def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | None = None) -> None:
     """Keep the link until the runtime is gone and nothing needs keeping."""
     channel, port = _ports(link, mocap)
-    offers = [PortOffer(link, channel.socket)] if CAN_PASS else []
-    if offers and port and mocap:
+    is_udp = isinstance(channel, UdpChannel)
+    offers = [PortOffer(link, channel.socket)] if CAN_PASS and is_udp else []
+    if offers and is_udp and port and mocap:
         offers.append(PortOffer(mocap.where, port.socket, channel.socket))
     local = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     socket_path.unlink(missing_ok=True)
@@ -119,13 +123,13 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
     local.setblocking(False)
     keeper = Keeper(Peer(config, time.time()))
     relay = MocapRelay(mocap.vehicle if mocap else 0, keeper.peer)
-    sockets = [channel.socket, local, *([port.socket] if port else [])]
+    handles = [channel, local, *([port.socket] if port else [])]
     runtime: str | None = None
     pending: deque[bytes] = deque(maxlen=PENDING_MAX)
     heard_s = time.monotonic()
     try:
         while True:
-            select.select(sockets, [], [], 0.001 if pending else 0.005)
+            select.select(handles, [], [], 0.001 if pending else 0.005)
             now_s = time.monotonic()
             for frame in port.frames(now_s) if port else ():
                 to_px4, to_runtime = relay.relay(frame, now_s)
@@ -175,13 +179,15 @@ def _is_over(is_free: bool, local: socket.socket, runtime: str | None, is_alone:
     return is_free and is_orphaned(local, runtime, is_alone)
 
 
-def _ports(link: str, mocap: MocapConfig | None) -> tuple[UdpChannel, StatePort | None]:
+def _ports(link: str, mocap: MocapConfig | None) -> tuple[UdpChannel | SerialChannel, StatePort | None]:
     """The link, and where motion capture arrives; from a keeper that has them and whose flight is over."""
     if mocap is None:
-        return UdpChannel(link, take_over(link)), None
-    seen, linked = take_over_all(mocap.where, link)
+        return open_link(link), None
+    check_link(link)
+    others = [] if is_serial(link) else [link]
+    seen, *linked = take_over_all(mocap.where, *others)
     with contextlib.ExitStack() as opened:
-        channel = opened.enter_context(contextlib.closing(UdpChannel(link, linked or take_over(link))))
+        channel = opened.enter_context(contextlib.closing(open_link(link, *linked)))
         port = StatePort(mocap.where, StateReceiver(mocap.stream), lambda _: seen)
         opened.pop_all()
     return channel, port
@@ -207,16 +213,15 @@ def hand_over(pending: deque[bytes], local: socket.socket, runtime: str | None, 
 
 def is_passing_state(datagram: bytes) -> bool:
     """Whether it holds one MAVLink 2 packet and nothing else, of a kind that comes many times a second."""
-    if len(datagram) < 12 or datagram[0] != 0xFD:
+    if len(datagram) < 12 or datagram[0] != VERSION_2 or packet_size(datagram) != len(datagram):
         return False
-    size = datagram[1] + 12 + (13 if datagram[2] & 0x01 else 0)
-    return size == len(datagram) and int.from_bytes(datagram[7:10], "little") in PASSING
+    return int.from_bytes(datagram[7:10], "little") in PASSING
 
 
 def main(argv: list[str]) -> int:
     """Keys come in the environment, as 64 hex digits: CORVIDS_MAVLINK_KEY and CORVIDS_MOCAP_KEY."""
     parser = argparse.ArgumentParser(prog="python -m corvids.deploy.px4.link_keeper")
-    parser.add_argument("link", help="where the autopilot sends: udp:14540")
+    parser.add_argument("link", help="where the autopilot sends: udp:14540, serial:/dev/ttyAMA0:921600")
     parser.add_argument("socket", type=Path, help="the runtime's way here")
     parser.add_argument("system", type=int, nargs="?", default=1, help="MAVLink system of the vehicle")
     parser.add_argument("--mocap", help="where motion capture arrives: udp:14600")

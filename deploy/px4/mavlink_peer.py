@@ -11,6 +11,7 @@ from typing import Any
 from pymavlink.dialects.v20 import common
 
 from corvids.deploy.px4.frames import Quaternion, flu_frd, level_ned
+from corvids.deploy.px4.framing import HEAD, SIGNED, VERSION_2, packet_size
 from corvids.deploy.px4.mavlink_state import (
     MAIN_AUTO,
     MAIN_OFFBOARD,
@@ -36,8 +37,6 @@ DATAGRAM_MAX = 2048
 """A longer datagram is no MAVLink [bytes]."""
 _SIGNATURES_BEGAN_S = 1420070400.0
 """1 January 2015, from which signatures count time, in steps of 10 µs."""
-_SIGNED = 0x01
-_MARKERS = (0xFE, 0xFD)
 STREAMS_HZ = {
     common.MAVLINK_MSG_ID_ODOMETRY: 125.0,
     common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: 125.0,
@@ -141,14 +140,9 @@ class Peer:
         """The packets in a datagram, which always holds whole ones; garbage counts once."""
         start = 0
         while start < len(datagram):
-            marker, left = datagram[start], len(datagram) - start
-            if marker not in _MARKERS or left < 3:
-                self.counters.malformed += 1
-                return
-            size = datagram[start + 1] + 8
-            if marker == 0xFD:
-                size += 4 + (13 if datagram[start + 2] & _SIGNED else 0)
-            if size > left:
+            head = datagram[start : start + HEAD]
+            size = packet_size(head) if len(head) == HEAD else None
+            if size is None or size > len(datagram) - start:
                 self.counters.malformed += 1
                 return
             yield datagram[start : start + size]
@@ -171,7 +165,7 @@ class Peer:
 
     def _is_signed(self, packet: bytes) -> bool:
         """Whether the signature is right; looked at here, as the decoder keeps a time stamp before it knows."""
-        if packet[0] != 0xFD or not packet[2] & _SIGNED:
+        if packet[0] != VERSION_2 or not packet[2] & SIGNED:
             return False
         return hashlib.sha256((self.config.key or b"") + packet[:-6]).digest()[:6] == packet[-6:]
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, OFFBOARD, Standin
 
 from corvids.deploy.px4.channels import SAFE, SETPOINT
@@ -34,9 +35,9 @@ def rotate(quat, vector):
 class FlyingStandin(Standin):
     """One rigid body with PX4's modes. NED and FRD throughout."""
 
-    def __init__(self, full_thrust_mps2: float, boot_s: float = -1000.0) -> None:
-        """``full_thrust_mps2``: full thrust over mass."""
-        super().__init__(boot_s)
+    def __init__(self, full_thrust_mps2: float, boot_s: float = -1000.0, key: bytes | None = None) -> None:
+        """``full_thrust_mps2``: full thrust over mass; ``key`` signs."""
+        super().__init__(boot_s, key)
         self.truth.pos_ned = self.truth.vel_ned = self.truth.rate_frd = (0.0, 0.0, 0.0)
         self.full_thrust_mps2 = full_thrust_mps2
         self.crashed = ""
@@ -119,7 +120,7 @@ class FlyingStandin(Standin):
         truth.pos_ned = (north, east, 0.0)
         truth.vel_ned = (0.0, 0.0, min(0.0, truth.vel_ned[2]))
         if (self.main, self.sub) == (AUTO, LAND):
-            self.armed = False
+            self.armed, self.status = False, common.MAV_STATE_STANDBY
 
 
 @dataclasses.dataclass

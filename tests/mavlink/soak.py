@@ -182,6 +182,10 @@ def resident_mib(pid: int) -> float:
     return math.nan
 
 
+AGAIN = {State.RECOVERING: Word.ENGAGE, State.FAILED: Word.RESET}
+"""What leads on from where a pause of the machine has led."""
+
+
 class Insistent(px4_fly.Operator):
     """An operator who arms and engages again, whatever the machine's pauses have led to."""
 
@@ -192,8 +196,8 @@ class Insistent(px4_fly.Operator):
             self._has_armed &= state is not State.READY
             self._has_engaged &= state is not State.ARMED
         words = super().words(state, now_s)
-        if state is State.RECOVERING and not self.is_over(now_s) and now_s - self._said_s >= 1.0:
-            self._said_s, words = now_s, frozenset({Word.ENGAGE})
+        if state in AGAIN and not self.is_over(now_s) and now_s - self._said_s >= 1.0:
+            self._said_s, words = now_s, frozenset({AGAIN[state]})
         if self._has_engaged:
             self._first_end_s = self._end_s = min(self._end_s, self._first_end_s or self._end_s)
         return words

@@ -112,6 +112,14 @@ def test_a_shorter_loss_time_is_as_good():
     assert "COM_OF_LOSS_T" not in verdicts(px4)
 
 
+def test_a_vehicle_that_does_not_sign_with_the_key_is_said_to():
+    channel, key = Talk(healthy()), bytes(range(32))
+    peer = listen(channel, PeerConfig(key=key), parameters_of(VEHICLE), 1.0)
+    (line,) = diagnose(peer, VEHICLE, parameters_of(VEHICLE), channel.now_s, 1.0)
+    assert (line.check, line.verdict) == ("link", "no-go")
+    assert "not signed with the key" in line.fix
+
+
 def test_nobody_there_is_no_go(tmp_path: Path, capsys):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
@@ -129,6 +137,8 @@ def test_nobody_there_is_no_go(tmp_path: Path, capsys):
     ("arguments", "said"),
     [
         (["--link", "nonsense"], "must be udp:PORT"),
+        (["--link", "serial:/dev/ttyS1:57601"], "must be serial:DEVICE"),
+        (["--mavlink-key", "no.key"], "key file no.key: No such file"),
         (["--seconds", "nan"], "--seconds"),
         (["--vehicle", "airr"], "air"),
     ],

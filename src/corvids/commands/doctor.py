@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
@@ -13,8 +14,9 @@ from typing import Literal
 from corvids.cli import parse
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
-from corvids.deploy.mocap.port_handover import take_over
-from corvids.deploy.px4.channels import PACKET, Channel, UdpChannel
+from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.px4.channels import PACKET, Channel
+from corvids.deploy.px4.links import open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import exchange
 from corvids.errors import CorvidsError
@@ -35,7 +37,9 @@ class DoctorOptions:
     """Check a vehicle or simulator before flight."""
 
     link: str = "udp:14540"
-    """Where to listen for PX4: udp:PORT or udp:HOST:PORT."""
+    """Where PX4 is heard: udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD."""
+    mavlink_key: Path | None = None
+    """File of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     vehicle: str = "air"
     """Vehicle that it is said to be, name or file."""
     seconds: float = 6.0
@@ -71,9 +75,11 @@ def main(argv: list[str]) -> int:
     wanted = parameters_of(vehicle)
     if options.sih:
         wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
-    channel = UdpChannel(options.link, take_over(options.link))
+    key = read_key(options.mavlink_key) if options.mavlink_key else None
+    channel = open_link(options.link)
     try:
-        peer = listen(channel, PeerConfig(target_system=options.system), wanted, options.seconds)
+        config = PeerConfig(target_system=options.system, key=key)
+        peer = listen(channel, config, wanted, options.seconds)
         lines = [*diagnose(peer, vehicle, wanted, channel.now_s, options.seconds)]
     finally:
         channel.close()
@@ -91,7 +97,7 @@ def main(argv: list[str]) -> int:
 
 def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Peer:
     """Talk to PX4 for that long: streams, clock, version, and the parameters of these names."""
-    peer = Peer(config)
+    peer = Peer(config, time.time())
     end_s = channel.now_s + seconds
     wanted = [*names]
     turn = 0
@@ -112,7 +118,10 @@ def diagnose(
     """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``."""
     heard_s = now_s - peer.reader.autopilot.heard_s
     if not heard_s < 2.0:
-        yield Line("link", "PX4 is not heard", "no-go", "is it running, and does it send to this port?")
+        fix = "is it running, and does it send to this port?"
+        if peer.counters.unsigned:
+            fix = f"{peer.counters.unsigned} packets were not signed with the key: does PX4's side sign, with this key?"
+        yield Line("link", "PX4 is not heard", "no-go", fix)
         return
     yield Line("link", f"PX4 is heard, {peer.counters.received} packets, {peer.counters.lost} lost", "go")
     yield _version(peer)

@@ -16,8 +16,8 @@ PLACE_TASKS = ("hover", "track")
 PX4_PLANTS = ("px4", "px4-hil")
 """Plants with PX4 in them."""
 PX4_OPTIONS = (
-    "link", "arm", "record", "origin", "mocap", "mocap_vehicle", "mocap_ball", "mocap_key", "mocap_ptp",
-    "mocap_least_ms", "imu_noise", "place", "apex",
+    "link", "mavlink_key", "arm", "record", "origin", "mocap", "mocap_vehicle", "mocap_ball", "mocap_key", "mocap_ptp",
+    "mocap_least_ms", "imu_noise", "tracked", "place", "apex",
 )  # fmt: skip
 """Options that our own engines would take no notice of."""
 VIDEO_HZ = 50
@@ -48,7 +48,9 @@ class FlyOptions:
     video: Path | None = None
     """Where to write a video (MP4), rendered without a screen; not for px4."""
     link: str = "udp:14540"
-    """For px4: where to listen for it, udp:PORT or udp:HOST:PORT."""
+    """For px4: where it is heard, udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD."""
+    mavlink_key: Path | None = None
+    """For px4: file of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     arm: bool = False
     """For px4: the operator's word to arm, take off and engage."""
     record: Path | None = None
@@ -69,6 +71,8 @@ class FlyOptions:
     """Least time from picture to arrival, for a source that echoes nothing."""
     imu_noise: float = 1.0
     """For px4-hil: how many times as noisy as usual its IMU is, 0.1 m/s² and 0.01 rad/s a reading."""
+    tracked: bool = False
+    """For px4-hil: the runtime sees what its tracker sees, and corrects what PX4 says by it, as with --mocap."""
     place: tuple[float, float, float] = (0.0, 0.0, 1.0)
     """For px4: place to juggle at, or to be, x, y, z [m] in the room."""
     apex: float = 0.6
@@ -139,6 +143,7 @@ def fly_once(task: str, options: FlyOptions) -> int:
 def fly_with_px4(task: str, options: FlyOptions) -> int:
     """Fly PX4 with a simulated ball or a real one, and say how it went; returns the exit code."""
     from corvids.commands.flying.px4 import Mocap, Plan, fly_px4
+    from corvids.deploy.mocap.state_port import read_key
 
     if options.video:
         raise CorvidsError(
@@ -169,24 +174,35 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.apex,
         mocap,
         options.imu_noise,
+        options.tracked,
+        read_key(options.mavlink_key) if options.mavlink_key else None,
     )
     if options.plant == "px4-hil":
+        if plan.key:
+            raise CorvidsError(
+                "--mavlink-key: is for --plant px4; PX4's simulator interface has no signatures"
+            )
         if mocap:
-            raise CorvidsError("--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4")
+            raise CorvidsError(
+                "--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4, here it is --tracked"
+            )
         from corvids.commands.flying.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)
+    elif options.tracked:
+        raise CorvidsError("--tracked: is for --plant px4-hil; for --plant px4 motion capture is --mocap")
     else:
         outcome = fly_px4(file, options.link, plan, arm=options.arm)
     flight, counters = outcome.flight, outcome.peer.counters
     spent = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in outcome.states.items())
+    unsigned = f", {counters.unsigned} not signed with the key" if counters.unsigned else ""
     off = f"{100.0 * outcome.place_rmse_m:.1f} cm from its place (RMS)"
     if task == "juggle":
         off = f"{outcome.hits} counted hits, {outcome.drops} drops"
     print(
         f"{options.plant}: {off}; {spent}; "
         f"{flight.ticks} ticks, {flight.skipped} skipped, {flight.compute_median_s * 1e6:.0f} µs each (median); "
-        f"{counters.received} packets, {counters.lost} lost; "
+        f"{counters.received} packets, {counters.lost} lost{unsigned}; "
         f"{'landed' if outcome.has_ended_safely else 'NOT landed: see to it'}"
     )
     return 0 if outcome.has_ended_safely else 1

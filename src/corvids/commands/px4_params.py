@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable
-from corvids.deploy.mocap.port_handover import take_over
-from corvids.deploy.px4.channels import Channel, UdpChannel
+from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.px4.channels import Channel
+from corvids.deploy.px4.links import open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
@@ -44,7 +46,9 @@ class Px4ParamsOptions:
     tracked: bool = False
     """With --sih: its position comes from `corvids mocap sih`, not from that GPS."""
     link: str | None = None
-    """Where to listen for a PX4 to load them into, udp:PORT or udp:HOST:PORT; it must be disarmed."""
+    """Where a PX4 is heard to load them into, udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD; it must be disarmed."""
+    mavlink_key: Path | None = None
+    """File of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -61,16 +65,15 @@ def main(argv: list[str]) -> int:
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
+    key = read_key(options.mavlink_key) if options.mavlink_key else None
     with contextlib.ExitStack() as stack:
         channel = None
         if options.link:
-            channel = stack.enter_context(
-                contextlib.closing(UdpChannel(options.link, take_over(options.link)))
-            )
+            channel = stack.enter_context(contextlib.closing(open_link(options.link)))
         write_whole(options.out, parameter_file(vehicle, parameters))
         print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
         if channel:
-            load_into(channel, parameters, save=True)
+            load_into(channel, parameters, save=True, key=key)
             print(
                 f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on"
             )
@@ -78,10 +81,15 @@ def main(argv: list[str]) -> int:
 
 
 def load_into(
-    channel: Channel, parameters: Mapping[str, int | float], *, save: bool = False, system: int = 1
+    channel: Channel,
+    parameters: Mapping[str, int | float],
+    *,
+    save: bool = False,
+    system: int = 1,
+    key: bytes | None = None,
 ) -> None:
     """Load ``parameters`` into the PX4 behind ``channel``, and ``save`` them; or say which it did not take."""
-    peer = Peer(PeerConfig(system))
+    peer = Peer(PeerConfig(system, key=key), time.time())
     missing = load_parameters(channel, peer, parameters, LOADING_S)
     if not peer.counters.received:
         raise CorvidsError(

@@ -29,6 +29,7 @@ from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import Channel, KeeperChannel, udp_address
 from corvids.deploy.px4.flight import Px4Flight
+from corvids.deploy.px4.links import check_link
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.state import VehicleState
@@ -147,6 +148,10 @@ class Plan:
     """A real ball's, and the vehicle's, motion capture."""
     imu_noise: float = 1.0
     """For px4-hil: how many times as noisy as usual its IMU is."""
+    is_tracked: bool = False
+    """For px4-hil: whether the runtime corrects what PX4 says by what the tracker sees, as with ``mocap``."""
+    key: bytes | None = None
+    """What packets of MAVLink are signed with, both ways."""
 
     def __post_init__(self) -> None:
         if not Fence().contains(self.place_w_m):
@@ -161,7 +166,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     """Fly ``file`` on the PX4 behind ``link``; ``arm`` is the operator's word to arm and engage."""
     if not arm:
         raise CorvidsError("--plant px4 arms and takes off: say so with --arm, with people and props in mind")
-    udp_address(link)  # a mistake in it is said at once
+    check_link(link)  # a mistake in it is said at once
     if plan.mocap:
         udp_address(plan.mocap.where)
         if plan.mocap.key_file:
@@ -170,7 +175,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     ball, mocap = _ball(file, plan, craft)
     with (
         recording(plan, file, craft) as log,
-        _keeper(link, plan.mocap) as folder,
+        _keeper(link, plan.mocap, plan.key) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
         return fly_over(file, craft, channel, ball, plan, log, mocap=mocap)
@@ -207,7 +212,7 @@ def fly_over(
     supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
     start_s = channel.now_s
     operator = Operator(plan.seconds, start_s)
-    peer = Peer(PeerConfig(origin=plan.origin), unix_s=time.time())
+    peer = Peer(PeerConfig(origin=plan.origin, key=plan.key), unix_s=time.time())
     states: dict[str, float] = {}
     told = None
     hits = hits_before = 0
@@ -290,12 +295,14 @@ def _note(
 
 
 @contextlib.contextmanager
-def _keeper(link: str, mocap: Mocap | None = None) -> Iterator[Path]:
+def _keeper(link: str, mocap: Mocap | None = None, key: bytes | None = None) -> Iterator[Path]:
     """A keeper in a session of its own, which Ctrl-C does not reach; it ends once nothing needs keeping."""
     with tempfile.TemporaryDirectory(prefix="corvids-") as name:
         folder = Path(name)
         arguments = [sys.executable, "-m", "corvids.deploy.px4.link_keeper", link, str(folder / "keeper")]
         environment = dict(os.environ)
+        if key:
+            environment["CORVIDS_MAVLINK_KEY"] = key.hex()
         if mocap:
             arguments += [
                 "--mocap",

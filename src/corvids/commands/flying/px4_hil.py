@@ -13,6 +13,9 @@ from collections.abc import Iterator
 
 from corvids.commands.flying.px4 import Origin, Outcome, Plan, fly_over, recording
 from corvids.commands.px4_params import load_into, parameters_of
+from corvids.deploy.mocap.input import MocapInput
+from corvids.deploy.mocap.state_packet import BodyPose
+from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel
 from corvids.deploy.px4.hil_link import HilLink, Pose, Sensed, port_of
@@ -29,6 +32,8 @@ from corvids.envs.plants.hil_world import (
     HilWorld,
 )
 
+VEHICLE, NOBODY = 1, 2
+"""Rigid bodies of the tracker that the runtime is told of: the vehicle, and a ball that it does not see."""
 CONNECT_S = 120.0
 """How long to wait for PX4 [s]."""
 ORIGIN: Origin = (47.397742, 8.545594, 488.0)
@@ -49,12 +54,13 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     )
     with (
         recording(plan, file, craft) as log,
-        contextlib.closing(HilChannel(world, link)) as channel,
+        contextlib.closing(HilChannel(world, link, is_tracked=plan.is_tracked)) as channel,
     ):
         channel.connect()
         load_into(channel, parameters_of(craft, ev_delay_ms=1e3 * TRACKER_DELAY_S))
         plan = dataclasses.replace(plan, origin=plan.origin or ORIGIN)
-        return fly_over(file, craft, channel, world, plan, log)
+        mocap = MocapInput(VEHICLE, NOBODY) if plan.is_tracked else None
+        return fly_over(file, craft, channel, world, plan, log, mocap=mocap)
 
 
 class HilEnd:
@@ -98,11 +104,15 @@ class HilEnd:
 
 
 class HilChannel:
-    """A channel on which time passes by stepping the world and PX4 together, ``speed`` times real time at most."""
+    """A channel on which time passes by stepping the world and PX4 together, ``speed`` times real time at most.
 
-    def __init__(self, world: HilWorld, link: str, speed: float = 1.0) -> None:
+    Where it ``is_tracked``, the runtime is told, too, what PX4 is told of the vehicle by the tracker.
+    """
+
+    def __init__(self, world: HilWorld, link: str, speed: float = 1.0, *, is_tracked: bool = False) -> None:
         self.world = world
         self._end = HilEnd(link)
+        self._tracker = StateSender(session=1) if is_tracked else None
         self._pace_s = world.step_s / speed
         self._due_s = 0.0
 
@@ -117,7 +127,7 @@ class HilChannel:
 
     def wait(self, until_s: float) -> Iterator[bytes]:
         while self.now_s < until_s - 1e-9:
-            self._step()
+            yield from self._step()
             yield from self._end.heard(self.now_s)
         yield from self._end.heard(self.now_s)
 
@@ -130,9 +140,14 @@ class HilChannel:
     def close(self) -> None:
         self._end.close()
 
-    def _step(self) -> None:
+    def _step(self) -> Iterator[bytes]:
+        """One step of everything; the tracker's packet, if it sends one now."""
         felt = self.world.advance(self._end.hil.motors)
         self._end.live(self.now_s, felt)
+        if self._tracker and felt.tracked_pos_w_m is not None:
+            pose = BodyPose(VEHICLE, felt.tracked_pos_w_m, felt.tracked_quat_wb, TRACKER_POS_STD_M)
+            stamp_s = max(0.0, self.now_s - TRACKER_DELAY_S)
+            yield self._tracker.state(round(1e9 * stamp_s), round(1e9 * self.now_s), (pose,))
         now_s = time.monotonic()
         if now_s < self._due_s:
             time.sleep(self._due_s - now_s)
