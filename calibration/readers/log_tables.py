@@ -112,7 +112,11 @@ def latency_table(raw: RawLog, signals: Signals, axis: Axis) -> Table:
         return _side_by_side(raw, "first_1", first, "second_1", late)
     vel = _there(record, record.vel_w, "velocities")
     nearest = np.clip(np.searchsorted(quat.time_s, record.accel_b.time_s), 0, len(quat.time_s) - 1)
-    accel_w = turns[nearest].apply(record.accel_b.values) - [0.0, 0.0, GRAVITY_MPS2]
+    accel_w = Rotation.from_quat(quat.values[nearest], scalar_first=True).apply(record.accel_b.values) - [
+        0.0,
+        0.0,
+        GRAVITY_MPS2,
+    ]
     gained = np.cumsum(accel_w[:, index] * np.gradient(record.accel_b.time_s))
     late = vel.time_s, vel.values[:, index]
     return _side_by_side(raw, "first_1", (record.accel_b.time_s, gained), "second_1", late)

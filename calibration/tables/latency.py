@@ -1,15 +1,19 @@
 """How late one signal is after another: cross-correlation, refined below the sampling interval.
 
 Both signals are resampled onto one fine time base and differentiated, so that constant and slow parts do not count. The
-peak of their correlation is refined by a parabola through it and its neighbours; the error bar is the scatter of the
-delays of pieces of the recording.
+peak of their correlation is refined by a parabola through it and its neighbours, and then by least squares; the error
+bar is by how pieces of the recording pull at the delay.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.interpolate import CubicSpline
 
 from corvids.calibration.readers.csv_table import Table
+from corvids.calibration.statistics.covariance import student
 from corvids.calibration.statistics.estimates import GroupEstimate
 from corvids.calibration.tables.table_fit import Curve, Prediction, TableFit
 from corvids.errors import CorvidsError
@@ -36,7 +40,7 @@ def fit_latency(vehicle: Vehicle, table: Table) -> TableFit:
             f" {4.0 * MAX_DELAY_S + PIECES * 0.2:g} s are needed"
         )
     grid = np.arange(begin, end, dt_s)
-    a, b = (np.diff(_smooth(np.interp(grid, t, x))) for t, x in ((time_a, first), (time_b, second)))
+    a, b = (np.diff(_smooth(CubicSpline(t, x)(grid))) for t, x in ((time_a, first), (time_b, second)))
     lags = np.arange(-round(MAX_DELAY_S / dt_s), round(MAX_DELAY_S / dt_s) + 1)
     whole = _correlation(a, b, lags)
     peak = int(np.argmax(np.abs(whole)))
@@ -57,7 +61,7 @@ def fit_latency(vehicle: Vehicle, table: Table) -> TableFit:
     if len(parts) < PIECES // 2:
         reason = f"only {len(parts)} of {PIECES} pieces of the recording show a delay; {moves}"
         return TableFit({"delay_s": GroupEstimate(value, None, False, reason)}, {}, curve)
-    std = float(np.std(parts, ddof=1) / np.sqrt(len(parts)))
+    value, std = (dt_s * one for one in _settled(a, b, value / dt_s))
     good = std < 0.005
     reason = "" if good else f"{value:.3g} ± {std:.2g} s is too uncertain; {moves}"
     off = np.array(parts) - np.mean(parts)
@@ -105,6 +109,29 @@ def _correlation(a: np.ndarray, b: np.ndarray, lags: np.ndarray) -> np.ndarray:
     )
     scale = np.sqrt(((a - a.mean()) ** 2).sum() * ((b - b.mean()) ** 2).sum())
     return product[lags % length] / max(float(scale), 1e-300)
+
+
+def _settled(a: np.ndarray, b: np.ndarray, lag: float) -> tuple[float, float]:
+    """The delay of b after a by least squares from ``lag`` on, and its standard deviation [samples].
+
+    The latter is by how pieces of the recording pull at the delay. The delays of single pieces scatter by more, for
+    each piece has ends of its own.
+    """
+    index, smooth = np.arange(len(a)), CubicSpline(np.arange(len(a)), a)
+    inner = slice(math.ceil(abs(lag)) + 4, len(a) - math.ceil(abs(lag)) - 4)
+    slope_b = np.gradient(b)[inner]
+    bend, pull = 1.0, np.zeros(0)
+    for step in range(4):
+        late = smooth(index[inner] - lag)
+        gain = float(late @ b[inner] / (late @ late))
+        slope = gain * smooth(index[inner] - lag, 1)
+        # Noise of both signals is in the square of one's slope, but not in the product of both.
+        bend, pull = max(float(slope @ slope_b), 1e-300), slope * (b[inner] - gain * late)
+        if step < 3:
+            lag -= float(np.clip(pull.sum() / bend, -1.0, 1.0))
+    pulls = np.array([part.sum() for part in np.array_split(pull, PIECES)])
+    wider = float(student(PIECES - 1.0)) * math.sqrt(PIECES / (PIECES - 1.0))
+    return lag, wider * float(np.sqrt((pulls**2).sum())) / bend
 
 
 def _refined(lags: np.ndarray, values: np.ndarray, peak: int) -> float:

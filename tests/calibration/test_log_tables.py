@@ -101,6 +101,20 @@ def test_an_attitude_that_comes_late_is_told(tmp_path: Path):
     assert found["delay_s"]["identified"] and found["delay_s"]["value"] == pytest.approx(late_s, abs=0.001)
 
 
+def test_a_velocity_that_comes_late_is_told(tmp_path: Path):
+    """Level and facing north, so that what is felt along the body's x is gained northwards: the second axis of ENU."""
+    topics, late_s = flight_topics(seconds=20.0), 0.1
+    arrays, vel = topics["sensor_combined"][1], topics["vehicle_local_position"][1]
+    time_s = 1e-6 * (arrays["timestamp"] - BEGIN_US)
+    turning_radps = 2.0 * np.pi * np.array([0.4, 0.9, 1.3])
+    arrays["accelerometer_m_s2"][:, 0] += (0.5 * turning_radps * np.cos(time_s[:, None] * turning_radps)).sum(
+        -1
+    )
+    vel["vx"] += (0.5 * np.sin((time_s - late_s)[:, None] * turning_radps)).sum(-1)
+    found = told(tmp_path, topics, "latency", "--signals", "velocity", "--axis", "pitch")
+    assert found["delay_s"]["identified"] and found["delay_s"]["value"] == pytest.approx(late_s, abs=0.005)
+
+
 def test_what_a_log_does_not_have_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     log = tmp_path / "flight.ulg"
     log.write_bytes(ulog(flight_topics()))

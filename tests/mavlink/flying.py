@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, OFFBOARD, Standin
 
 from corvids.deploy.px4.channels import SAFE, SETPOINT
@@ -119,7 +120,7 @@ class FlyingStandin(Standin):
         truth.pos_ned = (north, east, 0.0)
         truth.vel_ned = (0.0, 0.0, min(0.0, truth.vel_ned[2]))
         if (self.main, self.sub) == (AUTO, LAND):
-            self.armed = False
+            self.armed, self.status = False, common.MAV_STATE_STANDBY
 
 
 @dataclasses.dataclass

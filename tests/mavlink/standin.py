@@ -156,6 +156,7 @@ class Standin:
             main, sub = int(message.param2), int(message.param3)
             if main != OFFBOARD or now_s - self._streamed_s < self.loss_s:
                 self.main, self.sub, self._lost_offboard = main, sub, False
+                self.status = common.MAV_STATE_ACTIVE if self.armed else common.MAV_STATE_STANDBY
         return self.pack(common.MAVLink_command_ack_message(message.command, 0))
 
     def watch(self, now_s: float) -> None:

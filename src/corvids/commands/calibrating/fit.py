@@ -89,7 +89,12 @@ def summary(options: FitOptions, vehicle: Vehicle, result: Calibration) -> dict[
         ],
         "groups": figures_of(result.groups),
         "parameters": {
-            where: {"value": value, "std": std, "unit": vehicle.provenance[where].unit}
+            where: {
+                "value": value,
+                "std": std,
+                "unit": vehicle.provenance[where].unit,
+                "before": _value(vehicle, where),
+            }
             for where, (value, std) in result.estimates.items()
         },
         "correlations": {", ".join(pair): value for pair, value in result.correlations.items()},
@@ -104,6 +109,12 @@ def summary(options: FitOptions, vehicle: Vehicle, result: Calibration) -> dict[
             "rms_left_out": fit.left_out,
         },
     }
+
+
+def _value(vehicle: Vehicle, where: str) -> Any:
+    """A number of the vehicle file, such as ``body.mass_kg``."""
+    section, _, field = where.partition(".")
+    return getattr(getattr(vehicle, section), field)
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -66,10 +66,10 @@ def _parameters(figures: dict[str, Any]) -> str:
     if not figures["parameters"]:
         return "<p>No number of the vehicle file is changed.</p>"
     rows = [
-        (where, _rounded(one["value"]), _rounded(one["std"]), one["unit"])
+        (where, _rounded(one["before"]), _rounded(one["value"]), _rounded(one["std"]), one["unit"])
         for where, one in figures["parameters"].items()
     ]
-    return table_html(("vehicle file", "value", "standard deviation", "unit"), rows)
+    return table_html(("vehicle file", "before", "now", "standard deviation", "unit"), rows)
 
 
 def _rounded(value: Any) -> str:
@@ -96,10 +96,10 @@ def _prediction(fit: FlightFit) -> str:
     signals.append(("accel z", pieces.accel_b[chosen, :, 2]))
     for one, (name, measured) in zip(axes, signals, strict=True):
         predicted = measured + fit.residuals[chosen, rows[CHANNELS.index(name)]]
-        one.plot(time_s, measured, color=SOFT, label="measured")
+        one.plot(time_s, measured, color=SOFT, linewidth=3.0, label="measured")
         one.plot(time_s, predicted, color=INK, linewidth=1.2, label="predicted")
         one.set(ylabel=f"{name}\n[{_UNITS[name.split()[0]]}]")
-    axes[0].legend(frameon=False, loc="upper right", ncols=2)
+    axes[0].legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.95), ncols=2)
     axes[-1].set(xlabel="time since the start of the log [s]")
     return svg_of(figure)
 
