@@ -181,6 +181,19 @@ class TeamEnvironment:
             stock.restock()
 
     @property
+    def episode(self) -> tuple[torch.Tensor, ...]:
+        """The task's memory of each world's episode, each (worlds,), in the order of its fields."""
+        return self._at.episode[:, : self.worlds, 0].unbind(0)
+
+    @property
+    def kinds(self) -> dict[str, torch.Tensor]:
+        """Worlds (mask, (worlds,)) by what befalls them: a bad start, the loss of a member, a steady one; or none."""
+        wild, lost = self._is_wild[: self.worlds], self._loses[: self.worlds]
+        steady = torch.zeros_like(wild)
+        steady[self._steady] = True
+        return {"plain": ~(wild | lost | steady), "wild": wild, "lost": lost, "steady": steady}
+
+    @property
     def delay_steps(self) -> torch.Tensor:
         """How many physics steps late each drone's command comes into force, (drones, rows)."""
         return self._at.delay_steps[..., 0]
