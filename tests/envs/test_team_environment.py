@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from corvids.controllers.packing import map_leaves
+from corvids.controllers.spatial import Vec3
 from corvids.envs.environment import EnvConfig
 from corvids.envs.episodes.randomization import NO_RANDOMIZATION, Randomization
 from corvids.envs.mdp.carry_config import EXACT_CARRY, CarryConfig
@@ -43,12 +44,18 @@ def test_every_drone_of_every_world_has_a_row():
     rows = WORLDS * 3
     assert {name: len(group) for name, group in observations.items()} == {"actor": rows, "critic": rows}
     assert rewards.shape == done.shape == extras["time_outs"].shape == (rows,)
-    # Row d·worlds + w is drone d of world w: its first feature leads from its point of attachment to itself.
+    # Row d·worlds + w is drone d of world w: after the errors, it sees the way from its point of attachment to itself,
+    # in a frame that begins with the direction of that point.
     world, truth = env.simulator.world, env.simulator.truth
     body, load, cable = world.motion.body, world.load.body, truth.drones.cable
-    seen = observations["actor"][:, :3].reshape(3, WORLDS, 3)
+    seen = observations["actor"][:, 18:21].reshape(3, WORLDS, 3)
     along = body.pos_w - load.pos_w - load.quat_wb.rotate(cable.load_point_b)
-    expected = torch.stack(tuple(along), dim=-1)[:WORLDS].transpose(0, 1)
+    x, y, z = (part[:WORLDS].t() for part in along)
+    points = env.task.facts()[:, :3]
+    arms = load.quat_wb.rotate(Vec3(*(points - points.mean(0) + torch.tensor([0.01, 0.0, 0.0])).t()[:, None]))
+    angle = torch.atan2(arms.y, arms.x)[:WORLDS].t()
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    expected = torch.stack((cos * x + sin * y, cos * y - sin * x, z), dim=-1)
     torch.testing.assert_close(seen, expected, rtol=0.0, atol=0.02)
 
 
