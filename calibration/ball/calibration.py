@@ -66,7 +66,7 @@ def calibrate_ball(vehicle: Vehicle, record: BallRecord, ball_mass_kg: float) ->
         "ball_drag_per_m": _drag(flights),
         "ball_radius_m": _radius(hits, normal, vehicle),
         **_sweet_and_rim(hits, restitutions, normal, vehicle),
-        **_tilt_figures(hits, tilt),
+        **_tilt_figures(hits, tilt, flights.lean_std_rad),
         **_lean_figures(flights),
     }
     aligned = figures["racket_tilt_x_rad"].identified and figures["racket_tilt_y_rad"].identified
@@ -206,7 +206,9 @@ def tilt_of(hits: Hits, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray] | N
     return value[:2], np.sqrt(np.diag(covariance)[:2])
 
 
-def _tilt_figures(hits: Hits, tilt: tuple[np.ndarray, np.ndarray] | None) -> dict[str, GroupEstimate]:
+def _tilt_figures(
+    hits: Hits, tilt: tuple[np.ndarray, np.ndarray] | None, lean_std_rad: np.ndarray
+) -> dict[str, GroupEstimate]:
     names = ("racket_tilt_x_rad", "racket_tilt_y_rad")
     if tilt is None:
         reason = (
@@ -216,7 +218,11 @@ def _tilt_figures(hits: Hits, tilt: tuple[np.ndarray, np.ndarray] | None) -> dic
         )
         return {name: GroupEstimate(None, None, False, reason) for name in names}
     found = {}
-    for name, value, std in zip(names, *tilt, strict=True):
+    # A vertical that is taken to lean by an angle more bends the flights before and after every hit, and turns the
+    # change of velocity between them by as much: all hits err together, which their scatter does not show.
+    common = float(np.sqrt((lean_std_rad**2).mean()))
+    for name, value, scatter in zip(names, *tilt, strict=True):
+        std = math.hypot(scatter, common)
         good = std < 0.02
         reason = "" if good else f"{value:.2g} ± {std:.2g} rad is known to a degree at best; {_MORE_HITS}"
         found[name] = GroupEstimate(float(value), float(std), bool(good), reason)
