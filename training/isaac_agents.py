@@ -1,7 +1,8 @@
 """How Isaac Lab's own scripts are to learn our tasks with rsl_rl: the presets ``full``, in its terms.
 
 Named by :mod:`corvids.envs.isaac.gym_tasks` when it registers the tasks. Networks are plain: what mirrors them, and
-what silences a network that corrects a law, are `corvids train`'s own.
+what silences a network that corrects a law, are `corvids train`'s own; so is holding actions, and the same time is
+discounted by the same here, where every control step has an action of its own.
 """
 
 # pyright: reportMissingImports=false
@@ -46,7 +47,7 @@ def _agent(task: str) -> RslRlOnPolicyRunnerCfg:
     return RslRlOnPolicyRunnerCfg(
         seed=config.seed,
         device="cpu",
-        num_steps_per_env=ppo.steps,
+        num_steps_per_env=ppo.steps * ppo.hold_steps,
         max_iterations=config.iterations,
         save_interval=config.save_every,
         experiment_name=f"corvids_{task}",
@@ -69,8 +70,8 @@ def _algorithm(ppo: PpoConfig) -> RslRlPpoAlgorithmCfg:
         num_mini_batches=ppo.minibatches,
         learning_rate=ppo.learning_rate,
         schedule="adaptive",
-        gamma=ppo.discount,
-        lam=ppo.gae_lambda,
+        gamma=ppo.discount ** (1.0 / ppo.hold_steps),
+        lam=ppo.gae_lambda ** (1.0 / ppo.hold_steps),
         entropy_coef=ppo.entropy,
         desired_kl=ppo.desired_kl,
         max_grad_norm=ppo.grad_norm_max,

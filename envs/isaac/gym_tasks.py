@@ -11,6 +11,7 @@ import gymnasium
 
 from corvids.envs.environment import EnvConfig
 from corvids.envs.episodes.randomization import Randomization
+from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.tasks import TEAM_TASKS
 
 CONFIGS = {
@@ -19,7 +20,11 @@ CONFIGS = {
     "track": EnvConfig(task="track", vehicle="x500", episode_s=10.0),
     "carry": EnvConfig(
         task="carry", control_hz=100, episode_s=10.0, command_s=(5.0, 10.0),
-        randomization=Randomization(command_delay_s=(0.0, 0.008), wild_share=0.3),
+        randomization=Randomization(command_delay_s=(0.0, 0.008), wild_share=0.15, wind_mps=(-3.5, 3.5)),
+        carry=CarryConfig(
+            law_near=0.6, accel_max_mps2=12.0, fast_share=0.3, load_mass_factor=(0.85, 1.55), lost_share=0.15,
+            steady_share=0.1, weak_share=0.1,
+        ),
     ),
 }  # fmt: skip
 """What is registered, by task: what the preset ``full`` trains in."""
