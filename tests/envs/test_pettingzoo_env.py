@@ -17,19 +17,13 @@ from corvids.envs.pettingzoo_env import ParallelTeam
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.presets import preset
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = preset("carry", "quick").env
 
 
 def make(seed: int = 0, **fields: Any) -> ParallelTeam:
     return ParallelTeam(dataclasses.replace(CONFIG, **fields), seed=seed, compile_kernels=False)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("error")

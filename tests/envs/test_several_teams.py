@@ -13,18 +13,12 @@ from corvids.envs.mdp.carry_config import CarryConfig
 from corvids.envs.several_teams import SeveralTeams
 from corvids.envs.team_environment import TeamEnvironment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = EnvConfig(
     task="carry", control_hz=100, episode_s=0.05, randomization=Randomization(command_delay_s=(0.0, 0.008))
 )
 TEAMS, WORLDS = ("falcon3", "falcon5"), 3
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def alone(index: int, seed: int = 4) -> TeamEnvironment:

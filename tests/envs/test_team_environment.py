@@ -16,17 +16,11 @@ from corvids.envs.physics.inner_loop import CANCELLED_PART
 from corvids.envs.team_environment import STEADY_YAW_RAD, TeamEnvironment
 from corvids.team import load_team
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CALM = dataclasses.replace(NO_RANDOMIZATION, wild_share=0.0)
 WORLDS = 5
 """Of 16 rows: 11 are padding."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make(worlds: int = WORLDS, seed: int = 0, **fields) -> TeamEnvironment:
