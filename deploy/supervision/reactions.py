@@ -87,6 +87,7 @@ class Violation(enum.Enum):
     BALL_LOST = "the ball is lost"
     BALL_IMPLAUSIBLE = "the ball is where it cannot be"
     LOAD_LOST = "the load is lost"
+    LOAD_IMPLAUSIBLE = "the load is seen where it cannot be"
     BATTERY_LOW = "the battery is low"
     OPERATOR_STOP = "the operator said stop"
     OPERATOR_LAND = "the operator said land"
@@ -129,6 +130,7 @@ RULES: Mapping[Violation, Rule] = {
     Violation.BALL_LOST: Rule(Reaction.HOVER, resumes=True, states=_POLICY),
     Violation.BALL_IMPLAUSIBLE: Rule(Reaction.HOVER, resumes=True, states=_POLICY),
     Violation.LOAD_LOST: Rule(Reaction.PX4_HOLD, states=_BEFORE_LANDING),
+    Violation.LOAD_IMPLAUSIBLE: Rule(Reaction.HOVER, after_s=0.1, resumes=True, states=_POLICY),
     Violation.BATTERY_LOW: Rule(Reaction.PX4_LAND, after_s=1.0, states=_BEFORE_LANDING),
     Violation.OPERATOR_STOP: Rule(Reaction.PX4_HOLD, states=_BEFORE_LANDING),
     Violation.OPERATOR_LAND: Rule(Reaction.PX4_LAND, states=_BEFORE_LANDING),
@@ -143,11 +145,13 @@ RULES: Mapping[Violation, Rule] = {
 TAUT_RULES: Mapping[Violation, Rule] = {
     **RULES,
     Violation.LOAD_LOST: Rule(Reaction.CLIP),
+    Violation.LOAD_IMPLAUSIBLE: Rule(Reaction.CLIP),
     Violation.BATTERY_LOW: Rule(Reaction.LOWER, after_s=1.0, states=_BEFORE_LANDING),
     Violation.OPERATOR_STOP: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
     Violation.OPERATOR_LAND: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
 }
 """Those of a member that bears a load: it must neither leave that to the others, nor hover as if it bore nothing.
 
-Where the load is lost its pilot holds it where it is and its inner loop bears the cable: that command is let through.
+Where the load is lost its pilot holds it where it is and its inner loop bears the cable: that command is let through. A
+load that is seen where it cannot be is not seen: the policy flies on by what it saw before, until that is too old.
 """

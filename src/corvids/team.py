@@ -20,6 +20,7 @@ system reports as the load's position. A :class:`Team` is checked whenever one i
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import reprlib
 import sys
@@ -105,6 +106,11 @@ class Rigging:
     """Where its cable leaves the drone, from the drone's centre of mass, body frame."""
     cable_length_m: Annotated[float, Q("m", 0.05, 100.0)]
     """Unstretched length."""
+
+    @property
+    def reach_m(self) -> float:
+        """Distance of the drone's centre of mass from the load's pose point that the cable cannot exceed [m]."""
+        return math.hypot(*self.load_point_m) + self.cable_length_m + math.hypot(*self.drone_point_m)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.team import Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
-from corvids.deploy.supervision.checks import Autopilot, Mode
+from corvids.deploy.supervision.checks import Autopilot, Mode, Thresholds
 from corvids.deploy.supervision.envelope import Triple, envelope_of
 from corvids.deploy.supervision.reactions import State
 from corvids.deploy.supervision.supervisor import Request, Supervisor
@@ -81,11 +81,15 @@ class Sky:
         members = []
         for link in self.links:
             fallback = Fallback(LIMITS)
-            supervisor = Supervisor(envelope_of(LIMITS, FALCON), fallback)
+            supervisor = Supervisor(
+                envelope_of(LIMITS, FALCON), fallback, thresholds=Thresholds(load_range_max_m=2.0)
+            )
             members.append(
                 Member(link, supervisor, fallback, thrust_map_of(FALCON), FALCON.weight_n, SHARE_N)
             )
         self.lost_s = np.inf
+        self.load_w = np.array((1.0, 0.0, 1.0))
+        """Where members see it, (3,) or (members, 3)."""
         self.first_engaged_s: dict[int, float] = {}
         self.said: list[str] = []
         self.team = Px4Team(members, self._load, self._watch)
@@ -93,7 +97,9 @@ class Sky:
 
     def _load(self):
         rows = 1 if self.team.now_s < self.lost_s else 0
-        return np.full((3, rows), self.team.now_s), np.zeros((3, rows, 7))
+        poses = np.zeros((3, rows, 7))
+        poses[..., :3] = np.broadcast_to(self.load_w, (3, 3))[:, None]
+        return np.full((3, rows), self.team.now_s), poses
 
     def _watch(self, index, seen, verdict) -> None:
         self.said += [entry.reason for entry in verdict.entries]
@@ -103,7 +109,7 @@ class Sky:
     def fly(self, until_s: float, thrust_n: float = 10.0) -> None:
         while self.team.now_s < until_s:
             self.team.imu(self.team.now_s + STEP_S)
-            self.team.receive(self.team.now_s)
+            self.readings = self.team.receive(self.team.now_s)
             self.team.send(np.full(3, thrust_n), np.full((3, 3), 0.1))
 
 
@@ -142,6 +148,32 @@ def test_where_the_load_is_lost_members_stay_under_their_pilots_command():
         assert link.streamed[-1][0] == pytest.approx(11.0 / 25.0, abs=1e-6)
         assert Request.HOLD not in [request for _, request in link.asked]
     assert any("the load is lost" in said for said in sky.said)
+
+
+def test_a_load_is_not_believed_to_be_further_off_than_a_cable_reaches():
+    """Only by the member that sees it so, for as long as it does; nobody's flight ends of it."""
+    sky = flying()
+    right = np.array((1.0, 0.0, 1.0))
+    sky.load_w = np.array((right, right, (2.0, 0.0, -0.5)))  # 2.5 m below the third member
+    sky.fly(10.5, thrust_n=11.0)
+    assert np.isfinite(sky.readings.load_stamp_s[:, 0]).tolist() == [True, True, False]
+    assert any("where it cannot be: at (2.00, 0.00, -0.50) m" in said for said in sky.said)
+    assert sky.team.states == [State.POLICY] * 3
+    assert sky.team.must_lower == ""
+    sky.load_w = right
+    sky.fly(10.6, thrust_n=11.0)
+    assert np.isfinite(sky.readings.load_stamp_s).all()
+
+
+def test_a_load_that_jumps_is_believed_once_it_can_have_come_there():
+    sky = flying()
+    sky.load_w = np.array((1.0, 0.5, 1.0))  # 0.5 m: 0.05 s at 10 m/s
+    sky.fly(10.03)
+    assert np.isnan(sky.readings.load_stamp_s).all()
+    assert any("where it cannot be" in said for said in sky.said)
+    sky.fly(10.07)
+    assert np.isfinite(sky.readings.load_stamp_s).all()
+    assert not any("lost" in said for said in sky.said)
 
 
 def flying() -> Sky:

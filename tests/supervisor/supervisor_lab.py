@@ -56,6 +56,8 @@ class Scene:
     ball_stamp_s: float = math.nan
     ball_pos_w: tuple[float, float, float] = (0.1, 0.0, 1.5)
     load_stamp_s: float | None = None
+    load_pos_w: tuple[float, float, float] = (0.0, 0.3, 0.2)
+    load_vel_w: tuple[float, float, float] = (1.0, 0.0, 0.0)
     proposal: Proposal | None = GOOD
     compute_s: float = 1e-4
     words: frozenset[Word] = frozenset()
@@ -96,6 +98,8 @@ class Scene:
             ball_pos_w=self.ball_pos_w,
             ball_vel_w=(0.0, 0.0, -1.0),
             load_stamp_s=self.load_stamp_s,
+            load_pos_w=self.load_pos_w,
+            load_vel_w=self.load_vel_w,
             proposal=self.proposal,
             compute_s=self.compute_s,
             place_w=PLACE_W,

@@ -52,6 +52,11 @@ EVENTS = {
     "ball far": lambda s: setattr(s, "ball_pos_w", (50.0, 0.0, 1.0)),
     "ball nan": lambda s: setattr(s, "ball_pos_w", (NAN, 0.0, 1.0)),
     "load lost": lambda s: setattr(s, "load_stamp_s", s.now_s - 1.0),
+    "load far": lambda s: (
+        setattr(s, "load_stamp_s", s.now_s),
+        setattr(s, "load_pos_w", (9.0, 0.0, 1.0)),
+    ),
+    "load nan": lambda s: setattr(s, "load_pos_w", (NAN, 0.0, 1.0)),
     "policy silent": lambda s: setattr(s, "proposal", None),
     "policy nan": lambda s: setattr(s, "proposal", Proposal(NAN, (0.0, NAN, 0.0))),
     "policy inf": lambda s: setattr(s, "proposal", Proposal(math.inf, (0.0, -math.inf, 0.0))),
