@@ -37,7 +37,7 @@ class NetworkConfig:
     """Below this it is not let fall: without a floor it collapsed, and learning with it, within 600 batches."""
 
 
-SETTLES_FROM = 0.5
+SETTLES_FROM = 0.4
 """Part of a training after which steps become smaller, if they do."""
 
 

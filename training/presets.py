@@ -87,7 +87,7 @@ PRESETS: dict[str, dict[str, TrainConfig]] = {
             ),
             teams=("falcon3", "falcon4", "falcon5", "falcon6"),
             worlds=176,
-            iterations=1000,
+            iterations=600,
         ),
         # The conditions of Zeng et al. (arXiv 2508.01522), so that curves can be laid side by side.
         "zeng": dataclasses.replace(
