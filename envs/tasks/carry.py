@@ -35,8 +35,15 @@ MOST_SHARE = 0.999
 """Of the limits, beyond which actions are told apart badly."""
 SUMS = 6
 """Numbers in a law's sums."""
+TRIED_S = 0.8
+"""Time constant with which a correction is given up where the error stays: what cannot be reached, such as the attitude of
+a load that hangs on too few, must not be pulled at to the cost of the load's place, which the law's sums then make up for
+where there is nothing. With 2.5 s such a load ended 5 cm further off, and steps were settled a quarter of a second later."""
+GATE = 2
+"""Numbers in the memory that tell how far the network takes part: how far the load has been off, and the part now."""
 
 
+_MEMORY = (SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS, GATE)
 _OF_WORLD = (1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 3.0, 0.5, 4.0, 10.0, 1.0)
 _SCALES = torch.tensor((*_OF_WORLD, *(2.0,) * 3, *(1.0,) * 3, 0.5, 4.0, 0.5, *(2.0,) * 3, 0.3, *(1.0,) * 6))[
     :, None
@@ -62,7 +69,7 @@ class Carry:
     NAME: ClassVar[str] = "carry"
     COMMAND: ClassVar[tuple[str, ...]] = COMMAND
     FACTS: ClassVar[tuple[str, ...]] = FACTS
-    MEMORY: ClassVar[int] = SUMS + 2 * ACCBR_ACTIONS
+    MEMORY: ClassVar[int] = SUMS + 2 * ACCBR_ACTIONS + GATE
     OWN_PLACE: ClassVar[tuple[int, int]] = (-27, -24)
     PATH: ClassVar[int] = PATH_ROWS
     EPISODE: ClassVar[Episode] = Episode(0.0, 0.0, 0.0, 0.0)
@@ -127,31 +134,40 @@ class Carry:
     def remember(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, tick_s: float
     ) -> torch.Tensor:
-        """Sums of the load's errors; what the law wants now; and what is left of the corrections of it until now."""
-        sums, said, _ = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        """Sums of the load's errors; what the law wants now; what is left of the corrections of it until now; and how
+        far the network takes part."""
+        sums, said, _, gate = memory.split(_MEMORY, dim=-1)
         sums = summed(inputs, sums, tick_s)
+        gate = self._gated(inputs, gate[:, :1], tick_s)
         if not self._config.guided:
-            return torch.cat((sums, torch.zeros_like(memory[:, SUMS:])), dim=-1)
+            return torch.cat((sums, torch.zeros_like(memory[:, SUMS:-GATE]), gate), dim=-1)
         done = actions[:, :ACCBR_ACTIONS].clamp(-MOST_SHARE, MOST_SHARE)
         corrected = (torch.atanh(done) - torch.atanh(said)).clamp(-CARRIED_MOST, CARRIED_MOST)
         wanted = carrying(inputs, sums, self._mass_kg)
         most = torch.tensor(self._most, dtype=wanted.dtype, device=wanted.device)
         share = (wanted / most).clamp(-LAW_SHARE, LAW_SHARE)
-        return torch.cat((sums, share, corrected * math.exp(-tick_s / CARRIED_S)), dim=-1)
+        return torch.cat((sums, share, corrected * math.exp(-tick_s / CARRIED_S), gate), dim=-1)
+
+    def _gated(self, inputs: TeamInputs, before: torch.Tensor, tick_s: float) -> torch.Tensor:
+        """How far the load has been off of late (n, 1), and the part that a network takes, which is little where the
+        load is near its goal, and where it stays as far off as it is."""
+        if self._config.law_near == 0.0:
+            return torch.cat((before, torch.ones_like(before)), dim=-1)
+        load_pos = inputs.load_pos_w + inputs.load_vel_w * inputs.load_age_s
+        load_quat = turned(inputs.load_quat_wb, inputs.load_omega_b * inputs.load_age_s)
+        left = inputs.command[:, :3] - load_pos, turn_between(load_quat, inputs.command[:, 3:7])
+        far, askew = (error.square().sum(-1, keepdim=True).sqrt() for error in left)
+        now = ((far + askew) * (1.0 / self._config.law_near)).square().clamp(max=1.0)
+        of_late = before + (now - before) * (tick_s / TRIED_S)
+        return torch.cat((of_late, torch.minimum(now, 2.0 * torch.relu(now - of_late))), dim=-1)
 
     def guidance(self, inputs: TeamInputs, memory: torch.Tensor) -> torch.Tensor:
         """The law of :mod:`corvids.envs.mdp.carry_law`, as far as what it wants is within the limits, as corrected."""
-        _, wanted, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        _, wanted, corrected, gate = memory.split(_MEMORY, dim=-1)
         load_quat = turned(inputs.load_quat_wb, inputs.load_omega_b * inputs.load_age_s)
         x_w = own_direction(rotation_matrix(load_quat), inputs.facts)
         attitude = rotation_matrix(turned(inputs.quat_wb, inputs.omega_b * inputs.vehicle_age_s))
-        part = torch.ones_like(x_w[:, :1])
-        if self._config.law_near > 0.0:
-            load_pos = inputs.load_pos_w + inputs.load_vel_w * inputs.load_age_s
-            left = inputs.command[:, :3] - load_pos, turn_between(load_quat, inputs.command[:, 3:7])
-            far, askew = (error.square().sum(-1, keepdim=True).sqrt() for error in left)
-            part = ((far + askew) * (1.0 / self._config.law_near)).square().clamp(max=1.0)
-        return torch.cat((torch.atanh(wanted) + corrected, x_w, from_own(x_w, attitude), part), dim=-1)
+        return torch.cat((torch.atanh(wanted) + corrected, x_w, from_own(x_w, attitude), gate[:, 1:]), dim=-1)
 
     def observe(
         self, inputs: TeamInputs, memory: torch.Tensor, actions: torch.Tensor, guidance: torch.Tensor
@@ -174,7 +190,7 @@ class Carry:
         own, of_load, of_goal = (
             axes.reshape(-1, 3, 3).transpose(1, 2) for axes in (attitude, load_axes, goal_axes)
         )
-        sums, _, corrected = memory.split((SUMS, ACCBR_ACTIONS, ACCBR_ACTIONS), dim=-1)
+        sums, _, corrected, _ = memory.split(_MEMORY, dim=-1)
         coming = goals_to_come(command)
         pulled, turned_by = actions.reshape(actions.shape[0], -1, ACCBR_ACTIONS).split((3, 2), dim=-1)
         of_world = torch.cat(
