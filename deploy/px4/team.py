@@ -18,7 +18,7 @@ from corvids.deploy.px4.flight import Link
 from corvids.deploy.px4.frames import yaw_ned_rad
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
-from corvids.deploy.supervision.checks import Proposal, Seen, Word
+from corvids.deploy.supervision.checks import Proposal, Seen, Thresholds, Word
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
@@ -27,6 +27,9 @@ SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""
 TELL_S, TELL_MAX_S = 0.2, 3.0
 """How often PX4 is told how heavy it is, until it knows; how long a member waits for that before it lands [s]."""
+MEMBER_THRESHOLDS = Thresholds(spin_max=2.0)
+"""A member's, for its supervisor. A cable turns the body that it pulls at, as fast as 1.7 times its commands' limit
+where a team is let go level on slanting cables under a load 50 % heavier than told: no fault, and over in 0.1 s."""
 LoadPoses = Callable[[], tuple[Array, Array]]
 """The load's poses that have arrived at each member since the last call: stamps [s] (n, k), place [m] and attitude
 (n, k, 7); NaN where a member has fewer than k."""

@@ -27,7 +27,7 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4.team import Member, Px4Team
+from corvids.deploy.px4.team import MEMBER_THRESHOLDS, Member, Px4Team
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen
@@ -188,7 +188,7 @@ class _Trial:
         for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
             fallback, craft = Fallback(limits), member.vehicle
             link = MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s)))
-            supervisor = Supervisor(envelope_of(limits, craft), fallback, FENCE)
+            supervisor = Supervisor(envelope_of(limits, craft), fallback, FENCE, MEMBER_THRESHOLDS)
             members.append(Member(link, supervisor, fallback, thrust_map_of(craft), craft.weight_n, share_n))
         self._plant = Px4Team(members, world.load_poses, self._watch)
         if mission.take_off:
