@@ -12,7 +12,7 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.px4.frames import Quaternion, enu_ned, flu_frd, quat_enu_ned
+from corvids.deploy.px4.frames import EARTH_M, Quaternion, enu_ned, flu_frd, quat_enu_ned
 from corvids.deploy.px4.state import finite, unit
 from corvids.deploy.supervision.envelope import Triple
 
@@ -24,8 +24,6 @@ RATE_HZ = 125.0
 """How often it is asked to."""
 ASK_S = 2.0
 """How often it is asked again, in case PX4 was started anew [s]."""
-EARTH_M = 6371000.0
-"""Radius by which PX4 turns angles into lengths [m]."""
 GROUND_MAX_MPS = 0.05
 """What moves faster does not stand on the ground."""
 

@@ -11,12 +11,24 @@ from corvids.deploy.supervision.envelope import Triple
 
 Quaternion = tuple[float, float, float, float]
 """w, x, y, z."""
+Globe = tuple[float, float, float]
+"""Latitude and longitude [°], height above the sea [m]."""
+EARTH_M = 6371000.0
+"""Radius by which PX4 turns angles on the globe into lengths [m]."""
 
 
 def enu_ned(vector: Triple) -> Triple:
     """A world vector, from NED to ENU or back: north and east change places, down becomes up."""
     x, y, z = vector
     return y, x, -z
+
+
+def on_globe(origin: Globe, pos_w: Triple) -> Globe:
+    """Where on the globe the place ``pos_w`` [m, ENU] is, seen from ``origin``: for rooms and fields, not journeys."""
+    latitude, longitude, height_m = origin
+    east_m, north_m, up_m = pos_w
+    east_deg = math.degrees(east_m / EARTH_M) / math.cos(math.radians(latitude))
+    return latitude + math.degrees(north_m / EARTH_M), longitude + east_deg, height_m + up_m
 
 
 def flu_frd(vector: Triple) -> Triple:

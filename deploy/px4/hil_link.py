@@ -2,7 +2,8 @@
 
 PX4 connects, and has no clock but ours: it stands still until the next HIL_SENSOR, and answers each with the motor
 commands that follow from it (HIL_ACTUATOR_CONTROLS). See PX4's user guide, "Simulation", and MAVLink's messages of
-those names. The pose of an external tracker goes over the same connection, as ODOMETRY.
+those names. Where the vehicle is goes over the same connection: the pose of an external tracker as ODOMETRY, or the fix
+of a satellite navigation receiver as HIL_GPS.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ from typing import Any, NamedTuple
 
 from pymavlink.dialects.v20 import common
 
+from corvids.deploy.fallback import GRAVITY_MPS2
 from corvids.deploy.px4.channels import udp_address
-from corvids.deploy.px4.frames import Quaternion, flu_frd, quat_enu_ned, rotate
+from corvids.deploy.px4.frames import Globe, Quaternion, enu_ned, flu_frd, on_globe, quat_enu_ned, rotate
 from corvids.deploy.px4.odometry import odometry_message
 from corvids.deploy.supervision.envelope import Triple
 from corvids.errors import CorvidsError
 
 PORT = 4560
 """Where PX4 looks for its simulator; instance n looks at the n-th port after it."""
-FIELD_NED_GAUSS = (0.21, 0.0, 0.43)
-"""Magnetic field at the start: magnetic north is north."""
+FIELD_NED_GAUSS = (0.2174, 0.0129, 0.4304)
+"""The Earth's magnetic field where PX4's own simulators are, 47.4° N 8.5° E: 3.4° to the east of north. PX4 compares
+it with its model of the place that its satellites tell."""
 FIELDS = 0b1_1011_1111_1111
 """Of HIL_SENSOR, those that are given: all but the differential pressure."""
+ACCEL_MAX_MPS2, GYRO_MAX_RADPS = 15.99 * GRAVITY_MPS2, 0.999 * math.radians(2000.0)
+"""More an IMU does not measure: PX4's simulated one counts ±16 g and ±2000 °/s in 16 bits, and what exceeds them would
+come out with the other sign, as when a vehicle touches down hard."""
 ANSWER_S = 30.0
 """How long to wait for PX4's answer while it answers [s of wall time]: longer than a busy machine ever pauses it."""
 SPIN_S = 0.003
@@ -41,8 +47,8 @@ class Sensed(NamedTuple):
     omega_b_radps: Triple
     quat_wb: Quaternion
     """Attitude, by which the magnetometer turns."""
-    height_w_m: float
-    """By which the barometer reads."""
+    height_m: float
+    """Above the sea, by which the barometer reads."""
 
 
 class Pose(NamedTuple):
@@ -52,6 +58,22 @@ class Pose(NamedTuple):
     quat_wb: Quaternion
     pos_std_m: float
     angle_std_rad: float
+
+
+class GpsFix(NamedTuple):
+    """Where a satellite navigation receiver believes the vehicle was: world ENU."""
+
+    stamp_s: float
+    """When it was there [s]."""
+    pos_w_m: Triple
+    vel_w_mps: Triple
+    std_m: tuple[float, float]
+    """What the receiver says of its place: standard deviations, horizontal and vertical."""
+    fix_type: int
+    """As MAVLink's GPS_FIX_TYPE counts."""
+    satellites: int
+    origin: Globe
+    """Where the world's origin is."""
 
 
 class HilLink:
@@ -86,9 +108,16 @@ class HilLink:
         self._px4, _ = self._server.accept()
         self._px4.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def exchange(self, time_us: int, sensed: Sensed, pose: Pose | None = None) -> None:
-        """Let PX4 live up to ``time_us`` with these sensors, and take in its answer."""
+    def exchange(
+        self, time_us: int, sensed: Sensed, pose: Pose | None = None, fix: GpsFix | None = None
+    ) -> None:
+        """Let PX4 live up to ``time_us`` with these sensors, and take in its answer.
+
+        What says where it is comes before the sensors: with them PX4's clock goes on.
+        """
         packets = self._pack(_sensor_message(time_us, sensed))
+        if fix is not None:
+            packets = self._pack(_gps_message(fix)) + packets
         if pose is not None:
             odometry = odometry_message(
                 time_us,
@@ -159,15 +188,44 @@ def port_of(link: str) -> int:
 
 def _sensor_message(time_us: int, sensed: Sensed) -> common.MAVLink_message:
     w, x, y, z = quat_enu_ned(sensed.quat_wb)
-    pressure_hpa = 1013.25 * (1.0 - 2.25577e-5 * sensed.height_w_m) ** 5.25588  # ICAO standard atmosphere
+    pressure_hpa = 1013.25 * (1.0 - 2.25577e-5 * sensed.height_m) ** 5.25588  # ICAO standard atmosphere
     return common.MAVLink_hil_sensor_message(
         time_us,
-        *flu_frd(sensed.specific_force_b_mps2),
-        *flu_frd(sensed.omega_b_radps),
+        *_clipped(flu_frd(sensed.specific_force_b_mps2), ACCEL_MAX_MPS2),
+        *_clipped(flu_frd(sensed.omega_b_radps), GYRO_MAX_RADPS),
         *rotate((w, -x, -y, -z), FIELD_NED_GAUSS),
         pressure_hpa,
         0.0,
-        sensed.height_w_m,
+        sensed.height_m,
         TEMPERATURE_C,
         FIELDS,
+    )
+
+
+def _clipped(vector: Triple, most: float) -> Triple:
+    x, y, z = vector
+    return min(max(x, -most), most), min(max(y, -most), most), min(max(z, -most), most)
+
+
+def _gps_message(fix: GpsFix) -> common.MAVLink_message:
+    latitude, longitude, height_m = on_globe(fix.origin, fix.pos_w_m)
+    horizontal_m, vertical_m = fix.std_m
+    north_mps, east_mps, down_mps = enu_ned(fix.vel_w_mps)
+    speed_mps = math.hypot(north_mps, east_mps)
+    course_deg = math.degrees(math.atan2(east_mps, north_mps)) % 360.0
+    return common.MAVLink_hil_gps_message(
+        round(1e6 * fix.stamp_s),
+        fix.fix_type,
+        round(1e7 * latitude),
+        round(1e7 * longitude),
+        round(1e3 * height_m),
+        # MAVLink has dilutions of precision here; PX4 takes them for standard deviations in cm.
+        max(1, round(1e2 * horizontal_m)),
+        max(1, round(1e2 * vertical_m)),
+        round(1e2 * speed_mps),
+        round(1e2 * north_mps),
+        round(1e2 * east_mps),
+        round(1e2 * down_mps),
+        round(1e2 * course_deg) % 36000,
+        fix.satellites,
     )

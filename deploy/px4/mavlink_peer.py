@@ -211,13 +211,7 @@ class Peer:
         if self._due_s["origin"] == float("-inf"):  # time for a PX4 with GPS to say where it is
             self._due_s["origin"] = now_s + ORIGIN_S
         if self._is_due("origin", now_s, ORIGIN_S):
-            latitude, longitude, height_m = self.config.origin
-            place = (round(1e7 * latitude), round(1e7 * longitude), round(1e3 * height_m))
-            yield self._pack(
-                common.MAVLink_set_gps_global_origin_message(
-                    self.config.target_system, *place, int(1e6 * now_s)
-                )
-            )
+            yield self.set_origin(self.config.origin, now_s)
 
     def tell_time(self, now_s: float) -> bytes | None:
         """The answer to PX4's newest question for our time, ``now_s`` [s]; None where all are answered.
@@ -283,6 +277,24 @@ class Peer:
         """The request to write all parameters to storage."""
         return self._command(common.MAV_CMD_PREFLIGHT_STORAGE, 1.0)
 
+    def set_origin(self, origin: tuple[float, float, float], now_s: float) -> bytes:
+        """The request that PX4's local frame begin at ``origin`` (see :class:`PeerConfig`)."""
+        return self._pack(
+            common.MAVLink_set_gps_global_origin_message(
+                self.config.target_system, *_globe(origin), int(1e6 * now_s)
+            )
+        )
+
+    def begins_at(self, origin: tuple[float, float, float]) -> bool:
+        """Whether PX4 says that its local frame begins at ``origin``."""
+        said = self.messages.get("GPS_GLOBAL_ORIGIN")
+        return said is not None and all(
+            abs(found - wanted) <= 1
+            for found, wanted in zip(
+                (said.latitude, said.longitude, said.altitude), _globe(origin), strict=True
+            )
+        )
+
     def ask_version(self) -> bytes:
         """The request for AUTOPILOT_VERSION."""
         return self._command(common.MAV_CMD_REQUEST_MESSAGE, common.MAVLINK_MSG_ID_AUTOPILOT_VERSION)
@@ -311,6 +323,12 @@ class Peer:
         packet = bytes(message.pack(self._mav))
         self._mav.seq = (self._mav.seq + 1) % 256
         return packet
+
+
+def _globe(origin: tuple[float, float, float]) -> tuple[int, int, int]:
+    """A place on the globe in MAVLink's units: degrees · 1e7 and mm."""
+    latitude, longitude, height_m = origin
+    return round(1e7 * latitude), round(1e7 * longitude), round(1e3 * height_m)
 
 
 def _parameter_value(message: Any) -> float:

@@ -30,6 +30,11 @@ TELL_S, TELL_MAX_S = 0.2, 3.0
 """How often PX4 is told how heavy it is, until it knows; how long a member waits for that before it lands [s]."""
 LOAD_STEP_S = 0.01
 """Time between two poses of the load below which their distance is no measure of its speed [s]."""
+LOAD_SPARE_M = 0.3
+"""How much further off than its cable reaches a member's load may seem, for what estimates and files are off by."""
+SPIN_MAX = 2.0
+"""A cable turns the body that it pulls at, as fast as 1.7 times its commands' limit where a team is let go level on
+slanting cables under a load 50 % heavier than told: no fault, and over in 0.1 s."""
 LoadPoses = Callable[[], tuple[Array, Array]]
 """The load's poses that have arrived at each member since the last call: stamps [s] (n, k), place [m] and attitude
 (n, k, 7); NaN where a member has fewer than k."""
@@ -41,6 +46,11 @@ class TeamLink(Link, Protocol):
     def set_hover_thrust(self, thrust: float) -> bool:
         """Tell PX4 the normalised thrust at which it hovers; whether it has said that it knows."""
         ...
+
+
+def member_thresholds(reach_m: float) -> Thresholds:
+    """For the supervisor of a member whose load's pose point its cable keeps within ``reach_m`` [m]."""
+    return Thresholds(spin_max=SPIN_MAX, load_range_max_m=reach_m + LOAD_SPARE_M)
 
 
 class Member(NamedTuple):

@@ -16,6 +16,7 @@ from corvids.envs.engines.engine import Array, Engine, State
 from corvids.envs.physics.nominal import BallConfig, world_params
 from corvids.envs.plants.hits import DROP_M, GROUND_MARGIN_M, HitCounter
 from corvids.envs.sensors.ball_sightings import BallSightings, Triple
+from corvids.envs.sensors.gps import Fix, GpsReceiver, Grade
 from corvids.vehicle import Vehicle
 
 TICKS = 2
@@ -32,6 +33,11 @@ TRACKER_STEPS = 2
 """It sees the vehicle at every second step: 125 Hz."""
 TRACKER_DELAY_S = 0.02
 """How old a pose is when it reaches the autopilot [s], which stamps what its simulator sends by its arrival."""
+COMPASS_STD_RAD, COMPASS_BIAS_STD_RAD = math.radians(0.5), math.radians(1.0)
+"""Of a magnetometer, where the autopilot lives on it: noise of a reading about each axis, and of what stays about the
+vertical, which is what a calibration leaves."""
+BAROMETER_STD_M = 0.1
+"""Noise of a barometer's reading, where the autopilot lives on it."""
 
 
 class Felt(NamedTuple):
@@ -40,12 +46,15 @@ class Felt(NamedTuple):
     specific_force_b_mps2: Triple
     omega_b_radps: Triple
     quat_wb: tuple[float, float, float, float]
-    """True attitude."""
+    """Attitude by which the magnetometer turns: the true one, but for its errors."""
     height_w_m: float
+    """Height by which the barometer reads, likewise."""
     tracked_pos_w_m: Triple | None
     """Position from the external tracker; None where it sends nothing now."""
     tracked_quat_wb: tuple[float, float, float, float]
     """Attitude from it."""
+    fix: Fix | None = None
+    """From the satellite navigation receiver; None where it sends nothing now."""
 
 
 class HilWorld:
@@ -59,10 +68,12 @@ class HilWorld:
         ball: BallConfig,
         seed: int,
         imu_noise: float = 1.0,
+        gps: Grade | None = None,
     ) -> None:
         """``height_m``: how far above where it would lie on the racket the ball is held [m].
 
-        ``imu_noise``: how many times as noisy as usual accelerometer and gyroscope are.
+        ``imu_noise``: how many times as noisy as usual accelerometer and gyroscope are. With ``gps`` no tracker sees
+        the vehicle: it carries such a receiver, and magnetometer and barometer err, too.
         """
         self._accel_std, self._gyro_std = imu_noise * ACCEL_STD_MPS2, imu_noise * GYRO_STD_RADPS
         self._engine, self._vehicle, self._ball = engine, vehicle, ball
@@ -71,6 +82,9 @@ class HilWorld:
         self._racket_z = z
         self._held_b = np.array([x, y, z + ball.radius_m + height_m])
         self._rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,)))
+        drawn = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3,)))
+        self._gps = GpsReceiver(gps, drawn) if gps else None
+        self._compass_bias_rad = drawn.normal(0.0, COMPASS_BIAS_STD_RAD)
         self._sightings = BallSightings(seed)
         self._counter = HitCounter(1)
         self.drops = 0
@@ -113,6 +127,11 @@ class HilWorld:
     def state(self) -> State:
         """Truth."""
         return self._state
+
+    def place(self) -> Triple:
+        """Where the vehicle truly is [m]."""
+        x, y, z = self._state.pos_w[0].tolist()
+        return x, y, z
 
     def release(self) -> None:
         """Let go of the ball, if it is held."""
@@ -164,13 +183,22 @@ class HilWorld:
         quat_wb = state.quat_wb[0]
         force_b = _rotation(quat_wb).T @ force_w + rng.normal(0.0, self._accel_std, 3)
         omega_b = state.omega_b[0] + rng.normal(0.0, self._gyro_std, 3)
+        (fx, fy, fz), (wx, wy, wz) = force_b.tolist(), omega_b.tolist()
+        if self._gps is not None:
+            self._gps.look(self.now_s, state.pos_w[0], state.vel_w[0])
+            turned = _turned(quat_wb, rng.normal(0.0, COMPASS_STD_RAD, 3))
+            half = 0.5 * self._compass_bias_rad
+            w, x, y, z = turned  # then by what stays, about the world's vertical
+            c, s = math.cos(half), math.sin(half)
+            quat = (c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w)
+            height_m = float(state.pos_w[0, 2] + rng.normal(0.0, BAROMETER_STD_M))
+            return Felt((fx, fy, fz), (wx, wy, wz), quat, height_m, None, quat, self._gps.arrived(self.now_s))
         self._poses.append((state.pos_w[0], quat_wb))
         tracked, tilted = None, self._poses[0][1]
         if self._steps % TRACKER_STEPS == 0:
             x, y, z = (self._poses[0][0] + rng.normal(0.0, TRACKER_POS_STD_M, 3)).tolist()
             tracked = (x, y, z)
             tilted = _turned(tilted, rng.normal(0.0, TRACKER_ANGLE_STD_RAD, 3))
-        (fx, fy, fz), (wx, wy, wz) = force_b.tolist(), omega_b.tolist()
         true, seen = (tuple(float(q) for q in quat) for quat in (quat_wb, tilted))
         return Felt((fx, fy, fz), (wx, wy, wz), _four(true), float(state.pos_w[0, 2]), tracked, _four(seen))
 

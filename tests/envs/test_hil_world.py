@@ -9,7 +9,8 @@ import pytest
 
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.physics.nominal import BallConfig
-from corvids.envs.plants.hil_world import AWAY_S, HilWorld
+from corvids.envs.plants.hil_world import AWAY_S, BAROMETER_STD_M, COMPASS_STD_RAD, HilWorld
+from corvids.envs.sensors.gps import GRADES
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")
@@ -70,6 +71,21 @@ def test_the_tracker_sends_at_125_hz_and_late():
     speed = world.state.vel_w[0, 2]
     behind = world.state.pos_w[0, 2] - sent[-1].tracked_pos_w_m[2]
     assert behind == pytest.approx(0.02 * speed, rel=0.1, abs=0.01), "20 ms, at several m/s"
+
+
+def test_with_gps_nobody_tracks_it_and_compass_and_barometer_err():
+    engine = MujocoEngine(AIR, 1, compile_kernels=False)
+    world = HilWorld(engine, AIR, 0.6, BallConfig(), seed=0, gps=GRADES["rtk"])
+    felt = flown(world, 0.0, 4.0)
+    assert not any(f.tracked_pos_w_m for f in felt)
+    fixes = [f.fix for f in felt if f.fix]
+    assert len(fixes) == 40, "ten a second, 0.1 s late; the first was taken at once"
+    assert np.linalg.norm(np.array(fixes[-1].pos_w) - world.place()) < 0.1
+    assert np.std([f.height_w_m for f in felt]) == pytest.approx(BAROMETER_STD_M, rel=0.1)
+    tilts = np.array([2.0 * np.array(f.quat_wb[1:]) for f in felt])
+    assert tilts.std(axis=0) == pytest.approx(COMPASS_STD_RAD, rel=0.1)
+    assert np.abs(tilts[:, :2].mean(axis=0)) == pytest.approx(0.0, abs=0.001)
+    assert 0.001 < abs(tilts[:, 2].mean()) < math.radians(4.0), "what a calibration left, about the vertical"
 
 
 def test_the_ball_is_held_over_the_racket_then_falls_and_comes_back():

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pymavlink.dialects.v20 import common
 
+from corvids.cli import main
 from corvids.commands.flying import px4_hil
 from corvids.deploy.mocap.state_packet import decode, is_state_packet
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.hil_world import TRACKER_DELAY_S, Felt, HilWorld
+from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")
@@ -34,7 +39,7 @@ class DeafEnd:
 @pytest.mark.parametrize("is_tracked", [True, False])
 def test_the_runtime_sees_what_px4_is_told_of(is_tracked: bool, monkeypatch):
     end = DeafEnd()
-    monkeypatch.setattr(px4_hil, "HilEnd", lambda link: end)
+    monkeypatch.setattr(px4_hil, "HilEnd", lambda link, origin: end)
     world = HilWorld(MujocoEngine(AIR, 1, compile_kernels=False), AIR, 0.6, BallConfig(), seed=0)
     channel = px4_hil.HilChannel(world, "udp:14540", speed=100.0, is_tracked=is_tracked)
     arrived = [(channel.now_s, datagram) for datagram in channel.wait(0.4)]
@@ -49,3 +54,69 @@ def test_the_runtime_sees_what_px4_is_told_of(is_tracked: bool, monkeypatch):
         assert pose.pos_w_m == pytest.approx(felt.tracked_pos_w_m, abs=1e-6)
         assert pose.quat_wb == pytest.approx(felt.tracked_quat_wb, abs=1e-6)
         assert 1e-9 * packet.stamp_ns == pytest.approx(max(0.0, now_s - TRACKER_DELAY_S), abs=1e-8)
+
+
+class SatellitePx4:
+    """A channel to a PX4 that knows where on the globe it is from ``known_s`` on, and obeys as to its frame."""
+
+    def __init__(self, known_s: float) -> None:
+        self.now_s, self._known_s = 0.0, known_s
+        self.world = SimpleNamespace(place=lambda: (2.0, 3.0, 0.1))
+        self._px4, self._ear = (common.MAVLink(None, srcSystem=1, srcComponent=1) for _ in range(2))
+        self.told: list[tuple[float, tuple[int, int, int]]] = []
+
+    def wait(self, until_s: float) -> Iterator[bytes]:
+        self.now_s = until_s
+        if self.now_s >= self._known_s:
+            place = (474000000, 85000000, 490100)
+            message = common.MAVLink_global_position_int_message(0, *place, 0, 0, 0, 0, 0)
+            yield bytes(message.pack(self._px4))
+            self._px4.seq += 1
+        if self.told:
+            message = common.MAVLink_gps_global_origin_message(*self.told[-1][1])
+            yield bytes(message.pack(self._px4))
+            self._px4.seq += 1
+
+    def accept(self) -> None:
+        pass
+
+    def send(self, kind: bytes, packet: bytes = b"", safe: tuple[float, float] = (0.0, 0.0)) -> None:
+        messages: list[Any] = [*(self._ear.parse_buffer(packet) or [])]
+        for message in messages:
+            if message.get_type() == "SET_GPS_GLOBAL_ORIGIN":
+                self.told.append((self.now_s, (message.latitude, message.longitude, message.altitude)))
+
+
+def test_px4_with_satellites_is_told_its_origin_once_it_knows_where_it_is():
+    px4 = SatellitePx4(known_s=7.0)
+    px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+    assert 7.0 + px4_hil.SETTLE_S - px4_hil.ASK_S <= px4.told[0][0] < 13.0, (
+        "earlier, it would take the place for 0° N 0° E"
+    )
+    latitude, longitude, height_mm = px4.told[-1][1]
+    # It stands 3 m north, 2 m east and 0.1 m up: 3 / 6371000 rad = 2.698e-5°, 2 / (6371000 cos 47.4°) rad = 2.657e-5°
+    assert latitude == pytest.approx(474000000 - 270, abs=1)
+    assert longitude == pytest.approx(85000000 - 266, abs=1)
+    assert height_mm == 490000
+
+
+def test_px4_that_never_finds_its_place_is_said_plainly():
+    px4 = SatellitePx4(known_s=1e9)
+    with pytest.raises(CorvidsError, match="did not find its place within 60 s"):
+        px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+    assert not px4.told
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--tracked"], "there is no tracker with --gps"),
+        (["--origin", "1", "2", "3"], "--origin: with --gps"),
+    ],
+)
+def test_what_gps_does_not_go_with(option: list[str], said: str, capsys):
+    policy = Path(__file__).resolve().parents[2] / "pretrained" / "juggle.onnx"
+    assert (
+        main(["fly", "juggle", "--plant", "px4-hil", "--policy", str(policy), "--gps", "rtk", *option]) == 2
+    )
+    assert said in capsys.readouterr().err

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymavlink.dialects.v20 import common
 
-from corvids.deploy.px4.hil_link import FIELD_NED_GAUSS, HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.hil_link import FIELD_NED_GAUSS, GpsFix, HilLink, Pose, Sensed, port_of
 from corvids.errors import CorvidsError
 
 LEVEL_EAST = (1.0, 0.0, 0.0, 0.0)
@@ -103,13 +103,13 @@ def test_before_px4_answers_it_is_not_waited_for(port: int):
 
 def test_what_a_level_vehicle_that_heads_east_feels(port: int):
     link, px4 = connected(port)
-    link.exchange(4000, STILL._replace(omega_b_radps=(0.1, 0.2, 0.3), height_w_m=100.0))
+    link.exchange(4000, STILL._replace(omega_b_radps=(0.1, 0.2, 0.3), height_m=100.0))
     end(link, px4, 1)
     (sensor,) = px4.of("HIL_SENSOR")
     assert (sensor.xacc, sensor.yacc, sensor.zacc) == pytest.approx((0.0, 0.0, -9.80665)), "up is against z"
     assert (sensor.xgyro, sensor.ygyro, sensor.zgyro) == pytest.approx((0.1, -0.2, -0.3))
-    north, _, down = FIELD_NED_GAUSS
-    assert (sensor.xmag, sensor.ymag, sensor.zmag) == pytest.approx((0.0, -north, down), abs=1e-6), (
+    north, east, down = FIELD_NED_GAUSS
+    assert (sensor.xmag, sensor.ymag, sensor.zmag) == pytest.approx((east, -north, down), abs=1e-6), (
         "north is left"
     )
     assert sensor.abs_pressure == pytest.approx(1001.3, abs=0.1), "hPa, 100 m up in the standard atmosphere"
@@ -118,6 +118,21 @@ def test_what_a_level_vehicle_that_heads_east_feels(port: int):
         assert all(sensor.fields_updated >> bit & 1 for bit in range(first, last + 1))
     assert sensor.fields_updated >> 9 & 1, "pressure"
     assert not sensor.fields_updated >> 10 & 1, "no airspeed"
+
+
+def test_an_imu_measures_so_much_and_no_more(port: int):
+    """PX4 turns both into 16 bits, 16 g / 32768 and 2000 °/s / 32768 a count, and does not look for overflow."""
+    link, px4 = connected(port)
+    link.exchange(
+        4000, STILL._replace(specific_force_b_mps2=(300.0, -300.0, 100.0), omega_b_radps=(40.0, -40.0, 3.0))
+    )
+    end(link, px4, 1)
+    (sensor,) = px4.of("HIL_SENSOR")
+    counts = [force / 9.80665 * 2048 for force in (sensor.xacc, sensor.yacc)]
+    counts += [math.degrees(rate) / 2000 * 32768 for rate in (sensor.xgyro, sensor.ygyro)]
+    assert all(32000 < abs(count) <= 32767 for count in counts)
+    assert [math.copysign(1.0, count) for count in counts] == [1.0, 1.0, 1.0, 1.0]
+    assert (sensor.zacc, sensor.zgyro) == pytest.approx((-100.0, -3.0))
 
 
 def test_a_tracked_pose_comes_before_the_sensors_of_its_step(port: int):
@@ -137,6 +152,40 @@ def test_a_tracked_pose_comes_before_the_sensors_of_its_step(port: int):
     assert odometry.pose_covariance[0] == pytest.approx(4e-6)
     assert odometry.pose_covariance[20] == pytest.approx(2.5e-5)
     assert math.isnan(odometry.vx), "a tracker sees no velocity"
+
+
+ZURICH = (47.397742, 8.545594, 488.0)
+FIX = GpsFix(1.9, (3.0, 40.0, 2.5), (1.5, -2.0, 0.25), (1.204, 2.01), 3, 14, ZURICH)
+"""40 m north, 3 m east, 2.5 m up of Zurich's; moving by 2.5 m/s to the south-east, and up."""
+
+
+def test_a_fix_comes_before_the_sensors_of_its_step_in_mavlinks_units(port: int):
+    link, px4 = connected(port)
+    link.exchange(2_000_000, STILL, fix=FIX)
+    end(link, px4, 1)
+    kinds = [message.get_type() for message in px4.heard]
+    assert kinds == ["HIL_GPS", "HIL_SENSOR"]
+    gps, sensor = px4.heard
+    assert (gps.time_usec, sensor.time_usec) == (1_900_000, 2_000_000), "when it was there, and now"
+    # 40 m north are 40 / 6371000 rad = 3.5973e-4°; 3 m east are 2.698e-5° / cos 47.397742° = 3.986e-5°
+    assert gps.lat == pytest.approx(473977420 + 3597, abs=1), "degrees · 1e7"
+    assert gps.lon == pytest.approx(85455940 + 399, abs=1)
+    assert gps.alt == 490500, "mm above the sea"
+    assert (gps.vn, gps.ve, gps.vd) == (-200, 150, -25), "cm/s"
+    assert gps.vel == 250, "cm/s over ground"
+    # atan2(1.5 east, -2.0 north) = 143.13°
+    assert gps.cog == pytest.approx(14313, abs=1), "degrees · 100 from north, clockwise"
+    assert (gps.eph, gps.epv) == (120, 201), "what PX4 takes for cm"
+    assert (gps.fix_type, gps.satellites_visible, gps.id) == (3, 14, 0)
+
+
+def test_a_course_to_the_north_is_no_whole_turn(port: int):
+    link, px4 = connected(port)
+    link.exchange(2_000_000, STILL, fix=FIX._replace(vel_w_mps=(-1e-6, 5.0, 0.0), std_m=(1e-4, 1e-4)))
+    end(link, px4, 1)
+    (gps,) = px4.of("HIL_GPS")
+    assert gps.cog == 0, "MAVLink's range ends at 359.99°"
+    assert (gps.eph, gps.epv) == (1, 1), "nobody is sure of everything"
 
 
 def test_px4_that_leaves_is_said_plainly(port: int):

@@ -53,6 +53,14 @@ def test_the_curve_begins_at_the_place_when_the_policy_does_and_its_velocity_is_
     assert course.command(15.0)[:3] == pytest.approx(AT), "it waits there until the policy flies again"
 
 
+def test_the_truth_counts_beside_what_px4_believes():
+    course = Course(PLACE, AT, 0.6, truth=lambda: (AT[0] + 0.3, AT[1], AT[2] + 0.4))
+    for now_s in (0.0, 2.5, 3.0):
+        course.watch(seen(now_s, AT), verdict(State.POLICY))
+    assert (course.rmse_m, course.true_rmse_m) == (0.0, pytest.approx(0.5))
+    assert math.isnan(Course(PLACE, AT, 0.6).true_rmse_m)
+
+
 def test_the_distance_counts_while_the_policy_flies_but_for_its_first_two_seconds():
     course = Course(PLACE, AT, 0.6)
     assert math.isnan(course.rmse_m)

@@ -103,6 +103,7 @@ def test_the_operator_does_not_take_back_what_somebody_took():
         (["--arm", "--apex", "-1"], "must be a height"),
         (["--arm", "--mocap", "14600"], "must be udp:PORT"),
         (["--arm", "--tracked"], "for --plant px4 motion capture is --mocap"),
+        (["--arm", "--gps", "rtk"], "--gps: is for --plant px4-hil"),
         (["--arm", "--mocap", "udp:14600", "--mocap-key", "no.key"], "key file no.key: No such file"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from corvids.cli import main
-from corvids.commands.px4_params import parameters_of, sih_parameters_of
+from corvids.commands.px4_params import gps_parameters_of, parameters_of, sih_parameters_of
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -84,6 +84,15 @@ def test_every_vehicle_has_its_parameters(name: str):
     assert parameters["EKF2_EVP_NOISE"] == 0.01, (
         "PX4's own least, 0.1 m, would have motion capture hardly count"
     )
+
+
+def test_with_gps_motion_capture_has_no_say():
+    air = load_vehicle("air")
+    parameters = gps_parameters_of(air, std_m=1.2, delay_ms=100.0)
+    assert (parameters["EKF2_EV_CTRL"], parameters["EKF2_GPS_CTRL"], parameters["EKF2_HGT_REF"]) == (0, 7, 1)
+    assert (parameters["EKF2_GPS_DELAY"], parameters["EKF2_GPS_P_NOISE"]) == (100.0, 1.2)
+    assert gps_parameters_of(air, std_m=0.001, delay_ms=0.0)["EKF2_GPS_P_NOISE"] == 0.01, "PX4 takes no less"
+    assert parameters_of(air).items() - parameters.items() == {("EKF2_EV_CTRL", 11), ("EKF2_HGT_REF", 3)}
 
 
 def test_px4_simulates_the_vehicle(tmp_path: Path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Literal
 
 from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
@@ -17,7 +19,7 @@ PX4_PLANTS = ("px4", "px4-hil")
 """Plants with PX4 in them."""
 PX4_OPTIONS = (
     "link", "mavlink_key", "arm", "record", "origin", "mocap", "mocap_vehicle", "mocap_ball", "mocap_key", "mocap_ptp",
-    "mocap_least_ms", "imu_noise", "tracked", "place", "apex",
+    "mocap_least_ms", "imu_noise", "tracked", "gps", "place", "apex",
 )  # fmt: skip
 """Options that our own engines would take no notice of."""
 VIDEO_HZ = 50
@@ -73,6 +75,8 @@ class FlyOptions:
     """For px4-hil: how many times as noisy as usual its IMU is, 0.1 m/s² and 0.01 rad/s a reading."""
     tracked: bool = False
     """For px4-hil: the runtime sees what its tracker sees, and corrects what PX4 says by it, as with --mocap."""
+    gps: Literal["standard", "rtk"] | None = None
+    """For px4-hil: PX4 lives on satellite navigation, compass and barometer, not on a tracker: standard or rtk."""
     place: tuple[float, float, float] = (0.0, 0.0, 1.0)
     """For px4: place to juggle at, or to be, x, y, z [m] in the room."""
     apex: float = 0.6
@@ -176,6 +180,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.imu_noise,
         options.tracked,
         read_key(options.mavlink_key) if options.mavlink_key else None,
+        options.gps,
     )
     if options.plant == "px4-hil":
         if plan.key:
@@ -189,6 +194,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         from corvids.commands.flying.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)
+    elif options.gps:
+        raise CorvidsError("--gps: is for --plant px4-hil; a vehicle's receiver is PX4's own matter")
     elif options.tracked:
         raise CorvidsError("--tracked: is for --plant px4-hil; for --plant px4 motion capture is --mocap")
     else:
@@ -197,6 +204,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     spent = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in outcome.states.items())
     unsigned = f", {counters.unsigned} not signed with the key" if counters.unsigned else ""
     off = f"{100.0 * outcome.place_rmse_m:.1f} cm from its place (RMS)"
+    if math.isfinite(outcome.true_rmse_m):
+        off += f" as PX4 sees it, {100.0 * outcome.true_rmse_m:.1f} cm in truth"
     if task == "juggle":
         off = f"{outcome.hits} counted hits, {outcome.drops} drops"
     print(

@@ -136,6 +136,20 @@ def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int =
     return parameters
 
 
+def gps_parameters_of(vehicle: Vehicle, std_m: float, delay_ms: float) -> dict[str, int | float]:
+    """PX4's parameters by name where it lives on satellite navigation, magnetometer and barometer instead.
+
+    ``std_m``: standard deviation of a horizontal coordinate, ``delay_ms``: age of a fix when it arrives.
+    """
+    return parameters_of(vehicle) | {
+        "EKF2_EV_CTRL": 0,
+        "EKF2_GPS_CTRL": 0b0111,  # place, height and velocity
+        "EKF2_GPS_DELAY": delay_ms,
+        "EKF2_GPS_P_NOISE": max(0.01, std_m),
+        "EKF2_HGT_REF": 1,  # height comes from satellites, and the barometer's zero is found by them
+    }
+
+
 def sih_parameters_of(
     vehicle: Vehicle, parameters: Mapping[str, int | float] | None = None, *, tracked: bool = False
 ) -> dict[str, int | float]:

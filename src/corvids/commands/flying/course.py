@@ -24,8 +24,14 @@ class Course:
     policy flies.
     """
 
-    def __init__(self, names: tuple[str, ...], place_w_m: Triple, apex_m: float) -> None:
-        """``names``: components of the policy's task command."""
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        place_w_m: Triple,
+        apex_m: float,
+        truth: Callable[[], Triple] | None = None,
+    ) -> None:
+        """``names``: components of the policy's task command; ``truth``: where the vehicle is now, if that is known."""
         self._place = np.array(place_w_m)
         self._curve: Callable[[float], Array] | None = None
         self._rest = np.full(len(names) - 3, apex_m if "apex_m" in names else 0.0)
@@ -34,7 +40,9 @@ class Course:
 
             self._curve = figure_eight(1, 0, place_w_m)
         self._began_s = math.inf
+        self._truth = truth
         self._squares: list[float] = []
+        self._true_squares: list[float] = []
 
     def command(self, now_s: float) -> Array:
         """The task command (c,) at ``now_s`` [s]."""
@@ -49,9 +57,21 @@ class Course:
             return
         self._began_s = min(self._began_s, seen.now_s)
         if seen.now_s - self._began_s >= SETTLE_S:
-            self._squares.append(math.dist(seen.pos_w, self.command(seen.now_s)[:3].tolist()) ** 2)
+            place = self.command(seen.now_s)[:3].tolist()
+            self._squares.append(math.dist(seen.pos_w, place) ** 2)
+            if self._truth:
+                self._true_squares.append(math.dist(self._truth(), place) ** 2)
 
     @property
     def rmse_m(self) -> float:
-        """Root mean square of those distances [m]; NaN where there are none."""
-        return math.sqrt(sum(self._squares) / len(self._squares)) if self._squares else math.nan
+        """Root mean square of those distances [m], as PX4 sees them; NaN where there are none."""
+        return _root_mean(self._squares)
+
+    @property
+    def true_rmse_m(self) -> float:
+        """Likewise in truth; NaN where that is not known."""
+        return _root_mean(self._true_squares)
+
+
+def _root_mean(squares: list[float]) -> float:
+    return math.sqrt(sum(squares) / len(squares)) if squares else math.nan

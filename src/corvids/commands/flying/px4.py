@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import math
 import os
 import subprocess
 import sys
@@ -107,7 +108,7 @@ class Outcome:
     """Counted hits, of those while the policy flew."""
     drops: int
     place_rmse_m: float
-    """Distance from the commanded place while the policy flew [m]; NaN where it did not for long."""
+    """Distance from the commanded place while the policy flew [m], as PX4 sees it; NaN where it did not for long."""
     flight: Flight
     states: dict[str, float]
     """Seconds in each of the supervisor's states."""
@@ -115,6 +116,8 @@ class Outcome:
     """Whether the vehicle has landed and disarmed."""
     peer: Peer
     """What was heard of PX4."""
+    true_rmse_m: float = math.nan
+    """That distance in truth [m], where the truth is known."""
 
 
 class Mocap(NamedTuple):
@@ -152,6 +155,8 @@ class Plan:
     """For px4-hil: whether the runtime corrects what PX4 says by what the tracker sees, as with ``mocap``."""
     key: bytes | None = None
     """What packets of MAVLink are signed with, both ways."""
+    gps: str | None = None
+    """For px4-hil: PX4 lives on a satellite navigation receiver of that grade, and no tracker sees the vehicle."""
 
     def __post_init__(self) -> None:
         if not Fence().contains(self.place_w_m):
@@ -204,10 +209,14 @@ def fly_over(
     log: FlightRecord | None = None,
     mocap: MocapInput | None = None,
     recorder: Callable[[Tick], None] | None = None,
+    truth: Callable[[], Triple] | None = None,
 ) -> Outcome:
-    """Arm, take off, let ``file`` fly, with ``ball`` if it juggles, and land the plan's time [s] after engaging."""
+    """Arm, take off, let ``file`` fly, with ``ball`` if it juggles, and land the plan's time [s] after engaging.
+
+    ``truth``: where the vehicle is now [m], for those who know.
+    """
     contract = file.contract
-    course = Course(contract.command, plan.place_w_m, plan.apex_m)
+    course = Course(contract.command, plan.place_w_m, plan.apex_m, truth)
     pilot = Pilot(file)
     supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
     start_s = channel.now_s
@@ -255,7 +264,7 @@ def fly_over(
     )
     drops = ball.drops if ball else 0
     is_safe = supervisor.state is State.READY
-    return Outcome(hits, drops, course.rmse_m, flight, states, is_safe, peer)
+    return Outcome(hits, drops, course.rmse_m, flight, states, is_safe, peer, course.true_rmse_m)
 
 
 @contextlib.contextmanager

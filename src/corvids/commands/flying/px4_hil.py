@@ -12,15 +12,17 @@ import time
 from collections.abc import Iterator
 
 from corvids.commands.flying.px4 import Origin, Outcome, Plan, fly_over, recording
-from corvids.commands.px4_params import load_into, parameters_of
+from corvids.commands.px4_params import gps_parameters_of, load_into, parameters_of
 from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_packet import BodyPose
 from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile
-from corvids.deploy.px4.channels import SAFE, SETPOINT, UdpChannel
-from corvids.deploy.px4.hil_link import HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.channels import PACKET, SAFE, SETPOINT, UdpChannel
+from corvids.deploy.px4.frames import Globe, on_globe
+from corvids.deploy.px4.hil_link import GpsFix, HilLink, Pose, Sensed, port_of
 from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.parameters import exchange
 from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.engines.mujoco_engine import MujocoEngine
 from corvids.envs.physics.nominal import BallConfig
@@ -31,11 +33,16 @@ from corvids.envs.plants.hil_world import (
     Felt,
     HilWorld,
 )
+from corvids.envs.sensors.gps import DELAY_S, GRADES
+from corvids.errors import CorvidsError
 
 VEHICLE, NOBODY = 1, 2
 """Rigid bodies of the tracker that the runtime is told of: the vehicle, and a ball that it does not see."""
 CONNECT_S = 120.0
 """How long to wait for PX4 [s]."""
+KNOWN_S, SETTLE_S, ASK_S = 60.0, 5.0, 0.5
+"""How long PX4 may take until it knows where on the globe it is, how long it then has to know it better, and how often
+it is asked [s]."""
 ORIGIN: Origin = (47.397742, 8.545594, 488.0)
 """Where on the globe the simulated world is unless told otherwise: where PX4's own simulators are."""
 
@@ -43,6 +50,15 @@ ORIGIN: Origin = (47.397742, 8.545594, 488.0)
 def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     """Fly ``file`` on a PX4 that waits for its simulator; that is us."""
     craft = vehicle_of(file, plan.vehicle)
+    if plan.gps and plan.is_tracked:
+        raise CorvidsError("--tracked: there is no tracker with --gps")
+    grade = GRADES[plan.gps] if plan.gps else None
+    if plan.gps and plan.origin:
+        raise CorvidsError(
+            "--origin: with --gps the world is where PX4's simulators are, for its magnetic field is of there"
+        )
+    # A PX4 with a receiver finds its origin itself.
+    plan = dataclasses.replace(plan, origin=None if grade else plan.origin or ORIGIN)
     # Compiling takes half a minute, which such a flight does not last long enough to earn.
     world = HilWorld(
         MujocoEngine(craft, 1, compile_kernels=False),
@@ -51,23 +67,54 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
         BallConfig(),
         plan.seed,
         plan.imu_noise,
+        grade,
     )
     with (
         recording(plan, file, craft) as log,
-        contextlib.closing(HilChannel(world, link, is_tracked=plan.is_tracked)) as channel,
+        contextlib.closing(
+            HilChannel(world, link, is_tracked=plan.is_tracked, origin=ORIGIN if grade else None)
+        ) as channel,
     ):
         channel.connect()
-        load_into(channel, parameters_of(craft, ev_delay_ms=1e3 * TRACKER_DELAY_S))
-        plan = dataclasses.replace(plan, origin=plan.origin or ORIGIN)
+        parameters = parameters_of(craft, ev_delay_ms=1e3 * TRACKER_DELAY_S)
+        if grade:
+            parameters = gps_parameters_of(craft, grade.accuracy_m[0], 1e3 * DELAY_S)
+        load_into(channel, parameters)
+        if grade:
+            _settle(channel)
         mocap = MocapInput(VEHICLE, NOBODY) if plan.is_tracked else None
-        return fly_over(file, craft, channel, world, plan, log, mocap=mocap)
+        return fly_over(file, craft, channel, world, plan, log, mocap=mocap, truth=world.place)
+
+
+def _settle(channel: HilChannel) -> None:
+    """Have PX4's local frame be the world's, by where the vehicle stands: what its receiver errs by now is left out.
+
+    Not before its estimator knows where on the globe it is: told where its frame begins before that, it believes to be
+    at latitude and longitude zero, takes the magnetic field of that place for its own, and does not arm.
+    """
+    peer, began_s = Peer(PeerConfig(1)), channel.now_s
+    end_s = began_s + KNOWN_S
+    origin: Globe | None = None
+    while origin is None or not peer.begins_at(origin):
+        if channel.now_s > end_s:
+            raise CorvidsError(f"PX4's estimator did not find its place within {KNOWN_S:.0f} s")
+        exchange(channel, peer, ASK_S)
+        found = peer.messages.get("GLOBAL_POSITION_INT")
+        if found is None:
+            began_s = channel.now_s
+        elif origin is None and channel.now_s - began_s >= SETTLE_S:
+            x, y, z = channel.world.place()
+            origin = on_globe((1e-7 * found.lat, 1e-7 * found.lon, 1e-3 * found.alt), (-x, -y, -z))
+        if origin is not None:
+            channel.send(PACKET, peer.set_origin(origin, channel.now_s))
 
 
 class HilEnd:
     """Our ends of one PX4: its simulator's, and MAVLink's with the keeper's mind."""
 
-    def __init__(self, link: str, system: int = 1) -> None:
-        self.hil = HilLink(port_of(link))
+    def __init__(self, link: str, system: int = 1, origin: Globe | None = None) -> None:
+        """``origin``: where on the globe the world's is, for receiver and barometer; the sea's height, if anywhere."""
+        self.hil, self._origin = HilLink(port_of(link)), origin
         self._udp = UdpChannel(link)
         self._keeper = Keeper(Peer(PeerConfig(system, COMPONENT)))
 
@@ -76,8 +123,12 @@ class HilEnd:
         pose = None
         if felt.tracked_pos_w_m is not None:
             pose = Pose(felt.tracked_pos_w_m, felt.tracked_quat_wb, TRACKER_POS_STD_M, TRACKER_ANGLE_STD_RAD)
-        sensed = Sensed(felt.specific_force_b_mps2, felt.omega_b_radps, felt.quat_wb, felt.height_w_m)
-        self.hil.exchange(round(1e6 * now_s), sensed, pose)
+        fix, height_m = None, felt.height_w_m + (self._origin[2] if self._origin else 0.0)
+        if felt.fix is not None and self._origin is not None:
+            grade = felt.fix.grade
+            fix = GpsFix(*felt.fix[:3], grade.accuracy_m, grade.fix_type, grade.satellites, self._origin)
+        sensed = Sensed(felt.specific_force_b_mps2, felt.omega_b_radps, felt.quat_wb, height_m)
+        self.hil.exchange(round(1e6 * now_s), sensed, pose, fix)
 
     def send(self, kind: bytes, packet: bytes, safe: tuple[float, float], now_s: float) -> None:
         """A frame of the runtime's, as :class:`Channel` has it."""
@@ -109,9 +160,17 @@ class HilChannel:
     Where it ``is_tracked``, the runtime is told, too, what PX4 is told of the vehicle by the tracker.
     """
 
-    def __init__(self, world: HilWorld, link: str, speed: float = 1.0, *, is_tracked: bool = False) -> None:
+    def __init__(
+        self,
+        world: HilWorld,
+        link: str,
+        speed: float = 1.0,
+        *,
+        is_tracked: bool = False,
+        origin: Globe | None = None,
+    ) -> None:
         self.world = world
-        self._end = HilEnd(link)
+        self._end = HilEnd(link, origin=origin)
         self._tracker = StateSender(session=1) if is_tracked else None
         self._pace_s = world.step_s / speed
         self._due_s = 0.0

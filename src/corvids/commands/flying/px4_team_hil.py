@@ -27,10 +27,10 @@ from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
-from corvids.deploy.px4.team import Member, Px4Team
+from corvids.deploy.px4.team import Member, Px4Team, member_thresholds
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.deploy.supervision.checks import Seen, Thresholds
+from corvids.deploy.supervision.checks import Seen
 from corvids.deploy.supervision.envelope import Fence, envelope_of
 from corvids.deploy.supervision.reactions import State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
@@ -51,8 +51,6 @@ PREPARE_S = 90.0
 """How long arming and engaging may take [s, simulated]."""
 FENCE = Fence((-8.0, -8.0, -0.5), (8.0, 8.0, 8.0))
 """Within which a trial takes place."""
-LOAD_SPARE_M = 0.3
-"""How much further off than its cable reaches a member's load may seem, for what estimates and files are off by."""
 
 
 class TeamOutcome(NamedTuple):
@@ -190,7 +188,7 @@ class _Trial:
         for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
             fallback, craft = Fallback(limits), member.vehicle
             link = MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s)))
-            thresholds = Thresholds(load_range_max_m=member.rigging.reach_m + LOAD_SPARE_M)
+            thresholds = member_thresholds(member.rigging.reach_m)
             supervisor = Supervisor(envelope_of(limits, craft), fallback, FENCE, thresholds)
             members.append(Member(link, supervisor, fallback, thrust_map_of(craft), craft.weight_n, share_n))
         self._plant = Px4Team(members, world.load_poses, self._watch)
