@@ -15,7 +15,7 @@ from corvids.envs.mdp.features import turned
 from corvids.envs.mdp.goal_path import PREVIEWS_S
 from corvids.envs.mdp.team_task import TeamInputs
 from corvids.envs.physics.inner_loop import OUTSIDE_MAX_MPS2, compensation_gains
-from corvids.envs.tasks.carry import SUMS
+from corvids.envs.tasks.carry import GATE, SUMS
 from corvids.envs.team_environment import TeamEnvironment
 from corvids.training.parity import THOROUGH, Effort, Exported, Parity, Tensors, worst_difference
 from corvids.training.policy_module import TeamPolicyModule
@@ -31,6 +31,11 @@ _LOAD_SCALES = {
     "estimate_next": torch.tensor([1.0] * 3 + [5.0] * 3 + [1.0] * 4 + [5.0] * 3),
 }
 """Ranges of the load filter's outputs, where not 1."""
+
+
+def _of_law(index: torch.Tensor, size: int) -> torch.Tensor:
+    """Whether these of a memory's ``size`` numbers are what the law wants, or corrections of it."""
+    return (index >= SUMS) & (index < size - GATE)
 
 
 @torch.inference_mode()
@@ -51,7 +56,7 @@ def check_team_parity(
         "accel_w_mps2": torch.tensor(_DIGITS * accel),
         "turn_b_radps": torch.tensor(_DIGITS * turn),
         "actions_next": torch.tensor(_DIGITS),
-        "memory_next": torch.where(torch.arange(env.task.MEMORY) < SUMS, 1.0, _DIGITS),
+        "memory_next": torch.where(_of_law(torch.arange(env.task.MEMORY), env.task.MEMORY), _DIGITS, 1.0),
     }
     given = _random_states(env, policy, generator, effort.states)
     random_states = _called(policy, exported, given, scales, "random states")

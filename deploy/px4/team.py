@@ -6,7 +6,6 @@ each PX4 reports. Members engage together, once all are armed; what a supervisor
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -21,6 +20,7 @@ from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
 from corvids.deploy.supervision.checks import Proposal, Seen, Thresholds, Word
 from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.supervision.load_watch import LoadWatch
 from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
 
@@ -28,8 +28,6 @@ SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""
 TELL_S, TELL_MAX_S = 0.2, 3.0
 """How often PX4 is told how heavy it is, until it knows; how long a member waits for that before it lands [s]."""
-LOAD_STEP_S = 0.01
-"""Time between two poses of the load below which their distance is no measure of its speed [s]."""
 LOAD_SPARE_M = 0.3
 """How much further off than its cable reaches a member's load may seem, for what estimates and files are off by."""
 SPIN_MAX = 2.0
@@ -67,33 +65,6 @@ class Member(NamedTuple):
     """Its share of the load's weight."""
 
 
-@dataclasses.dataclass
-class LoadSeen:
-    """What one member has seen of its load."""
-
-    stamp_s: float = math.nan
-    """When it was last seen where it can be [s]."""
-    newest_w: Triple = (math.nan, math.nan, math.nan)
-    """Where it was seen last, be that plausible or not [m]."""
-    came_mps: Triple = (0.0, 0.0, 0.0)
-    """How fast it would have come there from where it was seen last and could be [m/s]."""
-    _believed_w: Triple | None = None
-
-    def take_in(self, stamp_s: float, pos_w: Triple, limits: Thresholds, vehicle_w: Triple) -> bool:
-        """Whether it can have been at ``pos_w`` [m] when it was measured at ``stamp_s`` [s]."""
-        x, y, z = pos_w
-        self.newest_w, self.came_mps = (x, y, z), (0.0, 0.0, 0.0)
-        if self._believed_w is not None:
-            since_s = max(stamp_s - self.stamp_s, LOAD_STEP_S)
-            dx, dy, dz = ((one - other) / since_s for one, other in zip(pos_w, self._believed_w, strict=True))
-            self.came_mps = dx, dy, dz
-        if not limits.load_can_be(self.newest_w, self.came_mps, vehicle_w):
-            return False
-        self._believed_w = self.newest_w
-        self.stamp_s = stamp_s if math.isnan(self.stamp_s) else max(self.stamp_s, stamp_s)
-        return True
-
-
 class Px4Team:
     """The members, and an operator who arms each, engages all at once, and has them land once they bear nothing.
 
@@ -112,7 +83,7 @@ class Px4Team:
         """Why the team must lower its load, if it must."""
         self._bears = self._is_over = False
         self._is_told = [True] * len(members)
-        self._loads = [LoadSeen() for _ in members]
+        self._loads = [LoadWatch(member.supervisor.thresholds) for member in members]
         self._said_s = np.zeros(len(members))
         self._told_s = self._over_s = -math.inf
         self._has_engaged = [False] * len(members)
@@ -157,7 +128,7 @@ class Px4Team:
         self._hear(until_s)
         states = [member.link.state for member in self.members]
         stamps, poses = self._load_poses()
-        stamps = self._credible(stamps, poses[..., :3])
+        stamps = self._believed(stamps, poses)
         return TeamReadings(
             np.array([state.stamp_s for state in states]),
             np.array([state.pos_w for state in states]),
@@ -175,17 +146,16 @@ class Px4Team:
             x, y, z = rate_b_radps[index].tolist()
             self._command(index, member, Proposal(float(thrust_n[index]), (x, y, z)))
 
-    def _credible(self, stamps: Array, places_w: Array) -> Array:
-        """Stamps (n, k) of the load's poses at ``places_w`` (n, k, 3), NaN where the load cannot have been there."""
-        credible = np.full_like(stamps, np.nan)
-        for member, load, believed, given, places in zip(
-            self.members, self._loads, credible, stamps, places_w, strict=True
-        ):
-            limits, vehicle_w = member.supervisor.thresholds, member.link.state.pos_w
-            for k in np.argsort(given):
-                if math.isfinite(given[k]) and load.take_in(given[k], places[k].tolist(), limits, vehicle_w):
-                    believed[k] = given[k]
-        return credible
+    def _believed(self, stamps: Array, poses: Array) -> Array:
+        """The stamps (n, k) of the load's ``poses`` (n, k, 7), NaN where a member does not believe one."""
+        believed = np.full_like(stamps, np.nan)
+        for index, (member, load) in enumerate(zip(self.members, self._loads, strict=True)):
+            vehicle_w = member.link.state.pos_w
+            for k in np.argsort(stamps[index]):
+                stamp_s = float(stamps[index, k])
+                if load.believes(self._now_s, stamp_s, poses[index, k].tolist(), vehicle_w):
+                    believed[index, k] = stamp_s
+        return believed
 
     def _hear(self, until_s: float) -> None:
         for member in self.members:
@@ -216,8 +186,7 @@ class Px4Team:
             state.omega_b,
             state.resets,
             load_stamp_s=self._loads[index].stamp_s,
-            load_pos_w=self._loads[index].newest_w,
-            load_vel_w=self._loads[index].came_mps,
+            load_doubt=self._loads[index].doubt,
             proposal=proposal,
             place_w=self.places_w[index],
             words=self._words(index),

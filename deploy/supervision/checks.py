@@ -89,10 +89,9 @@ class Seen(NamedTuple):
     """Place [m] to hover at, where the task commands one."""
     words: frozenset[Word] = frozenset()
     """What the operator said since the last tick."""
-    load_pos_w: Triple = _NAN3
-    """Where the load was measured last [m], be that plausible or not; NaN where that is not known."""
-    load_vel_w: Triple = (0.0, 0.0, 0.0)
-    """How fast it would have come there [m/s]."""
+    load_doubt: str = ""
+    """Why the load was not believed to be where it was measured last, by
+    :mod:`corvids.deploy.supervision.load_watch`; empty where it was."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,13 +136,6 @@ class Thresholds:
     """Smallest remaining share of the battery."""
     saturated: float = 0.999
     """A command within this share of its limit is at the limit."""
-
-    def load_can_be(self, pos_w: Triple, vel_w: Triple, vehicle_pos_w: Triple) -> bool:
-        """Whether a load measured at ``pos_w`` [m] can be there; what is not known (NaN) speaks against nothing."""
-        return not (
-            math.dist(pos_w, vehicle_pos_w) > self.load_range_max_m
-            or math.hypot(*vel_w) > self.load_speed_max_mps
-        )
 
 
 class Checks:
@@ -250,10 +242,8 @@ class Checks:
             age_s = seen.now_s - seen.load_stamp_s
             if not -limits.future_max_s <= age_s <= limits.load_age_max_s:
                 found[Violation.LOAD_LOST] = f"for {age_s:.3f} s"
-            elif not limits.load_can_be(seen.load_pos_w, seen.load_vel_w, seen.pos_w):
-                found[Violation.LOAD_IMPLAUSIBLE] = (
-                    f"at {_said(seen.load_pos_w)} m with {_said(seen.load_vel_w)} m/s"
-                )
+            if seen.load_doubt:
+                found[Violation.LOAD_IMPLAUSIBLE] = seen.load_doubt
 
     def _in_command(self, seen: Seen, found: dict[Violation, str]) -> None:
         limits, envelope = self.thresholds, self.envelope

@@ -130,7 +130,7 @@ RULES: Mapping[Violation, Rule] = {
     Violation.BALL_LOST: Rule(Reaction.HOVER, resumes=True, states=_POLICY),
     Violation.BALL_IMPLAUSIBLE: Rule(Reaction.HOVER, resumes=True, states=_POLICY),
     Violation.LOAD_LOST: Rule(Reaction.PX4_HOLD, states=_BEFORE_LANDING),
-    Violation.LOAD_IMPLAUSIBLE: Rule(Reaction.HOVER, after_s=0.1, resumes=True, states=_POLICY),
+    Violation.LOAD_IMPLAUSIBLE: Rule(Reaction.PX4_HOLD, after_s=0.1, states=_BEFORE_LANDING),
     Violation.BATTERY_LOW: Rule(Reaction.PX4_LAND, after_s=1.0, states=_BEFORE_LANDING),
     Violation.OPERATOR_STOP: Rule(Reaction.PX4_HOLD, states=_BEFORE_LANDING),
     Violation.OPERATOR_LAND: Rule(Reaction.PX4_LAND, states=_BEFORE_LANDING),
@@ -142,6 +142,8 @@ RULES: Mapping[Violation, Rule] = {
 }
 """Every violation's reaction."""
 
+UNSEEN = frozenset({Violation.LOAD_LOST, Violation.LOAD_IMPLAUSIBLE})
+"""A policy of carrying does not take over while one of these lasts, whatever else is done about it."""
 TAUT_RULES: Mapping[Violation, Rule] = {
     **RULES,
     Violation.LOAD_LOST: Rule(Reaction.CLIP),
@@ -154,4 +156,5 @@ TAUT_RULES: Mapping[Violation, Rule] = {
 
 Where the load is lost its pilot holds it where it is and its inner loop bears the cable: that command is let through. A
 load that is seen where it cannot be is not seen: the policy flies on by what it saw before, until that is too old.
+Neither is a reason to end a flight, and either is one not to let a policy begin (:data:`UNSEEN`).
 """

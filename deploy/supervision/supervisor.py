@@ -17,7 +17,7 @@ from corvids.deploy.fallback import Fallback
 from corvids.deploy.supervision.checks import Checks, Mode, Seen, Thresholds, Word
 from corvids.deploy.supervision.envelope import Envelope, Fence
 from corvids.deploy.supervision.handover import Command, Handover, Source
-from corvids.deploy.supervision.reactions import RULES, STREAMING, Reaction, Rule, State, Violation
+from corvids.deploy.supervision.reactions import RULES, STREAMING, UNSEEN, Reaction, Rule, State, Violation
 
 
 class Request(enum.Enum):
@@ -304,7 +304,8 @@ class Supervisor:
         return "; ".join(
             f"{violation.value}: {said}"
             for violation, said in found.items()
-            if self._is_due(violation, state) and self.rules[violation].reaction > Reaction.CLIP
+            if (self._is_due(violation, state) and self.rules[violation].reaction > Reaction.CLIP)
+            or (state is State.POLICY and violation in UNSEEN)
         )
 
     def _is_steady(self, is_so: bool) -> bool:

@@ -23,7 +23,8 @@ class CarryConfig:
     """Whether actions are added to those of a law that carries the load already, or begin from nothing."""
     law_near: float = 0.0
     """Error of the load [m and rad, added] below which the correction of the law fades, as the error's square: the law
-    is precise by itself. 0: nowhere."""
+    is precise by itself. A correction is then also given up where the error stays as it is, or shrinks well already. 0:
+    it counts whole, everywhere and always."""
     accel_max_mps2: float = 6.0
     """Largest acceleration that a drone may command, along each axis."""
     rate_max_radps: float = 2.0

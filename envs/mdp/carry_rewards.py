@@ -30,7 +30,7 @@ ROOM_M = 0.75
 CABLE_ROOM_M = 0.35
 """The same for a drone and another's cable."""
 LOSS = 4.0
-"""What the end costs: seconds of the best flight, about."""
+"""What the end costs, besides all that could have been earned: more than a second of the best flight."""
 
 
 class Errors(NamedTuple):

@@ -86,7 +86,7 @@ class GpsReceiver:
         if stamp_s < self._due_s - 1e-9:
             return
         kept = math.exp(-(stamp_s - self._looked_s) / DRIFT_S)
-        self._looked_s, self._due_s = stamp_s, self._due_s + 1.0 / RATE_HZ
+        self._looked_s, self._due_s = stamp_s, max(self._due_s + 1.0 / RATE_HZ, stamp_s)
         rng = self._rng
         self._drift = kept * self._drift + math.sqrt(1.0 - kept**2) * rng.normal(0.0, self._drift_std)
         x, y, z = (pos_w + self._drift + rng.normal(0.0, self._noise_std)).tolist()

@@ -149,8 +149,11 @@ class Carry:
         return torch.cat((sums, share, corrected * math.exp(-tick_s / CARRIED_S), gate), dim=-1)
 
     def _gated(self, inputs: TeamInputs, before: torch.Tensor, tick_s: float) -> torch.Tensor:
-        """How far the load has been off of late (n, 1), and the part that a network takes, which is little where the
-        load is near its goal, and where it stays as far off as it is."""
+        """How far the load has been off of late (n, 1), and the part that a network takes.
+
+        Which is little where the load is near its goal, where it stays as far off as it is, and where it is on its way
+        already: a network sets a load going, and the law brings it in.
+        """
         if self._config.law_near == 0.0:
             return torch.cat((before, torch.ones_like(before)), dim=-1)
         load_pos = inputs.load_pos_w + inputs.load_vel_w * inputs.load_age_s

@@ -170,7 +170,7 @@ def test_a_load_is_not_believed_to_be_further_off_than_a_cable_reaches():
     sky.load_w = np.array((right, right, (2.0, 0.0, -0.5)))  # 2.5 m below the third member
     sky.fly(10.5, thrust_n=11.0)
     assert np.isfinite(sky.readings.load_stamp_s[:, 0]).tolist() == [True, True, False]
-    assert any("where it cannot be: at (2.00, 0.00, -0.50) m" in said for said in sky.said)
+    assert any("where it cannot be: 2.50 m from the vehicle" in said for said in sky.said)
     assert sky.team.states == [State.POLICY] * 3
     assert sky.team.must_lower == ""
     sky.load_w = right
@@ -187,6 +187,16 @@ def test_a_load_that_jumps_is_believed_once_it_can_have_come_there():
     sky.fly(10.07)
     assert np.isfinite(sky.readings.load_stamp_s).all()
     assert not any("lost" in said for said in sky.said)
+
+
+def test_policies_do_not_begin_before_the_load_is_believed():
+    sky = Sky()
+    sky.load_w = np.array((9.0, 0.0, 1.0))
+    sky.fly(12.0)
+    assert sky.team.states == [State.ENGAGING] * 3
+    sky.load_w = np.array((1.0, 0.0, 1.0))
+    sky.fly(14.0)
+    assert sky.team.states == [State.POLICY] * 3
 
 
 def flying() -> Sky:

@@ -16,7 +16,7 @@ from corvids.envs.mdp.steady_member import steady_accel
 from corvids.envs.mdp.team_facts import team_facts
 from corvids.envs.mdp.team_task import TeamInputs
 from corvids.envs.physics.inner_loop import CANCELLED_PART
-from corvids.envs.tasks.carry import CARRIED_MOST, CARRIED_S, SUMS, Carry
+from corvids.envs.tasks.carry import CARRIED_MOST, CARRIED_S, GATE, SUMS, TRIED_S, Carry
 from corvids.team import load_team
 
 FALCON3 = load_team("falcon3")
@@ -86,7 +86,7 @@ def test_an_observation_is_the_same_wherever_north_is(yaw_rad: float):
     for yaw in (0.0, yaw_rad):
         given = yawed_inputs(some_inputs(0), yaw)
         # Vectors of the world in what is remembered turn with it; what is said of body axes does not.
-        sums, said, carried = memory.split((SUMS, 5, 5), dim=1)
+        sums, said, carried, gate = memory.split((SUMS, 5, 5, GATE), dim=1)
         sums = torch.cat((yawed(sums[:, :3], yaw), sums[:, 3:]), dim=1)
         carried = torch.cat((yawed(carried[:, :3], yaw), carried[:, 3:]), dim=1)
         past = actions.reshape(ROWS, 3, 5)
@@ -95,7 +95,7 @@ def test_an_observation_is_the_same_wherever_north_is(yaw_rad: float):
         own = from_own(x_w, rotation_matrix(given.quat_wb))
         whole = torch.ones(ROWS, 1).double()
         law = torch.cat((yawed(guidance[:, :3], yaw), guidance[:, 3:5], x_w, own, whole), dim=1)
-        remembered = torch.cat((sums, said, carried), dim=1)
+        remembered = torch.cat((sums, said, carried, gate), dim=1)
         pictures.append(
             task.observe(given, remembered, torch.cat((moved, past[..., 3:]), dim=2).flatten(1), law)
         )
@@ -134,18 +134,48 @@ def test_a_correction_is_made_in_the_members_frame():
     torch.testing.assert_close(added, wanted)
 
 
+def off_by(far_m: float, askew_rad: float) -> TeamInputs:
+    """Members whose load is so far from its goal, and does not move."""
+    given = some_inputs(3)
+    still, none = torch.zeros_like(given.vel_w), torch.zeros_like(given.vehicle_age_s)
+    command = given.command.clone()
+    command[:, :3] = given.load_pos_w + torch.tensor([0.0, far_m, 0.0]).double()
+    command[:, 3:7] = yawed_quats(given.load_quat_wb, askew_rad)
+    return given._replace(command=command, load_vel_w=still, load_omega_b=still, load_age_s=none)
+
+
+def parts(task: Carry, errors: list[tuple[float, float]]) -> list[float]:
+    """Part of the network while the load is off by ``errors`` (m, rad), a tick of 10 ms each; every member's."""
+    memory, done, heard = torch.zeros(ROWS, task.MEMORY).double(), torch.zeros(ROWS, 15).double(), []
+    for far_m, askew_rad in errors:
+        given = off_by(far_m, askew_rad)
+        memory = task.remember(given, memory, done, 0.01)
+        part = task.guidance(given, memory)[:, -1]
+        assert part.max() - part.min() < 1e-6
+        heard.append(float(part[0]))
+    return heard
+
+
 def test_near_the_goal_the_law_flies_alone():
     """The part that counts grows with the square of the error, metres and radians added, up to the whole."""
     task = Carry(FALCON3, CarryConfig(law_near=0.6))
-    given = some_inputs(3)
-    still, none = torch.zeros_like(given.vel_w), torch.zeros_like(given.vehicle_age_s)
     for far_m, askew_rad, part in ((0.0, 0.0, 0.0), (0.3, 0.0, 0.25), (0.1, 0.2, 0.25), (0.5, 0.4, 1.0)):
-        command = given.command.clone()
-        command[:, :3] = given.load_pos_w + torch.tensor([0.0, far_m, 0.0]).double()
-        command[:, 3:7] = yawed_quats(given.load_quat_wb, askew_rad)
-        near = given._replace(command=command, load_vel_w=still, load_omega_b=still, load_age_s=none)
-        heard = task.guidance(near, torch.zeros(ROWS, task.MEMORY).double())[:, -1]
-        assert heard.tolist() == pytest.approx([part] * ROWS, rel=0.01, abs=1e-9)
+        assert parts(task, [(far_m, askew_rad)])[0] == pytest.approx(part, rel=0.01, abs=1e-9)
+
+
+def test_where_an_error_stays_the_network_gives_up_and_a_new_goal_is_a_new_try():
+    task = Carry(FALCON3, CarryConfig(law_near=0.6))
+    half, late = (round(TRIED_S * times / 0.01) for times in (math.log(2.0), 3.0))
+    heard = parts(task, [(1.0, 1.0)] * 500 + [(0.0, 0.0)] * 400 + [(1.0, 0.0)])
+    assert heard[half - 3] == pytest.approx(1.0), "until what it was of late is half of what it is"
+    assert heard[late - 1] == pytest.approx(2.0 * (1.0 - 0.01 / TRIED_S) ** late, rel=1e-3)
+    assert heard[499] < 0.01
+    assert heard[500] == pytest.approx(0.0, abs=1e-9)
+    assert heard[-1] == pytest.approx(1.0)
+
+
+def test_without_that_the_network_always_takes_part():
+    assert parts(Carry(FALCON3, CarryConfig()), [(0.0, 0.0)] * 3 + [(1.0, 1.0)] * 300) == [1.0] * 303
 
 
 def test_what_was_corrected_fades_and_is_bounded():
@@ -157,7 +187,7 @@ def test_what_was_corrected_fades_and_is_bounded():
         action = torch.tanh(torch.atanh(torch.tensor(0.3).double()) + wanted).expand(ROWS, 15)
         after = task.remember(given, memory, action, 0.01)
         expected = torch.full((ROWS, 5), kept * math.exp(-0.01 / CARRIED_S)).double()
-        torch.testing.assert_close(after[:, SUMS + 5 :], expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(after[:, SUMS + 5 : -GATE], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_steady_member_at_its_place_bears_its_own_weight_and_its_share():

@@ -59,8 +59,8 @@ def test_the_runtime_sees_what_px4_is_told_of(is_tracked: bool, monkeypatch):
 class SatellitePx4:
     """A channel to a PX4 that knows where on the globe it is from ``known_s`` on, and obeys as to its frame."""
 
-    def __init__(self, known_s: float) -> None:
-        self.now_s, self._known_s = 0.0, known_s
+    def __init__(self, known_s: float, obeys: bool = True) -> None:
+        self.now_s, self._known_s, self._obeys = 0.0, known_s, obeys
         self.world = SimpleNamespace(place=lambda: (2.0, 3.0, 0.1))
         self._px4, self._ear = (common.MAVLink(None, srcSystem=1, srcComponent=1) for _ in range(2))
         self.told: list[tuple[float, tuple[int, int, int]]] = []
@@ -72,7 +72,7 @@ class SatellitePx4:
             message = common.MAVLink_global_position_int_message(0, *place, 0, 0, 0, 0, 0)
             yield bytes(message.pack(self._px4))
             self._px4.seq += 1
-        if self.told:
+        if self.told and self._obeys:
             message = common.MAVLink_gps_global_origin_message(*self.told[-1][1])
             yield bytes(message.pack(self._px4))
             self._px4.seq += 1
@@ -105,6 +105,13 @@ def test_px4_that_never_finds_its_place_is_said_plainly():
     with pytest.raises(CorvidsError, match="did not find its place within 60 s"):
         px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
     assert not px4.told
+
+
+def test_px4_that_does_not_begin_its_frame_where_it_is_told_is_said_plainly():
+    px4 = SatellitePx4(known_s=55.0, obeys=False)
+    with pytest.raises(CorvidsError, match="did not begin its frame where it was told to within 10 s"):
+        px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+    assert len(px4.told) >= 10
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,9 @@ class Scene:
     ball_stamp_s: float = math.nan
     ball_pos_w: tuple[float, float, float] = (0.1, 0.0, 1.5)
     load_stamp_s: float | None = None
-    load_pos_w: tuple[float, float, float] = (0.0, 0.3, 0.2)
-    load_vel_w: tuple[float, float, float] = (1.0, 0.0, 0.0)
+    has_load: bool = False
+    """Whether new poses of a load are believed."""
+    load_doubt: str = ""
     proposal: Proposal | None = GOOD
     compute_s: float = 1e-4
     words: frozenset[Word] = frozenset()
@@ -79,6 +80,8 @@ class Scene:
             self.stamp_s = self.now_s - self.lag_s
         if self.has_ball:
             self.ball_stamp_s = self.now_s
+        if self.has_load:
+            self.load_stamp_s = self.now_s
         if not self.is_frozen:
             self.wiggle = 1e-6 if self.wiggle == 0.0 else 0.0
         words, self.words = self.words, frozenset()
@@ -98,8 +101,7 @@ class Scene:
             ball_pos_w=self.ball_pos_w,
             ball_vel_w=(0.0, 0.0, -1.0),
             load_stamp_s=self.load_stamp_s,
-            load_pos_w=self.load_pos_w,
-            load_vel_w=self.load_vel_w,
+            load_doubt=self.load_doubt,
             proposal=self.proposal,
             compute_s=self.compute_s,
             place_w=PLACE_W,

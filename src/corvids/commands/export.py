@@ -17,7 +17,8 @@ class ExportOptions:
     out: Path = Path("policy.onnx")
     """The file to write."""
     law_near: float | None = None
-    """For carry: error of the load [m and rad, added] below which the law flies alone; default: as it was trained."""
+    """For carry: error of the load [m and rad, added] below which the law flies more and more alone.
+    Default: as it was trained."""
 
 
 def main(argv: list[str]) -> int:

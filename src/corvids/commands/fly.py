@@ -205,7 +205,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     unsigned = f", {counters.unsigned} not signed with the key" if counters.unsigned else ""
     off = f"{100.0 * outcome.place_rmse_m:.1f} cm from its place (RMS)"
     if math.isfinite(outcome.true_rmse_m):
-        off += f" as PX4 sees it, {100.0 * outcome.true_rmse_m:.1f} cm in truth"
+        off += f" as the runtime sees it, {100.0 * outcome.true_rmse_m:.1f} cm in truth"
     if task == "juggle":
         off = f"{outcome.hits} counted hits, {outcome.drops} drops"
     print(

@@ -108,7 +108,7 @@ class Outcome:
     """Counted hits, of those while the policy flew."""
     drops: int
     place_rmse_m: float
-    """Distance from the commanded place while the policy flew [m], as PX4 sees it; NaN where it did not for long."""
+    """Distance from the commanded place while the policy flew [m], as the runtime sees it; NaN where it hardly did."""
     flight: Flight
     states: dict[str, float]
     """Seconds in each of the supervisor's states."""

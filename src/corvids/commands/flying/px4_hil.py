@@ -40,9 +40,9 @@ VEHICLE, NOBODY = 1, 2
 """Rigid bodies of the tracker that the runtime is told of: the vehicle, and a ball that it does not see."""
 CONNECT_S = 120.0
 """How long to wait for PX4 [s]."""
-KNOWN_S, SETTLE_S, ASK_S = 60.0, 5.0, 0.5
-"""How long PX4 may take until it knows where on the globe it is, how long it then has to know it better, and how often
-it is asked [s]."""
+KNOWN_S, SETTLE_S, TOLD_S, ASK_S = 60.0, 5.0, 10.0, 0.5
+"""How long PX4 may take until it knows where on the globe it is, how long it then has to know it better, how long it
+may take to begin its frame where it is told to, and how often it is asked [s]."""
 ORIGIN: Origin = (47.397742, 8.545594, 488.0)
 """Where on the globe the simulated world is unless told otherwise: where PX4's own simulators are."""
 
@@ -97,7 +97,11 @@ def _settle(channel: HilChannel) -> None:
     origin: Globe | None = None
     while origin is None or not peer.begins_at(origin):
         if channel.now_s > end_s:
-            raise CorvidsError(f"PX4's estimator did not find its place within {KNOWN_S:.0f} s")
+            raise CorvidsError(
+                f"PX4's estimator did not find its place within {KNOWN_S:.0f} s"
+                if origin is None
+                else f"PX4 did not begin its frame where it was told to within {TOLD_S:.0f} s"
+            )
         exchange(channel, peer, ASK_S)
         found = peer.messages.get("GLOBAL_POSITION_INT")
         if found is None:
@@ -105,6 +109,7 @@ def _settle(channel: HilChannel) -> None:
         elif origin is None and channel.now_s - began_s >= SETTLE_S:
             x, y, z = channel.world.place()
             origin = on_globe((1e-7 * found.lat, 1e-7 * found.lon, 1e-3 * found.alt), (-x, -y, -z))
+            end_s = channel.now_s + TOLD_S
         if origin is not None:
             channel.send(PACKET, peer.set_origin(origin, channel.now_s))
 
