@@ -22,7 +22,7 @@ from corvids.envs.physics.world import World
 from corvids.errors import CorvidsError
 from corvids.training import runner
 from corvids.training.checks import BOUNDS, check_config, numbers
-from corvids.training.config import NetworkConfig, PpoConfig, TrainConfig
+from corvids.training.config import SETTLES_FROM, NetworkConfig, PpoConfig, TrainConfig
 from corvids.training.presets import PRESETS, preset
 from corvids.training.runner import CHECKPOINT, Runner, find_checkpoint, git_revision
 from corvids.training.vec_env import RslVecEnv
@@ -93,8 +93,8 @@ def test_a_run_leaves_curves_and_one_checkpoint_that_says_what_was_trained(
 
 def test_steps_become_smaller_towards_the_end_and_nowhere_else():
     ppo = PpoConfig(desired_kl=0.01, desired_kl_last=0.0001)
-    assert [ppo.desired_kl_at(part) for part in (0.0, 0.5)] == [0.01, 0.01]
-    assert ppo.desired_kl_at(0.75) == pytest.approx(0.001)
+    assert [ppo.desired_kl_at(part) for part in (0.0, SETTLES_FROM)] == [0.01, 0.01]
+    assert ppo.desired_kl_at(0.5 * (SETTLES_FROM + 1.0)) == pytest.approx(0.001)
     assert ppo.desired_kl_at(1.0) == pytest.approx(0.0001)
     assert PpoConfig(desired_kl=0.01).desired_kl_at(0.9) == 0.01
 
