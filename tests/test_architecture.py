@@ -48,7 +48,7 @@ RULES = {
     ),
     "training": rule(
         "corvids.training corvids.envs corvids.controllers corvids.deploy.contract",
-        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxscript onnxruntime google isaaclab_rl",
+        "numpy torch rsl_rl tensordict tensorboard rich onnx onnxruntime google isaaclab_rl",
     ),
     "deploy": rule("corvids.deploy", "numpy onnxruntime pymavlink mcap"),
     "calibration": rule(

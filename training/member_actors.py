@@ -6,6 +6,7 @@ what all members learn together; with actors of their own each learns from its o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class MemberMLP(torch.nn.Module):
         """What the member's own network says."""
         seen, place = numbers[:, :-3], numbers[:, -3:]
         off = (place[:, None] - self.points).square().sum(-1)
-        is_it = (off <= off.min(-1, keepdim=True).values).to(seen)
+        is_it = (off <= functools.reduce(torch.minimum, off.split(1, dim=1))).to(seen)
         said = torch.stack([mlp(seen) for mlp in self.each], dim=1)
         return (said * is_it[..., None]).sum(1)
 

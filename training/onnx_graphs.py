@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import onnx
 import torch
 
 from corvids.deploy.contract import Tensor
+from corvids.envs.compiled.traced_tensor import TracedTensor
+from corvids.envs.compiled.tracing import Program, Term
+from corvids.training.row_graph import RowGraph, variable_name
 
 OPSET = 18
 """Operators that the graphs use: ONNX 1.13 (2022), ONNX Runtime 1.14 and later."""
@@ -21,57 +20,38 @@ ROWS = "n"
 """Name of the free first axis of every tensor."""
 
 
+@torch.no_grad()
 def to_onnx(
     module: torch.nn.Module, inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str
 ) -> onnx.ModelProto:
-    """The graph of ``module``, whose forward takes and returns these tensors in this order, with free rows."""
-    rows = torch.export.Dim(ROWS)
-    example = tuple(torch.full((2, *tensor.shape), 0.5) for tensor in inputs)
-    with _quiet():
-        program = torch.onnx.export(
-            _Rows(module),
-            example,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[tensor.name for tensor in inputs],
-            output_names=[tensor.name for tensor in outputs],
-            dynamic_shapes=(tuple({0: rows} for _ in inputs),),
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    model = program.model_proto
-    model.ir_version = IR_VERSION
-    model.graph.name, model.doc_string = name, ""
-    # What the exporter remembers of the source code, and of the folders it lay in, has no place in the file.
-    del model.graph.value_info[:], model.metadata_props[:], model.graph.metadata_props[:]
-    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
-        part.doc_string = ""
-        del part.metadata_props[:]
+    """The graph of ``module``, whose forward takes and returns these tensors (n, ·) in this order, with free rows.
+
+    The module must be one that traced tensors go through (see :mod:`corvids.envs.compiled.traced_tensor`).
+    """
+    program = Program()
+    widths = {tensor.name: tensor.shape[0] for tensor in inputs}
+    given = [
+        TracedTensor(program, [[program.variable(variable_name(tensor, i)) for i in range(width)]])
+        for tensor, width in widths.items()
+    ]
+    answers = module(*given)
+    terms = {
+        tensor.name: [
+            term if isinstance(term, Term) else program.constant(float(term)) for term in answer.terms[0]
+        ]
+        for tensor, answer in zip(outputs, answers, strict=True)
+    }
+    nodes, tensors = RowGraph(widths).model(terms)
+    graph = onnx.helper.make_graph(nodes, name, _rows(inputs), _rows(outputs), tensors)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="corvids"
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-class _Rows(torch.nn.Module):
-    """Gives any module the signature whose dynamic shapes one tuple describes."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.module(*tensors)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter, which warns of optional packages and of its own deprecated calls."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def _rows(tensors: Sequence[Tensor]) -> list[onnx.ValueInfoProto]:
+    return [
+        onnx.helper.make_tensor_value_info(tensor.name, onnx.TensorProto.FLOAT, (ROWS, *tensor.shape))
+        for tensor in tensors
+    ]

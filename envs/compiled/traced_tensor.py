@@ -186,6 +186,10 @@ _SHAPED: dict[str, Callable[..., Any]] = {
     "expand_as": lambda one, value, other: _expanded(one, value, *other.shape),
     "transpose": lambda one, value, a, b: TracedTensor(one.program, np.swapaxes(value.terms, a, b)),
     "permute": lambda one, value, *axes: TracedTensor(one.program, np.transpose(value.terms, axes)),
+    "linear": lambda one, value, weight, bias: TracedTensor(
+        one.program, np.matmul(_array(value), _array(weight).T) + _array(bias)
+    ),
+    "elu": lambda one, value, alpha=1.0, inplace=False: one._each("elu", value),
     "t": lambda one, value: TracedTensor(one.program, value.terms.T),
     "linalg_cross": _cross,
     "unsqueeze": lambda one, value, dim: TracedTensor(one.program, np.expand_dims(value.terms, dim)),
