@@ -44,7 +44,10 @@ def to_onnx(
     nodes, tensors = RowGraph(widths).model(terms)
     graph = onnx.helper.make_graph(nodes, name, _rows(inputs), _rows(outputs), tensors)
     model = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="corvids"
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="corvids",
     )
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -73,7 +73,9 @@ class RowGraph:
         self._sums: dict[int, Sum] = {}
         self._known: dict[tuple[str, tuple[object, ...]], int] = {}
 
-    def model(self, outputs: Mapping[str, Sequence[Term]]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    def model(
+        self, outputs: Mapping[str, Sequence[Term]]
+    ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes and matrices that compute the outputs, each a row of terms, from the inputs."""
         terms = _in_order(itertools.chain.from_iterable(outputs.values()))
         uses = Counter(
@@ -126,9 +128,9 @@ class RowGraph:
         if operation == "log1p":
             return self._result("log", [_added(operands[0], Sum({}, 1.0), 1.0)])
         if operation == "relu":
-            return self._result("larger", [operands[0], Sum({}, 0.0)])
+            return self._larger(operands[0], Sum({}, 0.0))
         if operation == "smaller":  # an operation less means groups less
-            return _times(self._result("larger", [_times(one, -1.0) for one in operands]), -1.0)
+            return _times(self._larger(*(_times(one, -1.0) for one in operands)), -1.0)
         if operation == "atan2":
             return self._angle(*operands)
         operation = _ALIKE.get(operation, operation)
@@ -143,14 +145,19 @@ class RowGraph:
             self._results.append(Result(operation, tuple(operands)))
         return Sum({self._known[key]: 1.0}, 0.0)
 
+    def _larger(self, a: Sum, b: Sum) -> Sum:
+        return self._result("larger", [a, b])
+
     def _angle(self, y: Sum, x: Sum) -> Sum:
         """atan2, for which ONNX has no operator, by the angle from the nearer axis, in -45°..45°."""
         none = Sum({}, 0.0)
         across, along = self._result("abs", [y]), self._result("abs", [x])
-        longer = self._result("larger", [self._result("larger", [across, along]), Sum({}, _TINY)])
-        angle = self._result("atan", [self._result("/", [_added(_added(across, along, 1.0), self._result("larger", [across, along]), -1.0), longer])])
-        for axis, turn in ((self._result(">", [across, along]), 0.5 * math.pi), (self._result("<", [x, none]), math.pi)):
-            angle = self._result("where", [axis, _added(Sum({}, turn), angle, -1.0), angle])
+        longer = self._larger(self._larger(across, along), Sum({}, _TINY))
+        shorter = _times(self._larger(_times(across, -1.0), _times(along, -1.0)), -1.0)
+        angle = self._result("atan", [self._result("/", [shorter, longer])])
+        is_steep, is_behind = self._result(">", [across, along]), self._result("<", [x, none])
+        for mask, turn in ((is_steep, 0.5 * math.pi), (is_behind, math.pi)):
+            angle = self._result("where", [mask, _added(Sum({}, turn), angle, -1.0), angle])
         return self._result("where", [self._result("<", [y, none]), _times(angle, -1.0), angle])
 
     def _groups(self, wanted: Iterable[Sum]) -> list[tuple[str, list[int]]]:
@@ -248,7 +255,9 @@ class _Writer:
 
     def _sorted(self, operands: list[tuple[Sum, ...]]) -> list[tuple[Sum, ...]]:
         """The two of each pair such that the first ones are made of what was there earlier: fewer blocks each."""
-        pairs = [sorted(pair, key=lambda one: max(one.weights, default=-1)) for pair in zip(*operands, strict=True)]
+        pairs = [
+            sorted(pair, key=lambda one: max(one.weights, default=-1)) for pair in zip(*operands, strict=True)
+        ]
         return list(zip(*pairs, strict=True))
 
     def _row(self, sums: Sequence[Sum], as_block: bool = False) -> str:
@@ -268,10 +277,12 @@ class _Writer:
         for name in names:
             starts[name] = start
             start += len(self._blocks[name])
-        if chosen and _CHOSEN_US < _WEIGHT_US * start:
+        if chosen and _WEIGHT_US * start > _CHOSEN_US:
             places = [next(iter(one.weights)) for one in sums]
             columns = np.array([starts[self._block_of[index]] + self._column[index] for index in places])
-            return self._node("Gather", [self._join(names), self._tensor("columns", columns)], "chosen", axis=1)
+            return self._node(
+                "Gather", [self._join(names), self._tensor("columns", columns)], "chosen", axis=1
+            )
         matrix: NDArray[np.float64] = np.zeros((start, len(sums)))
         for column, one in enumerate(sums):
             for index, weight in one.weights.items():

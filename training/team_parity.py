@@ -193,7 +193,9 @@ def _load_filter_parity(
         "elapsed_s": draw[:, 11:12].abs() * 0.02,
         "estimate": torch.cat((draw[:, :3] + 0.05 * draw[:, 12:15], draw[:, 12:15], quat, draw[:, 15:18]), 1),
     }
-    worst = _called(exactly(module, exported, given), exported, given, _LOAD_SCALES, "load filter, random poses")
+    worst = _called(
+        exactly(module, exported, given), exported, given, _LOAD_SCALES, "load filter, random poses"
+    )
     ours = theirs = torch.tensor(list(leaves(UNKNOWN_LOAD))).expand(effort.sequences, -1)
     phase = 6.3 * torch.rand((effort.sequences, 6), generator=generator)
     for step in range(effort.length):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +90,19 @@ def test_mistakes_are_said_in_one_line(capsys):
     error = capsys.readouterr().err
     assert "hover.onnx" in error
     assert error.count("\n") == 1
+
+
+def test_a_long_flight_takes_no_more_memory_than_a_short_one():
+    """Half an hour at 250 Hz had kept 16 MB of distances."""
+    course = Course(("x_w_m", "y_w_m", "z_w_m"), AT, 0.0, lambda: AT)
+    tracemalloc.start()
+    try:
+        for tick in range(2000):
+            course.watch(seen(0.01 * tick, AT), verdict(State.POLICY))
+        early = tracemalloc.get_traced_memory()[0]
+        for tick in range(2000, 12_000):
+            course.watch(seen(0.01 * tick, AT), verdict(State.POLICY))
+        grown = tracemalloc.get_traced_memory()[0] - early
+    finally:
+        tracemalloc.stop()
+    assert grown < 4096

@@ -88,7 +88,9 @@ def test_angles_of_all_directions():
 def test_any_chain_of_operations(seed: int, length: int):
     """Random programs, whose every number may be taken up again later."""
     rng = np.random.default_rng(seed)
-    steps = [(rng.integers(len(names)), *rng.integers(0, 4 + n, 2), rng.uniform(-2, 2)) for n in range(length)]
+    steps = [
+        (rng.integers(len(names)), *rng.integers(0, 4 + n, 2), rng.uniform(-2, 2)) for n in range(length)
+    ]
 
     def run(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
         numbers = [*x.split(1, dim=1), *y.split(1, dim=1)]

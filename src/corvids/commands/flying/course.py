@@ -41,8 +41,7 @@ class Course:
             self._curve = figure_eight(1, 0, place_w_m)
         self._began_s = math.inf
         self._truth = truth
-        self._squares: list[float] = []
-        self._true_squares: list[float] = []
+        self._off, self._truly_off = _RootMean(), _RootMean()
 
     def command(self, now_s: float) -> Array:
         """The task command (c,) at ``now_s`` [s]."""
@@ -58,20 +57,30 @@ class Course:
         self._began_s = min(self._began_s, seen.now_s)
         if seen.now_s - self._began_s >= SETTLE_S:
             place = self.command(seen.now_s)[:3].tolist()
-            self._squares.append(math.dist(seen.pos_w, place) ** 2)
+            self._off.add(math.dist(seen.pos_w, place))
             if self._truth:
-                self._true_squares.append(math.dist(self._truth(), place) ** 2)
+                self._truly_off.add(math.dist(self._truth(), place))
 
     @property
     def rmse_m(self) -> float:
         """Root mean square of those distances [m], as PX4 sees them; NaN where there are none."""
-        return _root_mean(self._squares)
+        return self._off.value
 
     @property
     def true_rmse_m(self) -> float:
         """Likewise in truth; NaN where that is not known."""
-        return _root_mean(self._true_squares)
+        return self._truly_off.value
 
 
-def _root_mean(squares: list[float]) -> float:
-    return math.sqrt(sum(squares) / len(squares)) if squares else math.nan
+class _RootMean:
+    """Root of a mean of squares, for flights of any length."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, number: float) -> None:
+        self._sum, self._count = self._sum + number * number, self._count + 1
+
+    @property
+    def value(self) -> float:
+        return math.sqrt(self._sum / self._count) if self._count else math.nan
