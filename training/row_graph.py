@@ -338,7 +338,9 @@ class _Writer:
 
     def _node(self, operator: str, inputs: list[str], kind: str, **attributes: int) -> str:
         name = self._new(kind)
-        self.nodes.append(onnx.helper.make_node(operator, inputs, [name], name=name, **attributes))
+        node = onnx.helper.make_node(operator, inputs, [name], name=name)
+        node.attribute.extend(onnx.helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
         return name
 
     def _tensor(self, kind: str, values: NDArray[np.float32] | NDArray[np.int64] | np.float32) -> str:

@@ -77,15 +77,12 @@ class Track:
     recent: deque[tuple[float, float, float, float]] = dataclasses.field(default_factory=deque)
     """Time and place of what was seen within the window."""
 
-    def distance_m(self, pos_w: Triple, place_b: Triple, stamp_s: float, falls: bool) -> float:
-        """How far ``pos_w``, on the vehicle ``place_b`` [m], is from where it should be by now [m]."""
+    def expected_w(self, stamp_s: float, falls: bool) -> Triple:
+        """Where it should be by now [m], if it goes on as it did."""
         ahead_s = stamp_s - self.stamp_s
-        x, y, z = (p + v * ahead_s for p, v in zip(self.pos_w, self.vel_w, strict=True))
-        if falls:
-            return math.dist((x, y, z - 0.5 * GRAVITY_MPS2 * ahead_s * ahead_s), pos_w)
-        on_vehicle_m = math.dist(place_b, self.place_b)
-        nearest_m = min(math.dist((x, y, z), pos_w), math.dist(self.pos_w, pos_w))
-        return on_vehicle_m if on_vehicle_m < nearest_m else nearest_m  # the former may be NaN
+        (x, y, z), (vx, vy, vz) = self.pos_w, self.vel_w
+        drop_m = 0.5 * GRAVITY_MPS2 * ahead_s * ahead_s if falls else 0.0
+        return x + vx * ahead_s, y + vy * ahead_s, z + vz * ahead_s - drop_m
 
 
 class Body(NamedTuple):
@@ -138,8 +135,13 @@ class BallMarkers:
                 continue
             falls = stamp_s - track.fell_s <= self.config.falls_s
             gate_m = self._gate_m(track, stamp_s, falls, vehicle)
+            expected_w = track.expected_w(stamp_s, falls)
             for place, pos_w in enumerate(places_w):
-                distance_m = track.distance_m(pos_w, places_b[place], stamp_s, falls)
+                distance_m = math.dist(expected_w, pos_w)
+                if not falls:  # it may have stopped, or rest on the vehicle, if it is known where that is
+                    distance_m = min(distance_m, math.dist(track.pos_w, pos_w))
+                    on_vehicle_m = math.dist(places_b[place], track.place_b)
+                    distance_m = on_vehicle_m if on_vehicle_m < distance_m else distance_m
                 if distance_m <= gate_m:
                     matches.append((distance_m, index, place))
         matches.sort()
@@ -225,35 +227,47 @@ def fall_velocity(recent: Sequence[tuple[float, float, float, float]], config: M
     # Even about its apex, the ball moves by a centimetre.
     if span_s < 0.7 * config.window_s or len(recent) < 6 or max(heights) - min(heights) < 0.01:
         return None
-    times, x_m, y_m, z_m = _columns(recent)
-    z, fall = _line(times, _raised(times, z_m))
-    if not fall <= 0.25 * _line(times, z_m)[1]:
+    line, x_m, y_m, z_m, raised_m = _columns(recent)
+    z, fall = line.fit(raised_m)
+    if not fall <= 0.25 * line.fit(z_m)[1]:
         return None
-    (x, aside_x), (y, aside_y) = _line(times, x_m), _line(times, y_m)
+    (x, aside_x), (y, aside_y) = line.fit(x_m), line.fit(y_m)
     is_near = math.sqrt((fall + aside_x + aside_y) / len(recent)) <= config.residual_max_m
     return (x, y, z) if is_near else None
 
 
 def _slopes(recent: Sequence[tuple[float, float, float, float]]) -> Triple:
     """Velocity [m/s] at the last of the places, if they lie on the path of a free fall."""
-    times, x_m, y_m, z_m = _columns(recent)
-    return _line(times, x_m)[0], _line(times, y_m)[0], _line(times, _raised(times, z_m))[0]
+    line, x_m, y_m, _, raised_m = _columns(recent)
+    return line.fit(x_m)[0], line.fit(y_m)[0], line.fit(raised_m)[0]
 
 
-def _columns(recent: Sequence[tuple[float, float, float, float]]) -> list[list[float]]:
-    """Times, the last of which is 0 [s], and coordinates [m]."""
-    stamps_s, *places = map(list, zip(*recent, strict=True))
-    return [[stamp_s - stamps_s[-1] for stamp_s in stamps_s], *places]
+def _columns(
+    recent: Sequence[tuple[float, float, float, float]],
+) -> tuple[_Line, tuple[float, ...], tuple[float, ...], tuple[float, ...], list[float]]:
+    """Lines through values at these times; coordinates [m]; and heights [m] raised by what gravity did until the last.
+
+    A free fall becomes a straight line so, with the slope of its end.
+    """
+    stamps_s, x_m, y_m, z_m = zip(*recent, strict=True)
+    last_s = stamps_s[-1]
+    raised_m = [
+        z + 0.5 * GRAVITY_MPS2 * (stamp_s - last_s) ** 2 for stamp_s, z in zip(stamps_s, z_m, strict=True)
+    ]
+    return _Line([stamp_s - last_s for stamp_s in stamps_s]), x_m, y_m, z_m, raised_m
 
 
-def _raised(times: list[float], z_m: list[float]) -> list[float]:
-    """By what gravity did since [m]: a free fall becomes a straight line, with the slope of its end."""
-    return [z + 0.5 * GRAVITY_MPS2 * t * t for t, z in zip(times, z_m, strict=True)]
+class _Line:
+    """Straight lines that fit best through values at the same times, which differ."""
 
+    def __init__(self, times: list[float]) -> None:
+        mean = sum(times) / len(times)
+        self._from_mean = [time - mean for time in times]
+        self._squares = sum(map(mul, self._from_mean, self._from_mean))
 
-def _line(times: list[float], values: list[float]) -> tuple[float, float]:
-    """Slope of the straight line that fits best, and the sum of squared distances from it; times differ."""
-    mean_t, mean_v = sum(times) / len(times), sum(values) / len(values)
-    from_t, from_v = [t - mean_t for t in times], [v - mean_v for v in values]
-    tt, tv, vv = (sum(map(mul, a, b)) for a, b in ((from_t, from_t), (from_t, from_v), (from_v, from_v)))
-    return tv / tt, max(0.0, vv - tv * tv / tt)
+    def fit(self, values: Sequence[float]) -> tuple[float, float]:
+        """Slope, and the sum of squared distances."""
+        mean = sum(values) / len(values)
+        off = [value - mean for value in values]
+        along = sum(map(mul, self._from_mean, off))
+        return along / self._squares, max(0.0, sum(map(mul, off, off)) - along * along / self._squares)

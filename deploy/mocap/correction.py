@@ -39,16 +39,16 @@ class MocapCorrection:
     def __init__(self) -> None:
         self.state = VehicleState()
         """PX4's state, corrected; the same object all the time."""
-        self._said: deque[VehicleState] = deque(maxlen=KEPT)
+        self._said: deque[tuple[float, VehicleState]] = deque(maxlen=KEPT)
         self._seen_s = -math.inf
         self._off_m = self._off_mps = _ZERO
         self._turn: Quaternion = (1.0, 0.0, 0.0, 0.0)
 
     def hear(self, said: VehicleState) -> None:
         """PX4's newest state."""
-        is_whole = math.isfinite(said.stamp_s)
-        if is_whole and not (self._said and self._said[-1].stamps_s == said.stamps_s):
-            self._said.append(dataclasses.replace(said))
+        stamp_s = said.stamp_s
+        if math.isfinite(stamp_s) and not (self._said and self._said[-1][1].stamps_s == said.stamps_s):
+            self._said.append((stamp_s, dataclasses.replace(said)))
         vars(self.state).update(vars(said))
         since_s = said.pose_stamp_s - self._seen_s
         if since_s <= UNSEEN_MAX_S:
@@ -58,8 +58,10 @@ class MocapCorrection:
 
     def see(self, stamp_s: float, pos_w: Triple, quat_wb: Quaternion) -> None:
         """Motion capture saw the vehicle there at ``stamp_s`` on our clock [s]."""
-        said = min(self._said, key=lambda state: abs(state.stamp_s - stamp_s), default=None)
-        if said is None or not abs(said.stamp_s - stamp_s) <= AHEAD_MAX_S or not stamp_s > self._seen_s:
+        if not self._said or not stamp_s > self._seen_s:
+            return
+        said_s, said = min(self._said, key=lambda each: abs(each[0] - stamp_s))
+        if not abs(said_s - stamp_s) <= AHEAD_MAX_S:
             return
         elapsed_s, self._seen_s = stamp_s - self._seen_s, stamp_s
         there = _plus(said.pos_w, said.vel_w, stamp_s - said.pose_stamp_s)
