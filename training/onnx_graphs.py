@@ -34,12 +34,9 @@ def to_onnx(
         TracedTensor(program, [[program.variable(variable_name(tensor, i)) for i in range(width)]])
         for tensor, width in widths.items()
     ]
-    answers = module(*given)
     terms = {
-        tensor.name: [
-            term if isinstance(term, Term) else program.constant(float(term)) for term in answer.terms[0]
-        ]
-        for tensor, answer in zip(outputs, answers, strict=True)
+        tensor.name: _terms(program, tensor, answer)
+        for tensor, answer in zip(outputs, module(*given), strict=True)
     }
     nodes, tensors = RowGraph(widths).model(terms)
     graph = onnx.helper.make_graph(nodes, name, _rows(inputs), _rows(outputs), tensors)
@@ -51,6 +48,13 @@ def to_onnx(
     )
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def _terms(program: Program, tensor: Tensor, answer: object) -> list[Term]:
+    if not isinstance(answer, TracedTensor) or answer.shape != (1, *tensor.shape):
+        found = f"one of shape {answer.shape}" if isinstance(answer, TracedTensor) else repr(answer)
+        raise TypeError(f"{tensor.name!r} should be a traced row of {tensor.shape[0]} numbers, not {found}")
+    return [term if isinstance(term, Term) else program.constant(float(term)) for term in answer.terms[0]]
 
 
 def _rows(tensors: Sequence[Tensor]) -> list[onnx.ValueInfoProto]:

@@ -4,8 +4,11 @@ An operator of ONNX Runtime costs about as much on one number as on a hundred, a
 small ones. So it is traced down to scalars (:mod:`corvids.envs.compiled.tracing`, which also makes the simulator's
 kernels of it), and put together again: sums and multiples of numbers are columns of one matrix; of what remains,
 whatever does the same at the same time (products, roots, …) is one operator, between two such matrices. Its network's
-layers come out as what they were. On rows ``(n, ·)``, which do not mix; but within a row, a number that is not finite
-is not finite in every sum of its group, so what is traced must not count on passing one over.
+layers come out as what they were, those of several networks side by side as one that holds them all. The matrices are
+mostly zeros, which costs a megabyte of file for what had been a tenth, and nothing else where few rows are asked for.
+
+On rows ``(n, ·)``, which do not mix; but within a row, a number that is not finite is not finite in every sum of its
+group, so what is traced must not count on passing one over.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from corvids.envs.compiled.tracing import Term
+from corvids.envs.compiled.tracing import Term, evaluated
 
 _COMPARED = {"<": "Less", ">": "Greater", "<=": "LessOrEqual", ">=": "GreaterOrEqual"}
 _OPERATORS = {
@@ -77,16 +80,21 @@ class RowGraph:
         self, outputs: Mapping[str, Sequence[Term]]
     ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes and matrices that compute the outputs, each a row of terms, from the inputs."""
-        terms = _in_order(itertools.chain.from_iterable(outputs.values()))
-        uses = Counter(
-            argument.number for term in terms for argument in term.arguments if isinstance(argument, Term)
-        )
+        answers = list(itertools.chain.from_iterable(outputs.values()))
+        terms = _in_order(answers)
+        uses = Counter(argument.number for term in terms for argument in _operands(term))
+        left = uses + Counter(term.number for term in answers)
         for term in terms:
             one = self._sum(term)
             if uses[term.number] > 1 and len(one.weights) > 1:
-                # Worked out once, as in what is exported: a difference of large numbers keeps its digits.
+                # Worked out once, as in what is exported: a difference of large numbers that many look at keeps its
+                # digits. What only one looks at becomes part of that.
                 one = self._result("sum", [one])
             self._sums[term.number] = one
+            for argument in _operands(term):
+                left[argument.number] -= 1
+                if not left[argument.number]:  # a network's partial sums would fill the memory
+                    del self._sums[argument.number]
         wanted = [self._sums[term.number] for row in outputs.values() for term in row]
         writer = _Writer(self._inputs, self._results, self._given)
         for operation, members in self._groups(wanted):
@@ -119,13 +127,17 @@ class RowGraph:
             factor = math.prod(_multiple(one) for one in operands)
             return _times(self._result("*", [_times(one, 1.0 / _multiple(one)) for one in operands]), factor)
         if operation == "/" and operands[1].is_constant:
+            if operands[1].constant == 0.0:
+                raise ValueError("what is to be exported divides by zero, whatever it is given")
             return _times(operands[0], 1.0 / operands[1].constant)
         if operation == "where" and operands[1].is_constant and operands[2].is_constant:
             chosen, otherwise = operands[1].constant, operands[2].constant
-            return _added(Sum({}, otherwise), operands[0], chosen - otherwise)
+            step = chosen - otherwise
+            if math.isfinite(step) and np.float32(otherwise) + np.float32(step) == np.float32(chosen):
+                return _added(Sum({}, otherwise), operands[0], step)
         if operation == "rsqrt":
             return self._result("reciprocal", [self._result("sqrt", operands)])
-        if operation == "log1p":
+        if operation == "log1p":  # good to an absolute rounding error, as all sums are
             return self._result("log", [_added(operands[0], Sum({}, 1.0), 1.0)])
         if operation == "relu":
             return self._larger(operands[0], Sum({}, 0.0))
@@ -139,6 +151,9 @@ class RowGraph:
         return self._result(operation, operands)
 
     def _result(self, operation: str, operands: Sequence[Sum]) -> Sum:
+        if all(one.is_constant for one in operands):
+            numbers = [one.constant for one in operands]
+            return Sum({}, 1.0 / numbers[0] if operation == "reciprocal" else evaluated(operation, *numbers))
         key = (operation, tuple((tuple(sorted(one.weights.items())), one.constant) for one in operands))
         if key not in self._known:
             self._known[key] = len(self._results)
@@ -235,9 +250,6 @@ class _Writer:
             squared = self._row(operands[0])
             given = [squared, squared]
         else:
-            if operation in ("*", "larger"):
-                operands = self._sorted(operands)
-            self._share(operands)
             given = [self._row(operand) for operand in operands]
         if operation == "where":
             half = self._tensor("half", np.float32(0.5))
@@ -249,23 +261,17 @@ class _Writer:
 
     def answer(self, widths: Mapping[str, int], wanted: Sequence[Sum]) -> None:
         """Outputs by name, side by side in ``wanted``."""
-        whole = self._row(wanted)
+        whole = self._row(wanted, as_block=all(one.is_constant for one in wanted))
         parts = self._tensor("widths", np.array(list(widths.values()), np.int64))
         self.nodes.append(onnx.helper.make_node("Split", [whole, parts], list(widths), axis=1))
 
-    def _sorted(self, operands: list[tuple[Sum, ...]]) -> list[tuple[Sum, ...]]:
-        """The two of each pair such that the first ones are made of what was there earlier: fewer blocks each."""
-        pairs = [
-            sorted(pair, key=lambda one: max(one.weights, default=-1)) for pair in zip(*operands, strict=True)
-        ]
-        return list(zip(*pairs, strict=True))
-
     def _row(self, sums: Sequence[Sum], as_block: bool = False) -> str:
-        """The tensor (n, sums)."""
+        """The tensor (n, sums); constants alone are one (sums,), unless they must be a block."""
         constants = np.array([one.constant for one in sums])
-        if all(one.is_constant for one in sums):
-            return self._tensor("constant", constants.astype(np.float32))
         names = self._sources(sums)
+        if not names and not as_block:
+            return self._tensor("constant", constants.astype(np.float32))
+        names = names or tuple(self._blocks)[:1]  # for its rows
         if len(names) == 1 and not constants.any() and not as_block:
             columns = [next(iter(one.weights), -1) for one in sums]
             is_it = all(one.weights == {i: 1.0} for one, i in zip(sums, columns, strict=True))
@@ -309,20 +315,6 @@ class _Writer:
             return new + _WEIGHT_US * width * columns
 
         return min([names, *(key for key in self._joined if set(names) < set(key))], key=cost)
-
-    def _share(self, operands: Sequence[Sequence[Sum]]) -> None:
-        """Put blocks side by side for two operands at once, if that costs less than for each of them."""
-        each = [self._sources(operand) for operand in operands]
-        each = [names for names in each if len(names) > 1 and names not in self._joined]
-        if len(each) < 2 or each[0] == each[1]:
-            return
-        both = tuple(name for name in self._blocks if name in {*each[0], *each[1]})
-        columns, width = len(operands[0]), self._width(both)
-        apart = sum(
-            _NODE_US + _PART_US * len(names) + _WEIGHT_US * columns * self._width(names) for names in each
-        )
-        if _NODE_US + _PART_US * len(both) + 2.0 * _WEIGHT_US * columns * width < apart:
-            self._join(both)
 
     def _join(self, names: tuple[str, ...]) -> str:
         if len(names) == 1:
@@ -369,6 +361,8 @@ def _added(a: Sum, b: Sum, share: float) -> Sum:
 
 
 def _times(one: Sum, factor: float) -> Sum:
+    if factor == 0.0:
+        return Sum({}, 0.0)
     return Sum({index: weight * factor for index, weight in one.weights.items()}, one.constant * factor)
 
 
@@ -393,5 +387,9 @@ def _in_order(wanted: Iterable[Term]) -> list[Term]:
         term = waiting.pop()
         if term.number not in found:
             found[term.number] = term
-            waiting += [argument for argument in term.arguments if isinstance(argument, Term)]
+            waiting += _operands(term)
     return [found[number] for number in sorted(found)]
+
+
+def _operands(term: Term) -> list[Term]:
+    return [argument for argument in term.arguments if isinstance(argument, Term)]

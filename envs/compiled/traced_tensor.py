@@ -163,6 +163,17 @@ def _cross(one: TracedTensor, a: Any, b: Any) -> TracedTensor:
     return a[..., ahead] * b[..., behind] - a[..., behind] * b[..., ahead]
 
 
+def _linear(one: TracedTensor, value: Any, weight: Any, bias: Any = None) -> TracedTensor:
+    product = np.matmul(_array(value), _array(weight).T)
+    return TracedTensor(one.program, product if bias is None else product + _array(bias))
+
+
+def _elu(one: TracedTensor, value: Any, alpha: float = 1.0, inplace: bool = False) -> TracedTensor:
+    if alpha != 1.0:
+        raise TypeError(f"traced tensors know torch's elu with an alpha of 1 only, not {alpha}")
+    return one._each("elu", value)
+
+
 _SHAPED: dict[str, Callable[..., Any]] = {
     "where": lambda one, mask, a, b: one._each("where", mask, a, b),
     "square": lambda one, value: one._each("*", value, value),
@@ -186,10 +197,8 @@ _SHAPED: dict[str, Callable[..., Any]] = {
     "expand_as": lambda one, value, other: _expanded(one, value, *other.shape),
     "transpose": lambda one, value, a, b: TracedTensor(one.program, np.swapaxes(value.terms, a, b)),
     "permute": lambda one, value, *axes: TracedTensor(one.program, np.transpose(value.terms, axes)),
-    "linear": lambda one, value, weight, bias: TracedTensor(
-        one.program, np.matmul(_array(value), _array(weight).T) + _array(bias)
-    ),
-    "elu": lambda one, value, alpha=1.0, inplace=False: one._each("elu", value),
+    "linear": _linear,
+    "elu": _elu,
     "t": lambda one, value: TracedTensor(one.program, value.terms.T),
     "linalg_cross": _cross,
     "unsqueeze": lambda one, value, dim: TracedTensor(one.program, np.expand_dims(value.terms, dim)),

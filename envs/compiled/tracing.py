@@ -53,7 +53,6 @@ _RENDERED = {
     "not": "no({0})",
     "abs": "magnitude({0})",
     "relu": "larger({0}, all(Real(0)))",
-    "elu": "larger({0}, all(Real(0))) + (exp(smaller({0}, all(Real(0)))) - Real(1))",
     "sqrt": "root({0})",
     "rsqrt": "Real(1) / root({0})",
     "where": "choose({0}, {1}, {2})",
@@ -70,6 +69,11 @@ _RENDERED = {
 
 TRUTHS = frozenset(("<", ">", "<=", ">=", "&", "|", "not", "seldom"))
 """Operations whose result is a truth value."""
+
+
+def evaluated(operation: str, *numbers: Any) -> Any:
+    """What an operation makes of numbers that are known."""
+    return _EVALUATED[operation](*numbers)
 
 
 class Term:
@@ -182,7 +186,7 @@ class Program:
             operand if isinstance(operand, Term) else self.constant(float(operand)) for operand in operands
         ]
         if all(_is_known(term) for term in terms):
-            return self.constant(_EVALUATED[operation](*(term.arguments[1] for term in terms)))
+            return self.constant(evaluated(operation, *(term.arguments[1] for term in terms)))
         if operation in ("+", "*"):
             for term, other in (terms, terms[::-1]):
                 value = term.arguments[1] if _is_known(term) else None

@@ -57,7 +57,7 @@ def test_the_file_holds_everything_that_a_member_runs(file: PolicyFile):
     assert contract.latency.load_age_s == (0.01, 0.05)
     assert contract.limits.accel_max_mps2 == 6.0
     for stage in contract.stages.values():
-        assert len(onnx.load_model_from_string(stage.onnx).graph.node) <= 300
+        assert len(onnx.load_model_from_string(stage.onnx).graph.node) <= 95
 
 
 def test_a_team_with_a_vehicle_file_of_its_own_gets_that_vehicles_inner_loop(tmp_path: Path):

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from hypothesis import given
@@ -74,6 +73,10 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 
 
+SUDDEN = {"parts", "atan2", "choices", "masks"}
+"""Which answer quite something else after a rounding error."""
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_operation_is_what_it_is_on_tensors(name: str):
     check(lambda a, b: (FUNCTIONS[name](a, b),), uniform(1, ROWS, 5), uniform(2, ROWS, 5))
@@ -88,8 +91,9 @@ def test_angles_of_all_directions():
 def test_any_chain_of_operations(seed: int, length: int):
     """Random programs, whose every number may be taken up again later."""
     rng = np.random.default_rng(seed)
+    operations = [function for name, function in FUNCTIONS.items() if name not in SUDDEN]
     steps = [
-        (rng.integers(len(names)), *rng.integers(0, 4 + n, 2), rng.uniform(-2, 2)) for n in range(length)
+        (rng.integers(len(operations)), *rng.integers(0, 4 + n, 2), rng.uniform(-2, 2)) for n in range(length)
     ]
 
     def run(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -98,11 +102,7 @@ def test_any_chain_of_operations(seed: int, length: int):
             numbers.append(torch.tanh(operations[which](numbers[a], numbers[b] * factor)))
         return torch.cat(numbers[-3:], dim=1), torch.cat((numbers[0], numbers[-1], numbers[-1]), dim=1)
 
-    operations = list(FUNCTIONS.values())[:9]
     check(run, uniform(seed, ROWS, 1), uniform(seed + 1, ROWS, 3), atol=2e-4)
-
-
-names = list(FUNCTIONS)[:9]
 
 
 def test_rows_do_not_mix():
@@ -135,14 +135,40 @@ def test_a_rotation_takes_few_operators():
     assert len(model.graph.node) <= 12
 
 
-def test_a_difference_of_large_numbers_keeps_its_digits():
-    """Places 3 km away: squares of a difference of metres must not be made of squares of kilometres."""
-    here = torch.tensor([[3000.0, 3001.5]])
-    model, graph = exported(
-        lambda x: ((1000.0 * (x[:, :1] - x[:, 1:])).square() + (x[:, :1] - x[:, 1:]),), (2,), (1,)
-    )
-    assert graph({"x0": here})["y0"].item() == pytest.approx(1500.0**2 - 1.5, rel=1e-6)
-    assert ort.InferenceSession(model.SerializeToString()).get_outputs()[0].shape == ["n", 1]
+def test_a_difference_of_large_numbers_that_two_look_at_keeps_its_digits():
+    """Places 3 km away: what is worked out once is the difference, not a sum of multiples of kilometres."""
+
+    def waves(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        off = x[:, :1] - x[:, 1:]
+        return (torch.tanh(0.1 * off) + torch.sin(0.3 * off),)
+
+    here = torch.tensor([[3000.3, 3000.31], [-2999.9, -2999.98]])
+    _, graph = exported(waves, (2,), (1,))
+    torch.testing.assert_close(graph({"x0": here})["y0"], waves(here)[0], rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize(("chosen", "otherwise"), [(1e-3, 1e9), (0.1, 1e6), (0.5, math.inf), (2.0, -1.0)])
+def test_a_choice_of_two_numbers_is_one_of_them(chosen: float, otherwise: float):
+    _, graph = exported(lambda a: (torch.where(a > 0.0, chosen, otherwise),), (2,), (2,))
+    answer = graph({"x0": torch.tensor([[1.0, -1.0]])})["y0"]
+    assert answer.tolist() == [[pytest.approx(chosen, rel=1e-6), otherwise]]
+
+
+def test_what_does_not_depend_on_anything_has_as_many_rows():
+    def known(a: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        none = a - a
+        return torch.sqrt(none + 4.0), (a * none) * a + torch.minimum(none, none + 1.0)
+
+    check(known, uniform(0, ROWS, 3))
+    with pytest.raises(ValueError, match="divides by zero"):
+        exported(lambda a: (a / (a - a),), (1,), (1,))
+
+
+def test_a_network_of_other_kind_is_refused():
+    with pytest.raises(TypeError, match=r"alpha of 1 only, not 0\.5"):
+        exported(lambda a: (torch.nn.functional.elu(a, 0.5),), (1,), (1,))
+    with pytest.raises(TypeError, match="'y0' should be a traced row of 2 numbers, not one of shape"):
+        exported(lambda a: (a,), (1,), (2,))
 
 
 def test_what_has_no_operator_is_said():
