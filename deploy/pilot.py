@@ -178,7 +178,7 @@ class Pilot:
             raise CorvidsError(
                 f"task command of shape {command.shape}: must be ({wanted}), one for all or one a row"
             )
-        command = np.broadcast_to(command, (self.rows, len(self.contract.command)))
+        command = np.full((self.rows, command.shape[-1]), command)
         with np.errstate(
             all="ignore"
         ):  # what is not finite is looked for, and is no reason to print a warning
@@ -208,7 +208,7 @@ class Pilot:
         age_s = now_s - readings.stamp_s
         present = (age_s >= -config.future_max_s) & (age_s <= config.vehicle_age_max_s)
         inputs["vehicle_age_s"] = np.where(present, age_s, np.nan)[:, None]
-        total = sum(inputs[name].sum(axis=1) for name in _VEHICLE)
+        total = np.concatenate([inputs[name] for name in _VEHICLE], axis=1).sum(axis=1)
         fit = present & np.isfinite(total)  # one number that is not finite makes the sum so
         if self.ball:
             seen = cast(BallReadings, readings)

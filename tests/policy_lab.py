@@ -39,7 +39,7 @@ def save_run(folder: Path, env: EnvConfig, seed: int = 0) -> Path:
     normalizer._std.uniform_(0.5, 2.0)
     with torch.no_grad():
         for weight in runner.alg.actor.mlp.parameters():
-            if not weight.any():  # a law's corrections begin with a last layer of zeros, which no export would notice
+            if not weight.any():  # as a law's corrections begin; no export would notice what lies before
                 weight.normal_(0.0, 0.05)
     runner.save("")
     return folder
