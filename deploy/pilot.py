@@ -208,7 +208,7 @@ class Pilot:
         age_s = now_s - readings.stamp_s
         present = (age_s >= -config.future_max_s) & (age_s <= config.vehicle_age_max_s)
         inputs["vehicle_age_s"] = np.where(present, age_s, np.nan)[:, None]
-        total = np.concatenate([inputs[name] for name in _VEHICLE], axis=1).sum(axis=1)
+        total = np.concatenate([*(inputs[name] for name in _VEHICLE), command], axis=1).sum(axis=1)
         fit = present & np.isfinite(total)  # one number that is not finite makes the sum so
         if self.ball:
             seen = cast(BallReadings, readings)
@@ -225,7 +225,6 @@ class Pilot:
         if self._facts is not None:
             inputs["facts"] = self._facts
         inputs["command"] = command
-        fit &= np.isfinite(command.sum(axis=1))
         return inputs, fit
 
     def _age_s(self, tracker: Tracker, now_s: float, longest_s: float) -> Array:
