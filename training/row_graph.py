@@ -81,7 +81,7 @@ class RowGraph:
     ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Nodes and matrices that compute the outputs, each a row of terms, from the inputs."""
         answers = list(itertools.chain.from_iterable(outputs.values()))
-        terms = _in_order(answers)
+        terms = answers[0].program.needed(answers)
         uses = Counter(argument.number for term in terms for argument in _operands(term))
         left = uses + Counter(term.number for term in answers)
         for term in terms:
@@ -377,18 +377,6 @@ def _multiple(one: Sum) -> float:
 
 def _used(result: Result | None) -> set[int]:
     return set() if result is None else {index for one in result.operands for index in one.weights}
-
-
-def _in_order(wanted: Iterable[Term]) -> list[Term]:
-    """Terms and what they are made of, each once, what is needed first."""
-    found: dict[int, Term] = {}
-    waiting = list(wanted)
-    while waiting:
-        term = waiting.pop()
-        if term.number not in found:
-            found[term.number] = term
-            waiting += _operands(term)
-    return [found[number] for number in sorted(found)]
 
 
 def _operands(term: Term) -> list[Term]:

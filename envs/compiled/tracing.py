@@ -216,7 +216,7 @@ class Program:
         """What of ``results`` can be worked out from steady variables alone, as far as the rest needs it."""
         return [
             term
-            for term in self._needed(
+            for term in self.needed(
                 [term for _, term in results if isinstance(term, Term)], past_steady=False
             )
             if term.is_steady and term.operation not in ("constant", "variable")
@@ -235,7 +235,7 @@ class Program:
         results = [
             (place, term if isinstance(term, Term) else self.constant(float(term))) for place, term in results
         ]
-        needed = self._needed([term for _, term in results])
+        needed = self.needed([term for _, term in results])
         guards = _guards(needed, [term for _, term in results]) if with_branches else {}
         guarded: dict[int, list[Term]] = defaultdict(list)
         chosen: dict[int, list[Term]] = defaultdict(list)
@@ -256,7 +256,7 @@ class Program:
                 lines += _branch(mask, chosen[mask.number], guarded[mask.number])
         return "\n".join(lines + [f"{place} = {_operand(term)};" for place, term in results])
 
-    def _needed(self, wanted: list[Term], past_steady: bool = True) -> list[Term]:
+    def needed(self, wanted: list[Term], past_steady: bool = True) -> list[Term]:
         """``wanted`` and what they are made of, in order; what steady terms are made of only if ``past_steady``."""
         found: dict[int, Term] = {}
         waiting = list(wanted)
