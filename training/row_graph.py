@@ -108,7 +108,7 @@ class RowGraph:
             return Sum({}, float(arguments[1]))
         if operation == "variable":
             return Sum({self._places[arguments[0]]: 1.0}, 0.0)
-        operands = [self._sums[argument.number] for argument in arguments]
+        operands = [self._sums[argument.number] for argument in _operands(term)]
         if operation == "+":
             return _added(operands[0], operands[1], 1.0)
         if operation == "-":
@@ -147,7 +147,7 @@ class RowGraph:
             return self._angle(*operands)
         operation = _ALIKE.get(operation, operation)
         if operation not in _OPERATORS:
-            raise NotImplementedError(f"a policy file has no operator for {term.operation!r}")
+            raise TypeError(f"a policy file has no operator for {term.operation!r}")
         return self._result(operation, operands)
 
     def _result(self, operation: str, operands: Sequence[Sum]) -> Sum:

@@ -33,7 +33,7 @@ from corvids.vehicle import GRAVITY_MPS2, Vehicle
 _DIGITS = 40.0
 """The law takes second and third differences of places a metre away and a tenth of a second apart, which lose so much
 of single precision: what is left is good to 2 mm/s² and 1 mrad/s."""
-_LITTLE_FORCE = 5.0
+_LITTLE_FORCE = 3.0
 """Where almost no specific force is wanted, its direction is a matter of rounding: torch's own single precision errs by
 up to 5e-5 rad/s of such rates (200,000 random samples), the file by 3e-5."""
 _LOAD_SCALES = {

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from corvids.controllers.spatial import Quat, Vec3
 from corvids.deploy.contract import Tensor
+from corvids.envs.compiled.tracing import Program
 from corvids.training.onnx_graphs import to_onnx
 from corvids.training.parity import Exported
+from corvids.training.row_graph import RowGraph
 
 ROWS = 7
 
@@ -178,3 +180,7 @@ def test_what_has_no_operator_is_said():
 
     with pytest.raises(TypeError, match="do not know torch's 'erf'"):
         to_onnx(Odd(), [Tensor("x", (1,), "1", "", "")], [Tensor("y", (1,), "1", "", "")], "odd")
+    program = Program()
+    quoted = program.quote("cube({0})", program.variable("x[0]"))  # the simulator's kernels may hold such
+    with pytest.raises(TypeError, match=r"a policy file has no operator for 'quoted'"):
+        RowGraph({"x": 1}).model({"y": [quoted]})
