@@ -3,7 +3,7 @@
 Commands come as lines on standard input, each a key and a value: ``mute 1`` (it says nothing any more), ``mode 3``
 (another main mode, as a pilot chooses it), ``begin 0`` (to count anew), ``end 0``. It writes a line whenever it is
 armed, disarmed, or changes its mode. At the end it writes one of JSON: how it flew, what it heard, and how soon after
-each odometry the first set-point came.
+each odometry the first set-point came, from when DDS has the one until it says that it has the other.
 """
 
 # ROS and DDS are not where types are checked.
@@ -84,15 +84,21 @@ class Wire:
                 self.readers[key] = DataReader(participant, topic, READERS)
                 self.waits.attach(ReadCondition(self.readers[key], ANY_STATE))
 
-    def write(self, topic: str, fields: dict[str, Any]) -> None:
-        """Publish; what is not given is zero."""
+    def write(self, topic: str, fields: dict[str, Any]) -> float:
+        """Publish; what is not given is zero. Returns when DDS was handed the bytes [s]."""
         kind = self._kinds[topic]
         values = {}
         for type_, field in LAYOUTS[kind]:
             base, _, length = type_.partition("[")
             zero = False if base == "bool" else 0.0 if base.startswith("float") else 0
             values[field] = fields.get(field, [zero] * int(length[:-1]) if length else zero)
-        self.writers[topic].write(self.classes[kind](**values))
+        # Cyclone's types turn themselves into bytes in Python: that takes as long as the way, and is not part of it.
+        sample = self.classes[kind](**values)
+        data = sample.serialize(use_version_2=False)
+        sample.serialize = lambda use_version_2: data
+        handed_s = time.monotonic()
+        self.writers[topic].write(sample)
+        return handed_s
 
     def heard(self) -> Iterator[tuple[str, Any]]:
         """What has arrived."""
@@ -152,11 +158,10 @@ class Controller:
                 for topic, fields in self.px4.say_slow(now_s):
                     self.wire.write(topic, fields)
                 if step % self.options.every == 0:
-                    self._sent_s = time.monotonic()
-                    fields = self.px4.odometry_fields(self._sent_s)
+                    fields = self.px4.odometry_fields(time.monotonic())
                     if self.tracker and not self.is_guided:
                         fields |= {"position": [math.nan] * 3, "velocity": [math.nan] * 3}
-                    self.wire.write("vehicle_odometry", fields)
+                    self._sent_s = self.wire.write("vehicle_odometry", fields)
                     self.sent += 1
             if step % 25 == 0:
                 self._obey()

@@ -161,15 +161,17 @@ TOPICS = (
 
 
 def plain_messages() -> SimpleNamespace:
-    """Classes of messages without ROS: every field at zero, as rosidl's are."""
-    return SimpleNamespace(**{name: _plain_class(name, layout) for name, layout in LAYOUTS.items()})
+    """Classes of messages without ROS: what they say of their fields is what rosidl's say."""
+    return SimpleNamespace(**{name: _plain_class(layout) for name, layout in LAYOUTS.items()})
 
 
-def _plain_class(name: str, layout: Layout) -> type:
-    def fill(self: Any) -> None:
-        for kind, field in layout:
-            length = int(kind.split("[")[1][:-1]) if "[" in kind else 0
-            zero: Any = 0.0 if "float" in kind else False if kind == "bool" else 0
-            setattr(self, field, [zero] * length if length else zero)
+def _plain_class(layout: Layout) -> SimpleNamespace:
+    listed = {field: rosidl_type(kind) for kind, field in layout}
+    return SimpleNamespace(get_fields_and_field_types=lambda: listed)
 
-    return type(name, (), {"__init__": fill, "__slots__": [field for _, field in layout]})
+
+def rosidl_type(kind: str) -> str:
+    """What rosidl's classes call a type of a message's definition."""
+    base, bracket, length = kind.partition("[")
+    names = {"bool": "boolean", "char": "uint8", "float32": "float", "float64": "double"}
+    return names.get(base, base) + bracket + length

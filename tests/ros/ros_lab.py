@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in paths),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SYSTEM_DEFAULT",
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(ROOT / "ros_ws/src/corvids_ros/config/fastdds_loopback.xml"),
         "ROS_DOMAIN_ID": str(domain(folder)),
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
         "ROS_LOG_DIR": str(folder),
@@ -58,11 +59,12 @@ def environment(folder: Path) -> dict[str, str]:
 class Process:
     """A python whose lines are kept."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> None:
+        """``variables`` of the environment come on top of those that all have."""
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, *arguments],
-            env=environment(folder),
+            env={**environment(folder), **(variables or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -127,11 +129,19 @@ class FlightController(Process):
 class VehicleNode(Process):
     """The node under test, started and activated."""
 
-    def __init__(self, folder: Path, *options: str, namespace: str = "", **parameters: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        namespace: str = "",
+        variables: Mapping[str, str] | None = None,
+        **parameters: Any,
+    ) -> None:
         values = {"policy": POLICY, "autostart": True, "check_s": START_S, **parameters}
         assigned = [part for name, value in values.items() for part in ("-p", f"{name}:={_yaml(value)}")]
         scope = ["-r", f"__ns:=/{namespace}"] if namespace else []
-        super().__init__(folder, "-m", "corvids_ros.vehicle_node", "--ros-args", *scope, *assigned, *options)
+        command = ("-m", "corvids_ros.vehicle_node", "--ros-args", *scope, *assigned, *options)
+        super().__init__(folder, *command, variables=variables)
 
 
 class Client(Process):

@@ -127,6 +127,7 @@ class VirtualTransport:
     heard: dict[str, Callable[[Any], None]] = dataclasses.field(default_factory=dict)
     inbox: list[tuple[str, Any]] = dataclasses.field(default_factory=list)
     published: dict[str, list[Any]] = dataclasses.field(default_factory=dict)
+    malformed = 0
 
     @property
     def now_s(self) -> float:

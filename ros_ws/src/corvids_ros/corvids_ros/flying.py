@@ -76,7 +76,8 @@ class FlyingVehicle:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._line: KeeperSocket | None = None
-        self._is_over = threading.Event()
+        self._is_over, self._is_alone = threading.Event(), threading.Event()
+        """Whether the flight is to end, and whether its keeper has."""
         self._thread = threading.Thread(target=self._run, name="flight", daemon=True)
         self._plant = Px4Flight(
             link,
@@ -144,11 +145,13 @@ class FlyingVehicle:
             )
 
     def _said(self, state: State) -> frozenset[Word]:
+        if self._words.empty() and not self._is_alone.is_set():
+            return frozenset()
         words = set()
         with contextlib.suppress(queue.Empty):
             while True:
                 words.add(self._words.get_nowait())
-        if self._keeper and self._keeper.poll() is not None and state in STREAMING:
+        if self._is_alone.is_set() and state in STREAMING:
             words.add(Word.STOP)  # without a keeper nobody would notice if this process stopped
         return frozenset(words)
 
@@ -158,6 +161,11 @@ class FlyingVehicle:
             self._tell(entry)
         if self._record:
             self._record.watch(seen, verdict)
+
+    def _miss_keeper(self) -> None:
+        if self._keeper:
+            self._keeper.wait()
+            self._is_alone.set()
 
     def _start_keeper(self, namespace: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="corvids-", ignore_cleanup_errors=True)
@@ -181,5 +189,7 @@ class FlyingVehicle:
                 self._keeper.kill()
                 raise CorvidsError(f"the keeper did not start within {KEEPER_START_S:.0f} s")
             time.sleep(0.02)
+        # To ask the system at every tick would take longer than to decide.
+        threading.Thread(target=self._miss_keeper, name="keeper", daemon=True).start()
         self._line = KeeperSocket(folder / "keeper", folder / "runtime")
         self.link.connect_keeper(self._line)

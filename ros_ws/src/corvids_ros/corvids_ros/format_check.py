@@ -7,7 +7,7 @@ from typing import Any
 
 from corvids_ros.message_formats import PROTOCOL, format_hash, mismatch
 from corvids_ros.px4_messages import text_of
-from corvids_ros.ros_transport import COMMANDS, FROM_PX4, RosTransport
+from corvids_ros.ros_transport import RosTransport
 from corvids_ros.topics import HEARD, TYPES, are_all_known, missing, unversioned
 
 ASKED = (
@@ -37,23 +37,23 @@ def check_formats(transport: RosTransport, patience_s: float) -> list[str]:
 
 
 def _ask(transport: RosTransport, deadline_s: float) -> list[str]:
-    node, topics, messages = transport.node, transport.topics, transport.messages
+    topics, messages = transport.topics, transport.messages
     answers: dict[str, Any] = {}
 
     def heard(message: Any) -> None:
         if message.protocol_version == PROTOCOL:
             answers[text_of(message.topic_name)] = message
 
-    response, request = topics.message_format_response, topics.message_format_request
-    reader = node.create_subscription(messages.type_of("MessageFormatResponse"), response, heard, FROM_PX4)
-    writer = node.create_publisher(messages.type_of("MessageFormatRequest"), request, COMMANDS)
+    request, response = "message_format_request", "message_format_response"
+    transport.subscribe(response, heard)
+    transport.advertise(request, reliable=True)
     said = []
     try:
         for topic in ASKED:
             # PX4 knows its topics without the vehicle's namespace, and without the version in their names.
             name = "/" + unversioned(getattr(topics, topic))
             while name not in answers and time.monotonic() < deadline_s:
-                writer.publish(messages.format_request(name, PROTOCOL))
+                transport.publish(request, messages.format_request(name, PROTOCOL))
                 again_s = time.monotonic() + ANSWER_S
                 while name not in answers and time.monotonic() < again_s:
                     transport.spin(0.02)
@@ -67,6 +67,6 @@ def _ask(transport: RosTransport, deadline_s: float) -> list[str]:
             ours = format_hash(TYPES[topic], messages.definition)
             said.append(mismatch(name, TYPES[topic], ours, bool(answer.success), int(answer.message_hash)))
     finally:
-        node.destroy_subscription(reader)
-        node.destroy_publisher(writer)
+        transport.forget(request)
+        transport.forget(response)
     return [line for line in said if line]

@@ -43,6 +43,11 @@ class Transport(Protocol):
         """Time [s]; never goes back."""
         ...
 
+    @property
+    def malformed(self) -> int:
+        """Messages that could not be read."""
+        ...
+
     def subscribe(self, topic: str, heard: Callable[[Any], None]) -> None:
         """Have ``heard`` called with each message, while :meth:`spin` runs."""
         ...
@@ -154,7 +159,8 @@ class MessageLink:
         while left_over:
             news, left_s = self._news, until_s - self.now_s
             self.transport.spin(max(0.0, left_s))
-            self._hear_keeper()
+            if self._mocap or self._news == news:
+                self._hear_keeper()  # otherwise it has nothing to say that cannot wait until there is time
             left_over -= left_s <= 0.0
             if self._news != news:
                 yield

@@ -1,11 +1,14 @@
-"""The one place that knows px4_msgs: makes the messages that PX4 is sent. Frames and units are PX4's from here on."""
+"""The one place that knows px4_msgs: makes the messages that PX4 is sent. Frames and units are PX4's from here on.
+
+Messages are records, as :mod:`corvids_ros.cdr` has them, of the fields that px4_msgs lists.
+"""
 
 # ROS and DDS are not where types are checked.
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from corvids.deploy.px4.keeping import Level
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
+from corvids_ros.cdr import PlainMessage
 
 SET_MODE, ARM_DISARM, SET_ORIGIN = 176, 400, 100000
 """Commands; the last is PX4's own, for where on the globe its world's origin is."""
@@ -32,6 +36,7 @@ class Px4Messages:
     def __init__(self, target_system: int, module: Any = None) -> None:
         """``module``: what holds the classes of messages, px4_msgs.msg if None."""
         self.target_system = target_system
+        self._plain: dict[str, PlainMessage] = {}
         try:
             self._module = module or importlib.import_module("px4_msgs.msg")
         except ImportError:
@@ -48,6 +53,12 @@ class Px4Messages:
                 f"px4_msgs here has no {name}: build it from the branch of the firmware's release"
             )
         return found
+
+    def plain(self, name: str) -> PlainMessage:
+        """The way of a message to bytes and back."""
+        if name not in self._plain:
+            self._plain[name] = PlainMessage(name, self.type_of(name).get_fields_and_field_types())
+        return self._plain[name]
 
     def definition(self, name: str) -> str:
         """The text that defines a message, as installed."""
@@ -70,7 +81,7 @@ class Px4Messages:
     def rates(self, thrust: float, rate_b_radps: Triple, stamp_us: int) -> Any:
         """Body rates [rad/s, FLU] and normalised thrust."""
         roll, pitch, yaw = flu_frd(rate_b_radps)
-        thrust_frd = [0.0, 0.0, -thrust]
+        thrust_frd = (0.0, 0.0, -thrust)
         return self._made(
             "VehicleRatesSetpoint",
             timestamp=stamp_us,
@@ -85,8 +96,8 @@ class Px4Messages:
         return self._made(
             "VehicleAttitudeSetpoint",
             timestamp=stamp_us,
-            q_d=list(level_ned(level.yaw_ned_rad)),
-            thrust_body=[0.0, 0.0, -level.thrust],
+            q_d=level_ned(level.yaw_ned_rad),
+            thrust_body=(0.0, 0.0, -level.thrust),
         )
 
     def request(self, request: Request, stamp_us: int) -> Any:
@@ -118,13 +129,13 @@ class Px4Messages:
             timestamp=stamp_us,
             timestamp_sample=sample_us,
             pose_frame=POSE_FRAME_NED,
-            position=list(enu_ned(pos_w)),
-            q=list(quat_enu_ned(quat_wb)),
-            velocity=list(NAN3),
-            angular_velocity=list(NAN3),
-            position_variance=[pos_std_m**2] * 3,
-            orientation_variance=[angle_std_rad**2] * 3,
-            velocity_variance=list(NAN3),
+            position=enu_ned(pos_w),
+            q=quat_enu_ned(quat_wb),
+            velocity=NAN3,
+            angular_velocity=NAN3,
+            position_variance=(pos_std_m**2,) * 3,
+            orientation_variance=(angle_std_rad**2,) * 3,
+            velocity_variance=NAN3,
         )
 
     def _command(self, command: int, stamp_us: int, parameters: Iterable[tuple[int, float]]) -> Any:
@@ -142,18 +153,14 @@ class Px4Messages:
 
     def format_request(self, topic: str, protocol: int) -> Any:
         """The question which definition PX4 has for the message of ``topic``."""
-        message = self._made("MessageFormatRequest", protocol_version=protocol)
-        text = topic.encode("ascii")[: len(message.topic_name) - 1]
-        message.topic_name[: len(text)] = list(text)
-        return message
+        length = len(self._made("MessageFormatRequest").topic_name)
+        text = topic.encode("ascii")[: length - 1].ljust(length, b"\0")
+        return self._made("MessageFormatRequest", protocol_version=protocol, topic_name=tuple(text))
 
     def _made(self, name: str, **fields: Any) -> Any:
-        message = self.type_of(name)()
-        for field, value in fields.items():
-            setattr(message, field, value)
-        return message
+        return self.plain(name).record(**fields)
 
 
-def text_of(characters: Any) -> str:
+def text_of(characters: Sequence[int]) -> str:
     """A topic's name as messages hold it: characters up to the first zero."""
-    return bytes(int(character) for character in characters).split(b"\0")[0].decode("ascii", errors="replace")
+    return bytes(characters).split(b"\0")[0].decode("ascii", errors="replace")

@@ -93,6 +93,7 @@ class Reports:
         counters, clock = link.reader.counters, link.reader.clock
         facts: dict[str, Any] = {
             "set-points dropped": link.dropped,
+            "messages malformed": link.transport.malformed,
             "states malformed": counters.malformed,
             "states not finite": counters.not_finite,
             "states stale": counters.stale,

@@ -14,6 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from corvids_ros.cdr import PlainMessage
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.topics import TYPES, Topics
 
@@ -48,27 +49,47 @@ class RosTransport:
         )
         self.executor = make_executor(context)
         self.executor.add_node(self.node)
-        self._readers: list[Any] = []
-        self._writers: dict[str, Any] = {}
+        self.malformed = 0
+        """Messages that are not as px4_msgs defines them."""
+        self._readers: dict[str, Any] = {}
+        self._writers: dict[str, tuple[Any, PlainMessage]] = {}
 
     @property
     def now_s(self) -> float:
         return time.monotonic()
 
     def subscribe(self, topic: str, heard: Callable[[Any], None]) -> None:
-        kind = self.messages.type_of(TYPES[topic])
-        self.watch(kind, getattr(self.topics, topic), heard, FROM_PX4)
+        plain = self.messages.plain(TYPES[topic])
 
-    def watch(self, kind: Any, name: str, heard: Callable[[Any], None], qos: QoSProfile = POSES) -> None:
-        """Likewise, any topic by its name."""
-        self._readers.append(self.node.create_subscription(kind, name, heard, qos))
+        def take(data: bytes) -> None:
+            message = plain.decode(data)
+            if message is None:
+                self.malformed += 1
+            else:
+                heard(message)
+
+        kind, name = self.messages.type_of(TYPES[topic]), getattr(self.topics, topic)
+        self._readers[topic] = self.node.create_subscription(kind, name, take, FROM_PX4, raw=True)
+
+    def watch(self, kind: Any, name: str, heard: Callable[[Any], None]) -> None:
+        """Likewise, any topic by its name and its class of messages, which need not be plain."""
+        self._readers[name] = self.node.create_subscription(kind, name, heard, POSES)
 
     def advertise(self, topic: str, *, reliable: bool = False) -> None:
         kind, name = self.messages.type_of(TYPES[topic]), getattr(self.topics, topic)
-        self._writers[topic] = self.node.create_publisher(kind, name, COMMANDS if reliable else SETPOINTS)
+        writer = self.node.create_publisher(kind, name, COMMANDS if reliable else SETPOINTS)
+        self._writers[topic] = writer, self.messages.plain(TYPES[topic])
 
     def publish(self, topic: str, message: Any) -> None:
-        self._writers[topic].publish(message)
+        writer, plain = self._writers[topic]
+        writer.publish(plain.encode(message))
+
+    def forget(self, topic: str) -> None:
+        """Neither hear nor publish it any more: each entity is one more that an executor waits for."""
+        if topic in self._readers:
+            self.node.destroy_subscription(self._readers.pop(topic))
+        if topic in self._writers:
+            self.node.destroy_publisher(self._writers.pop(topic)[0])
 
     def spin(self, seconds: float) -> None:
         self.executor.spin_once(timeout_sec=seconds)

@@ -20,6 +20,8 @@ TYPES = {
     "vehicle_attitude_setpoint": "VehicleAttitudeSetpoint",
     "vehicle_command": "VehicleCommand",
     "vehicle_visual_odometry": "VehicleOdometry",
+    "message_format_request": "MessageFormatRequest",
+    "message_format_response": "MessageFormatResponse",
 }
 """Message type of each topic."""
 HEARD = ("vehicle_odometry", "vehicle_status", "vehicle_land_detected", "battery_status", "timesync_status")

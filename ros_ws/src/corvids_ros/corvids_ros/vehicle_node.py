@@ -9,6 +9,7 @@ vehicle is flown, and refuses to end before it does.
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import Reaction
 from corvids.deploy.supervision.supervisor import Entry
 from corvids.errors import CorvidsError
+from corvids_ros.fast_dds import avoid_shared_memory, complaint
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.format_check import check_formats
 from corvids_ros.message_link import MessageLink
@@ -223,12 +225,15 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of ``ros2 run corvids_ros vehicle``."""
+    avoid_shared_memory(os.environ)  # the keeper inherits it
     # ROS must not shut down at Ctrl-C before PX4 has been asked to hold.
     rclpy.init(args=arguments, signal_handler_options=rclpy.SignalHandlerOptions.NO)
     is_over = threading.Event()
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda *_: is_over.set())
     node = VehicleNode()
+    if said := complaint():
+        node.get_logger().warning(said)
     # The flight's thread and this one share an interpreter: whoever waits for it must not wait long.
     sys.setswitchinterval(SWITCH_S)
     executor = SingleThreadedExecutor()  # the one that bears entities coming and going in its own callbacks
