@@ -153,14 +153,30 @@ class Pilot:
         names = list(contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
         limits = contract.limits
-        low, high = limits.thrust_n
-        slack = 1e-3 * (high - low)
-        self._order = (np.zeros(rows), np.zeros((rows, 3)))
-        self._limits = (low - slack, high + slack), np.array(limits.rate_max_radps, np.float32) * 1.001
+        # All of a row stands side by side, as all that is looked at: calls of numpy are what a decision takes time for.
         if contract.is_accbr:
-            self._order = (np.zeros((rows, 3)), np.zeros((rows, 2)))
-            most = limits.accel_max_mps2 * 1.001
-            self._limits = (-most, most), np.full(2, limits.turn_max_radps * 1.001, np.float32)
+            most = 1.001 * np.array([limits.accel_max_mps2] * 3 + [limits.turn_max_radps] * 2)
+            self._low, self._high = -most, most
+            self._orders = np.zeros((rows, 5))
+            self._order = self._orders[:, :3], self._orders[:, 3:]
+        else:
+            low, high = limits.thrust_n
+            slack, rates = 1e-3 * (high - low), [1.001 * rate for rate in limits.rate_max_radps]
+            self._low = np.array([low - slack, *(-rate for rate in rates)])
+            self._high = np.array([high + slack, *rates])
+            self._orders = np.zeros((rows, 4))
+            self._order = self._orders[:, 0], self._orders[:, 1:]
+        self._trackers: list[Tracker] = [tracker for tracker in (self.ball, self.load) if tracker]
+        longest_s = {"vehicle_age_s": self.config.vehicle_age_max_s}
+        if self.ball:
+            longest_s["ball_age_s"] = self.config.ball_age_max_s
+        if self.load:
+            longest_s["load_age_s"] = self.config.load_age_max_s
+        self._ages = [(name, slice(column, column + 1)) for column, name in enumerate(longest_s)]
+        """Inputs that are ages, of the vehicle's state and of what is tracked, and their columns in what follows."""
+        self._ages_max_s = np.array(list(longest_s.values()))
+        self._stamps_s = np.full((rows, len(longest_s)), np.nan)
+        self._command = np.zeros((rows, len(contract.command)))
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Start ``rows`` (mask, (n,); all if None) afresh: policy and filters forget their past."""
@@ -178,21 +194,18 @@ class Pilot:
             raise CorvidsError(
                 f"task command of shape {command.shape}: must be ({wanted}), one for all or one a row"
             )
-        command = np.full((self.rows, command.shape[-1]), command)
+        self._command[...] = command
+        command = self._command
         with np.errstate(
             all="ignore"
         ):  # what is not finite is looked for, and is no reason to print a warning
             inputs, fit = self._inputs(readings, now_s, command)
             try:
-                first, second = self.policy.advance(inputs)
-                (low, high), most = self._limits
-                is_first_fit = (first >= low) & (first <= high)  # False for NaN
-                fit &= is_first_fit if first.ndim == 1 else is_first_fit.all(axis=1)
-                fit &= (np.abs(second) <= most).all(axis=1)
-                self._order[0][...], self._order[1][...] = first, second
+                self._order[0][...], self._order[1][...] = self.policy.advance(inputs)
+                fit &= _all((self._orders >= self._low) & (self._orders <= self._high))  # False for NaN
             except GraphFailure:
                 fit[:] = False
-            fit &= ~self.held
+            np.greater(fit, self.held, out=fit)  # fit and not held
             if self.contract.is_accbr:
                 self.member_fallback.reset(fit)
             if not fit.all():
@@ -203,38 +216,38 @@ class Pilot:
         self, readings: Readings, now_s: float, command: Array
     ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """The policy's inputs, NaN where missing, and the rows (n,) in which none is."""
-        config = self.config
         inputs = {name: getattr(readings, name) for name in _VEHICLE}
-        age_s = now_s - readings.stamp_s
-        present = (age_s >= -config.future_max_s) & (age_s <= config.vehicle_age_max_s)
-        inputs["vehicle_age_s"] = np.where(present, age_s, np.nan)[:, None]
-        total = np.concatenate([*(inputs[name] for name in _VEHICLE), command], axis=1).sum(axis=1)
-        fit = present & np.isfinite(total)  # one number that is not finite makes the sum so
+        inputs["command"] = command
+        total = np.add.reduce(np.concatenate(list(inputs.values()), axis=1), axis=1)
         if self.ball:
             seen = cast(BallReadings, readings)
             self.ball.take_in(seen.ball_stamp_s, seen.ball_pos_w)
-            ball_age_s = self._age_s(self.ball, now_s, config.ball_age_max_s)
-            inputs.update(**self.ball.estimate, ball_age_s=ball_age_s[:, None])
-            fit &= np.isfinite(ball_age_s)
         if self.load:
             felt = cast(TeamReadings, readings)
             self.load.take_in(felt.load_stamp_s, felt.load_pos_w, felt.load_quat_wb)
-            load_age_s = self._age_s(self.load, now_s, config.load_age_max_s)
-            inputs.update(**self.load.estimate, load_age_s=load_age_s[:, None])
-            fit &= np.isfinite(load_age_s)
+        self._stamps_s[:, 0] = readings.stamp_s
+        for column, tracker in enumerate(self._trackers, start=1):
+            self._stamps_s[:, column] = tracker.stamp_s
+            inputs.update(tracker.estimate)
+        ages_s = now_s - self._stamps_s
+        fresh = (ages_s >= -self.config.future_max_s) & (ages_s <= self._ages_max_s)  # False for NaN
+        fit = _all(fresh)
+        if not fit.all():
+            self._forget(fresh, ages_s)
+        fit &= np.isfinite(total)  # one number that is not finite makes the sum so
         if self._facts is not None:
             inputs["facts"] = self._facts
-        inputs["command"] = command
+        for name, column in self._ages:
+            inputs[name] = ages_s[:, column]
         return inputs, fit
 
-    def _age_s(self, tracker: Tracker, now_s: float, longest_s: float) -> Array:
-        """Age of what is tracked (n,), which is forgotten, and its age NaN, where it is lost."""
-        age_s = now_s - tracker.stamp_s
-        lost = (age_s > longest_s) | (age_s < -self.config.future_max_s)
-        if lost.any():
-            tracker.reset(lost)
-            age_s = now_s - tracker.stamp_s
-        return age_s
+    def _forget(self, fresh: NDArray[np.bool_], ages_s: Array) -> None:
+        """Age NaN is what is not ``fresh`` (n, s); and what is tracked begins anew where it is lost."""
+        is_lost = ~fresh & np.isfinite(ages_s)  # what was never measured is not lost
+        for column, tracker in enumerate(self._trackers, start=1):
+            if is_lost[:, column].any():
+                tracker.reset(is_lost[:, column])
+        ages_s[~fresh] = np.nan
 
     def _fall_back(self, rows: NDArray[np.bool_], inputs: dict[str, Array], command: Array) -> None:
         """Let the fallback fly ``rows`` (mask), from whatever is known."""
@@ -247,6 +260,11 @@ class Pilot:
             return
         place_w = np.full_like(pos_w, np.nan) if self._place is None else command[rows][:, self._place]
         first[rows], second[rows] = self.fallback.command(pos_w, vel_w, quat_wb, place_w)
+
+
+def _all(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether all of a row is true, (n, ·) -> (n,)."""
+    return np.logical_and.reduce(rows, axis=1)
 
 
 def _checked_facts(inputs: Sequence[Tensor], rows: int, facts: ArrayLike | None) -> Array | None:

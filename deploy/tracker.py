@@ -43,7 +43,7 @@ class Tracker:
 
     def take_in_all(self, stamp_s: Times, measured: dict[str, Times]) -> None:
         """Measurements by the filter's names, (rows, k, ·), taken at ``stamp_s`` (rows, k); NaN where there is none."""
-        if np.isnan(stamp_s).all():
+        if stamp_s.shape[1] == 0 or np.isnan(stamp_s).all():
             return
         if stamp_s.shape[1] > 1:
             order = np.argsort(stamp_s, axis=1, kind="stable")

@@ -203,8 +203,9 @@ class Px4Flight:
         state, tracker = self.link.state, self._pilot.ball
         place_w = None
         if self._place is not None:
-            x, y, z = np.asarray(command, dtype=np.float64).reshape(-1)[self._place].tolist()
-            place_w = (x, y, z)
+            row = np.asarray(command, dtype=np.float64).reshape(-1).tolist()
+            x, y, z = self._place
+            place_w = (row[x], row[y], row[z])
         nowhere = (math.nan, math.nan, math.nan)
         return Seen(
             now_s,

@@ -7,7 +7,7 @@ import enum
 import math
 from typing import NamedTuple
 
-from corvids.deploy.supervision.envelope import Envelope, Fence, Triple
+from corvids.deploy.supervision.envelope import Envelope, Fence, Triple, within
 from corvids.deploy.supervision.reactions import Violation
 
 _NAN3 = (math.nan, math.nan, math.nan)
@@ -20,6 +20,7 @@ class Mode(enum.Enum):
     HOLD = "hold"
     LAND = "land"
     OTHER = "other"
+    __hash__ = object.__hash__
 
 
 class Word(enum.Enum):
@@ -32,6 +33,7 @@ class Word(enum.Enum):
     LAND = "land"
     RESET = "reset"
     """Leave the state FAILED."""
+    __hash__ = object.__hash__
 
 
 class Autopilot(NamedTuple):
@@ -211,16 +213,13 @@ class Checks:
             found[Violation.FENCE_OUTER] = f"at {_said(seen.pos_w)} m"
         elif not fence.can_stop(seen.pos_w, seen.vel_w):
             found[Violation.FENCE_INNER] = f"at {_said(seen.pos_w)} m with {_said(seen.vel_w)} m/s"
-        speed = math.sqrt(sum(v * v for v in seen.vel_w))
+        speed = math.hypot(*seen.vel_w)
         if speed > limits.speed_max_mps:
             found[Violation.TOO_FAST] = f"{speed:.2f} m/s"
         tilt = tilt_rad(seen.quat_wb)
         if tilt > limits.tilt_max_rad:
             found[Violation.TILTED] = f"{math.degrees(tilt):.0f}°"
-        if any(
-            abs(rate) > limits.spin_max * most
-            for rate, most in zip(seen.omega_b, self.envelope.rate_max_radps, strict=True)
-        ):
+        if not within(seen.omega_b, self.envelope.rate_max_radps, limits.spin_max):
             found[Violation.SPINNING] = f"{_said(seen.omega_b)} rad/s"
 
     def _in_objects(self, seen: Seen, found: dict[Violation, str]) -> None:
@@ -233,7 +232,7 @@ class Checks:
                 found[Violation.BALL_LOST] = f"{seen.pos_w[2] - seen.ball_pos_w[2]:.2f} m below the vehicle"
             elif not (
                 math.dist(seen.ball_pos_w, seen.pos_w) <= limits.ball_range_max_m
-                and math.dist(seen.ball_vel_w, (0.0, 0.0, 0.0)) <= limits.ball_speed_max_mps
+                and math.hypot(*seen.ball_vel_w) <= limits.ball_speed_max_mps
             ):
                 found[Violation.BALL_IMPLAUSIBLE] = (
                     f"at {_said(seen.ball_pos_w)} m with {_said(seen.ball_vel_w)} m/s"
@@ -259,9 +258,8 @@ class Checks:
         if not envelope.contains(thrust_n, rate_b_radps, slack=1e-6):
             found[Violation.COMMAND_OUTSIDE] = f"{thrust_n:.3f} N, {_said(rate_b_radps)} rad/s"
         low, high = envelope.thrust_n
-        if not (low < thrust_n < low + limits.saturated * (high - low)) or any(
-            abs(rate) > limits.saturated * most
-            for rate, most in zip(rate_b_radps, envelope.rate_max_radps, strict=True)
+        if not (low < thrust_n < low + limits.saturated * (high - low)) or not within(
+            rate_b_radps, envelope.rate_max_radps, limits.saturated
         ):
             found[Violation.COMMAND_SATURATED] = f"{thrust_n:.3f} N, {_said(rate_b_radps)} rad/s"
 

@@ -13,6 +13,15 @@ Triple = tuple[float, float, float]
 """x, y, z."""
 
 
+def within(vector: Triple, most: Triple, share: float = 1.0) -> bool:
+    """Whether no component is larger than ``share`` of its limit; False for what is not a number.
+
+    Written out, as all that is asked at every tick: generators take several times as long.
+    """
+    (x, y, z), (x_most, y_most, z_most) = vector, most
+    return abs(x) <= share * x_most and abs(y) <= share * y_most and abs(z) <= share * z_most
+
+
 @dataclasses.dataclass(frozen=True)
 class Envelope:
     """What may be commanded."""
@@ -26,6 +35,8 @@ class Envelope:
 
     def clip(self, thrust_n: float, rate_b_radps: Triple) -> tuple[float, Triple]:
         """The nearest command inside; what is not a number becomes the weight, or no rate."""
+        if self.contains(thrust_n, rate_b_radps):
+            return thrust_n, rate_b_radps
         low, high = self.thrust_n
         thrust_n = min(max(thrust_n, low), high) if math.isfinite(thrust_n) else self.hover_thrust_n
         x, y, z = (
@@ -38,9 +49,8 @@ class Envelope:
         """Whether a command lies inside, or outside by no more than the share ``slack`` of each range."""
         low, high = self.thrust_n
         more_n = slack * (high - low)
-        return low - more_n <= thrust_n <= high + more_n and all(
-            abs(rate) <= most * (1.0 + slack)
-            for rate, most in zip(rate_b_radps, self.rate_max_radps, strict=True)
+        return low - more_n <= thrust_n <= high + more_n and within(
+            rate_b_radps, self.rate_max_radps, 1.0 + slack
         )
 
 
@@ -92,13 +102,14 @@ class Fence:
 
     def contains(self, pos_w: Triple) -> bool:
         """Whether a place [m] lies in the box."""
-        return all(low <= p <= high for low, p, high in zip(self.low_w_m, pos_w, self.high_w_m, strict=True))
+        (x, y, z), (x_low, y_low, z_low), (x_high, y_high, z_high) = pos_w, self.low_w_m, self.high_w_m
+        return x_low <= x <= x_high and y_low <= y <= y_high and z_low <= z <= z_high
 
     def stop_w(self, pos_w: Triple, vel_w: Triple) -> Triple:
         """Where a vehicle comes to rest [m]: speed · reaction + speed² / (2 · braking) further on."""
-        time_s = self.reaction_s + math.sqrt(sum(v * v for v in vel_w)) / (2.0 * self.braking_mps2)
-        x, y, z = (p + v * time_s for p, v in zip(pos_w, vel_w, strict=True))
-        return x, y, z
+        (x, y, z), (u, v, w) = pos_w, vel_w
+        time_s = self.reaction_s + math.hypot(u, v, w) / (2.0 * self.braking_mps2)
+        return x + u * time_s, y + v * time_s, z + w * time_s
 
     def can_stop(self, pos_w: Triple, vel_w: Triple) -> bool:
         """Whether the vehicle is within the inner fence: in the box, and it would come to rest there, above the floor.
@@ -106,7 +117,7 @@ class Fence:
         The box is convex, so that the way between lies in it too.
         """
         stop_w = self.stop_w(pos_w, vel_w)
-        return self.contains(pos_w) and self.contains(stop_w) and stop_w[2] >= self.floor_w_m
+        return stop_w[2] >= self.floor_w_m and self.contains(stop_w) and self.contains(pos_w)
 
     def inside(self, pos_w: Triple) -> Triple:
         """The place [m] nearest to ``pos_w`` that may be held."""

@@ -34,6 +34,9 @@ class State(enum.Enum):
     """The autopilot is asked to land, the hover controller flies until it does."""
     FAILED = "failed"
     """Silent, so that the autopilot's own failsafe acts; only an operator's reset leads out."""
+    __hash__ = (
+        object.__hash__
+    )  # enum's own is Python and hashes the name; this is looked up many times a tick
 
 
 STREAMING = frozenset({State.ENGAGING, State.POLICY, State.RECOVERING, State.LANDING})
@@ -96,6 +99,7 @@ class Violation(enum.Enum):
     FAILSAFE = "the autopilot is in failsafe"
     KILLED = "the kill switch is on"
     LINK_LOST = "the autopilot is not heard"
+    __hash__ = object.__hash__
 
 
 class Rule(NamedTuple):

@@ -27,6 +27,11 @@ class Request(enum.Enum):
     OFFBOARD = "offboard"
     HOLD = "hold"
     LAND = "land"
+    __hash__ = object.__hash__
+
+
+_MODES = {Request.HOLD: Mode.HOLD, Request.LAND: Mode.LAND}
+"""What the autopilot's mode is once it has done as it was asked."""
 
 
 class Entry(NamedTuple):
@@ -133,7 +138,7 @@ class Supervisor:
             self._told = (reaction, self._asked)
             said = reason or "; ".join(f"{v.value}: {found[v]}" for v in due) or "over"
             entries = (Entry(seen.now_s, before, self.state, reaction, self._asked, said),)
-        lowers = any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
+        lowers = bool(due) and any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
         return Verdict(self.state, source, command, request, reaction, entries, lowers)
 
     def lower(self, by_m: float) -> None:
@@ -153,8 +158,7 @@ class Supervisor:
         self._confirmed = self.state in STREAMING and (self._confirmed or mode is Mode.OFFBOARD)
         if self.state not in STREAMING:
             return
-        wanted = {Request.HOLD: Mode.HOLD, Request.LAND: Mode.LAND}
-        is_wanted = mode is Mode.OFFBOARD or (asked is not None and wanted.get(asked) is mode)
+        is_wanted = mode is Mode.OFFBOARD or (asked is not None and _MODES.get(asked) is mode)
         if self._confirmed and not is_wanted:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
@@ -171,7 +175,9 @@ class Supervisor:
 
     def _strongest(self, due: list[Violation]) -> Reaction:
         """The reaction to all of them together."""
-        reaction = max((self.rules[violation].reaction for violation in due), default=Reaction.NONE)
+        if not due:
+            return Reaction.NONE
+        reaction = max(self.rules[violation].reaction for violation in due)
         if reaction is Reaction.HOLD_LAST and self._has_repeated_enough():
             return Reaction.HOVER
         if reaction in (Reaction.PX4_HOLD, Reaction.PX4_LAND) and not (self._confirmed or self._asked):
