@@ -13,6 +13,8 @@ Quaternion = tuple[float, float, float, float]
 """w, x, y, z."""
 Globe = tuple[float, float, float]
 """Latitude and longitude [°], height above the sea [m]."""
+HALF = math.sqrt(0.5)
+"""Sine and cosine of 45°."""
 EARTH_M = 6371000.0
 """Radius by which PX4 turns angles on the globe into lengths [m]."""
 
@@ -44,8 +46,7 @@ def quat_enu_ned(quat: Quaternion) -> Quaternion:
     FRD): (0, 1, 1, 0)/√2 ⊗ q ⊗ (0, 1, 0, 0), with the sign that makes level and heading east (1, 0, 0, 0).
     """
     w, x, y, z = quat
-    s = math.sqrt(0.5)
-    return s * (w + z), s * (x + y), s * (x - y), s * (w - z)
+    return HALF * (w + z), HALF * (x + y), HALF * (x - y), HALF * (w - z)
 
 
 def rotate(quat: Quaternion, vector: Triple) -> Triple:

@@ -69,8 +69,8 @@ def finite(*vectors: Triple) -> bool:
 
 def unit(quat: tuple[float, ...]) -> Quaternion | None:
     """A quaternion of length one; None for what is none."""
-    norm = math.sqrt(sum(q * q for q in quat))
+    w, x, y, z = quat
+    norm = math.hypot(w, x, y, z)
     if not 0.9 < norm < 1.1:
         return None
-    w, x, y, z = (q / norm for q in quat)
-    return w, x, y, z
+    return w / norm, x / norm, y / norm, z / norm

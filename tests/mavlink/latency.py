@@ -30,6 +30,7 @@ from test_mocap_flight import SeenBall, TrackedLink
 from corvids.commands.flying.px4 import Plan, _keeper, fly_over
 from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.policy import read_policy_file
+from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.channels import SETPOINT, Channel, KeeperChannel
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.virtual_ball import VirtualBall
@@ -161,6 +162,7 @@ def in_real_time(seconds: float) -> dict[str, float]:
     *others, own = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, others or {own})  # those that are started now stay there
     with (
+        awake(),
         room() as around,
         _keeper(around.link, around.mocap) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,

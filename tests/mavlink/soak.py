@@ -34,6 +34,7 @@ from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_packet import BodyPose, Point
 from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile, read_policy_file
+from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.channels import KeeperChannel
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned
 from corvids.deploy.runtime import Tick
@@ -309,6 +310,7 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
         seen = around.seen
         plan = Plan(None, seconds, 0, None, None, PLACE_W_M, APEX_M, around.mocap)
         with (
+            awake(),
             px4_fly._keeper(around.link, around.mocap) as folder,
             contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
         ):

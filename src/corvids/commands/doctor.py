@@ -15,6 +15,7 @@ from corvids.cli import parse
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.mocap.state_port import read_key
+from corvids.deploy.processor_sleep import DEVICE, can_stay_awake
 from corvids.deploy.px4.channels import PACKET, Channel
 from corvids.deploy.px4.links import open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
@@ -143,6 +144,13 @@ def diagnose(
         f"load {load:.2f} a core",
         "go" if load < 0.8 else "warn",
         "" if load < 0.8 else "stop other work",
+    )
+    may_stay_awake = can_stay_awake()
+    yield Line(
+        "processor's sleep",
+        "kept from it in flight" if may_stay_awake else "cannot be kept from it",
+        "go" if may_stay_awake else "warn",
+        "" if may_stay_awake else f"let this user write {DEVICE}: answers come sooner",
     )
 
 

@@ -20,6 +20,7 @@ from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import read_policy_file
+from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.flight import BallSource, Px4Flight
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.runtime import Flight, fly
@@ -134,15 +135,16 @@ class FlyingVehicle:
             self._record.close()
 
     def _run(self) -> None:
-        while not self._is_over.is_set():
-            self.leg = fly(
-                self.pilot,
-                self._plant,
-                lambda now_s: self.command,
-                seconds=LEG_S,
-                guard=self._plant.guard,
-                until=lambda tick: self._is_over.is_set(),
-            )
+        with awake():
+            while not self._is_over.is_set():
+                self.leg = fly(
+                    self.pilot,
+                    self._plant,
+                    lambda now_s: self.command,
+                    seconds=LEG_S,
+                    guard=self._plant.guard,
+                    until=lambda tick: self._is_over.is_set(),
+                )
 
     def _said(self, state: State) -> frozenset[Word]:
         if self._words.empty() and not self._is_alone.is_set():

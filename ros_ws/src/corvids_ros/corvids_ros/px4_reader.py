@@ -9,9 +9,8 @@ from typing import Any
 
 from corvids.deploy.px4.clock import Px4Clock
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
-from corvids.deploy.px4.state import VehicleState, finite, is_news, unit
+from corvids.deploy.px4.state import VehicleState, is_news, unit
 from corvids.deploy.supervision.checks import Autopilot, Mode
-from corvids.deploy.supervision.envelope import Triple
 
 ARMED = 2
 """``arming_state``."""
@@ -90,14 +89,11 @@ class MessageReader:
 
     def _read_odometry(self, message: Any, now_s: float) -> None:
         self.clock.take_in(1e-6 * message.timestamp, now_s)
-        w, x, y, z = (float(q) for q in message.q)
-        vel, omega_frd, pos_ned = (
-            _triple(vector) for vector in (message.velocity, message.angular_velocity, message.position)
-        )
-        if not finite(pos_ned, vel, omega_frd) or not math.isfinite(w + x + y + z):
+        pos_ned, vel, omega_frd = message.position, message.velocity, message.angular_velocity
+        if not math.isfinite(sum(pos_ned) + sum(vel) + sum(omega_frd) + sum(message.q)):
             self.counters.not_finite += 1
             return
-        quat = unit((w, x, y, z))
+        quat = unit(message.q)
         frames = (VELOCITY_NED, VELOCITY_BODY_FRD)
         if message.pose_frame != POSE_NED or message.velocity_frame not in frames or quat is None:
             self.counters.malformed += 1
@@ -113,10 +109,5 @@ class MessageReader:
         state.count_resets(int(message.reset_counter))
 
     def _read_imu(self, message: Any, now_s: float) -> None:
-        self.state.specific_force_b_mps2 = flu_frd(_triple(message.accelerometer_m_s2))
-        self.state.gyro_b_radps = flu_frd(_triple(message.gyro_rad))
-
-
-def _triple(vector: Any) -> Triple:
-    x, y, z = vector
-    return float(x), float(y), float(z)
+        self.state.specific_force_b_mps2 = flu_frd(message.accelerometer_m_s2)
+        self.state.gyro_b_radps = flu_frd(message.gyro_rad)

@@ -28,6 +28,7 @@ from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
+from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.channels import Channel, KeeperChannel, udp_address
 from corvids.deploy.px4.flight import Px4Flight
 from corvids.deploy.px4.links import check_link
@@ -180,6 +181,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     ball, mocap = _ball(file, plan, craft)
     with (
         recording(plan, file, craft) as log,
+        awake(),
         _keeper(link, plan.mocap, plan.key) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
