@@ -36,8 +36,6 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # Measured, 8 % less after a wait in which others had the caches: graphs are small, and run once in a while.
-    options.enable_mem_reuse = options.enable_cpu_mem_arena = False
     options.log_severity_level = 4  # what goes wrong is raised, once
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

@@ -1,4 +1,4 @@
-"""Keeps processors awake while something flies: one that has gone to sleep takes time to wake at every state.
+"""Keeps processors awake in flight, and while a ROS 2 node is active: one that sleeps takes time to wake at each state.
 
 On Linux whoever holds ``/dev/cpu_dma_latency`` open limits the time that it takes a processor to wake. It is root's;
 a vehicle's owner may give it to whoever flies. Cores that do not sleep draw more power, hence for flights alone.
@@ -30,9 +30,10 @@ def awake(device: Path = DEVICE) -> Iterator[bool]:
     except OSError:
         yield False
         return
+    is_granted = False
     try:
-        with contextlib.suppress(OSError):  # a kernel that wants it otherwise
-            os.write(handle, AT_ONCE)
-        yield True
+        with contextlib.suppress(OSError):
+            is_granted = os.write(handle, AT_ONCE) == len(AT_ONCE)
+        yield is_granted
     finally:
         os.close(handle)

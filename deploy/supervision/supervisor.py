@@ -138,7 +138,7 @@ class Supervisor:
             self._told = (reaction, self._asked)
             said = reason or "; ".join(f"{v.value}: {found[v]}" for v in due) or "over"
             entries = (Entry(seen.now_s, before, self.state, reaction, self._asked, said),)
-        lowers = bool(due) and any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
+        lowers = any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
         return Verdict(self.state, source, command, request, reaction, entries, lowers)
 
     def lower(self, by_m: float) -> None:

@@ -78,6 +78,16 @@ def test_a_healthy_vehicle_is_go():
     assert found["place on the globe"] == "warn", "it was told none, so it cannot hold"
 
 
+def test_it_says_whether_processors_may_be_kept_awake(monkeypatch: pytest.MonkeyPatch):
+    channel, wanted = Talk(healthy(), 100.0), parameters_of(VEHICLE)
+    peer = listen(channel, PeerConfig(), wanted, 4.0)
+    for may, said in ((True, "kept from it in flight"), (False, "cannot be kept from it")):
+        monkeypatch.setattr("corvids.commands.doctor.can_stay_awake", lambda may=may: may)
+        lines = {line.check: line for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
+        line = lines["processor's sleep"]
+        assert (line.found, line.verdict, bool(line.fix)) == (said, "go", not may)
+
+
 def test_what_is_wrong_is_named():
     px4 = healthy()
     px4.parameters["COM_OF_LOSS_T"] = (1.0, common.MAV_PARAM_TYPE_REAL32)

@@ -60,8 +60,9 @@ def test_what_does_not_fit_is_refused():
         plain.encode(plain.record(small=256))
     with pytest.raises(OverflowError):
         plain.encode(plain.record(place=(1e39, 0.0)))
-    with pytest.raises(struct.error):
-        plain.encode(plain.record(place=(1.0, 2.0, 3.0)))
+    two = PlainMessage("Any", {"first": "float[2]", "second": "float[3]"})
+    with pytest.raises(struct.error, match="3 values, must have 2"):
+        two.encode(two.record(first=(1.0, 2.0, 3.0), second=(4.0, 5.0)))
 
 
 @pytest.mark.parametrize("kind", ["string", "sequence<float>", "px4_msgs/Other", "float[<=3]"])

@@ -221,13 +221,13 @@ def pose(x: float, frame: str = "map", w: float = 1.0) -> SimpleNamespace:
 def test_poses_are_taken_once_on_our_clock_and_in_our_frame():
     source = PoseSource("map")
     nested = SimpleNamespace(header=pose(2.0).header, pose=pose(2.0))
-    for message in (pose(1.0), nested, pose(3.0, "camera"), pose(math.nan)):
+    for message in (pose(1.0), nested, pose(3.0, "camera"), pose(math.nan), pose(1e39), pose(-math.inf)):
         source.take_in(message, 50.0, 1000.6)
     arrived = source.measure(50.0, VehicleState())
     assert [place[0] for _, place in arrived] == [1.0, 2.0]
     assert arrived[0][0] == pytest.approx(49.9), "0.1 s before it arrived"
     assert source.measure(50.0, VehicleState()) == []
-    assert (source.received, source.foreign, source.malformed) == (4, 1, 1)
+    assert (source.received, source.foreign, source.malformed) == (6, 1, 3)
     assert source.stamp_s == pytest.approx(49.9)
 
 

@@ -5,7 +5,9 @@ Run by ``make test-ros``, which sets up what this needs.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -61,6 +63,30 @@ def test_when_the_process_is_killed_px4_holds(tmp_path: Path):
     assert [SET_MODE, 1.0, 4.0, 3.0, 0] in flown["commands"], (
         "asked by the keeper, which leaves the stamp to PX4"
     )
+
+
+def test_without_its_keeper_it_has_px4_hold(tmp_path: Path):
+    """Nobody would notice any more if the runtime stopped."""
+    flight = Flight(tmp_path)
+    with ended(*flight.processes()):
+        flight.hand_over()
+        (keeper,) = children(flight.node.process.pid)
+        os.kill(keeper, signal.SIGKILL)
+        flight.node.wait_for("the operator said stop")
+        flight.until(lambda: flight.mode == HOLD and flight.state == "armed")
+        flown = flight.px4.result()
+    assert flown["states"][-2:] == [OFFBOARD, HOLD]
+    assert flown["commands"][-1][-1] > 0, "asked by the runtime, which stamps what it asks for"
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started and that are still there."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def test_after_a_pause_nothing_is_streamed_until_the_operator_engages(tmp_path: Path):

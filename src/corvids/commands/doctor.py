@@ -149,8 +149,8 @@ def diagnose(
     yield Line(
         "processor's sleep",
         "kept from it in flight" if may_stay_awake else "cannot be kept from it",
-        "go" if may_stay_awake else "warn",
-        "" if may_stay_awake else f"let this user write {DEVICE}: answers come sooner",
+        "go",
+        "" if may_stay_awake else f"answers come sooner if this user may write {DEVICE}",
     )
 
 

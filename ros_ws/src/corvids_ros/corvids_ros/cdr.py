@@ -74,6 +74,8 @@ class PlainMessage:
         for value, place in zip(record, self._places, strict=True):
             if isinstance(place, int):
                 values.append(value)
-            else:
+            elif len(value) == place.stop - place.start:
                 values.extend(value)
+            else:
+                raise struct.error(f"an array has {len(value)} values, must have {place.stop - place.start}")
         return HEADER + self._structs[HEADER[:2]].pack(*values)[len(HEADER) :]

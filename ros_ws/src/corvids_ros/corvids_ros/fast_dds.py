@@ -9,33 +9,30 @@ messages.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 
 CHOSEN = ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 """Variables by which a user chooses transports."""
-THREADS = "dds.shm"
-"""How the names of the threads begin that Fast DDS has for shared memory."""
+SEGMENTS = ("/dev/shm/fastrtps_", "/dev/shm/fastdds_")
+"""How the names of its shared memory begin, up to Fast DDS 2 and from 3 on."""
 
 
 def avoid_shared_memory(environment: MutableMapping[str, str]) -> None:
     """To be called with the process's environment before ROS starts; what a user chose stays."""
-    if not any(name in environment for name in CHOSEN):
+    if not any(environment.get(name) for name in CHOSEN):
         environment["FASTDDS_BUILTIN_TRANSPORTS"] = "UDPv4"
 
 
-def complaint(tasks: Path = Path("/proc/self/task")) -> str:
-    """What to say once ROS has started; nothing where there is no shared memory, or no way to tell."""
-    if not any(name.startswith(THREADS) for name in _names(tasks)):
+def complaint(maps: Path = Path("/proc/self/maps")) -> str:
+    """What to say once ROS has started; nothing where there is no shared memory, or no Linux to tell."""
+    mapped = ""
+    with contextlib.suppress(OSError):
+        mapped = maps.read_text("utf-8", errors="replace")
+    if not any(segment in mapped for segment in SEGMENTS):
         return ""
     return (
         "Fast DDS uses shared memory here, which may hold up set-points for 0.33 s as other processes start: "
-        "set FASTDDS_BUILTIN_TRANSPORTS=UDPv4; with ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST, which overrides that, "
-        "set the variables that config/fastdds_loopback.xml names instead"
+        "set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 (from Fast DDS 2.13 on); on Humble, and for one computer alone, give "
+        "it a profile, such as config/fastdds_loopback.xml, which says how"
     )
-
-
-def _names(tasks: Path) -> Iterator[str]:
-    for name in tasks.glob("*/comm"):
-        with contextlib.suppress(OSError):  # a thread that has ended
-            yield name.read_text("utf-8", errors="replace")

@@ -45,7 +45,7 @@ class Transport(Protocol):
 
     @property
     def malformed(self) -> int:
-        """Messages that could not be read."""
+        """Messages that could not be read, or written."""
         ...
 
     def subscribe(self, topic: str, heard: Callable[[Any], None]) -> None:
@@ -157,14 +157,14 @@ class MessageLink:
         self._tell_origin()
         left_over = BACKLOG_MAX
         while left_over:
-            news, left_s = self._news, until_s - self.now_s
+            news, malformed, left_s = self._news, self.transport.malformed, until_s - self.now_s
             self.transport.spin(max(0.0, left_s))
             if self._mocap or self._news == news:
                 self._hear_keeper()  # otherwise it has nothing to say that cannot wait until there is time
             left_over -= left_s <= 0.0
             if self._news != news:
                 yield
-            elif left_s <= 0.0:
+            elif left_s <= 0.0 and self.transport.malformed == malformed:
                 return
 
     def engage(self) -> None:
@@ -222,7 +222,7 @@ class MessageLink:
 def hear_all(transport: Transport, reader: MessageReader) -> None:
     """Take in all that has arrived: one turn of an executor hands over one message."""
     for _ in range(BACKLOG_MAX):
-        before = sum(reader.counters.received.values())
+        before = sum(reader.counters.received.values()) + transport.malformed
         transport.spin(0.0)
-        if sum(reader.counters.received.values()) == before:
+        if sum(reader.counters.received.values()) + transport.malformed == before:
             return

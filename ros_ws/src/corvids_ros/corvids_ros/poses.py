@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from corvids.deploy.mocap.state_packet import DISTANCE_MAX_M
 from corvids.deploy.px4.frames import Quaternion
 from corvids.deploy.px4.state import VehicleState, unit
 from corvids.deploy.supervision.envelope import Triple
@@ -49,7 +50,7 @@ class PoseSource:
         pos_w = (float(place.x), float(place.y), float(place.z))
         stamp = message.header.stamp
         stamp_s = stamp.sec + 1e-9 * stamp.nanosec + (now_s - unix_s)
-        if not math.isfinite(sum(pos_w)):
+        if not max(map(abs, pos_w)) <= DISTANCE_MAX_M or not math.isfinite(sum(pos_w)):
             self.malformed += 1
             return None
         quat = (float(turn.w), float(turn.x), float(turn.y), float(turn.z))

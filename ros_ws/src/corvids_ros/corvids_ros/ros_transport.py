@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,7 @@ class RosTransport:
         self.executor = make_executor(context)
         self.executor.add_node(self.node)
         self.malformed = 0
-        """Messages that are not as px4_msgs defines them."""
+        """Messages that are not as px4_msgs defines them, or cannot be: neither heard nor published."""
         self._readers: dict[str, Any] = {}
         self._writers: dict[str, tuple[Any, PlainMessage]] = {}
 
@@ -82,7 +83,12 @@ class RosTransport:
 
     def publish(self, topic: str, message: Any) -> None:
         writer, plain = self._writers[topic]
-        writer.publish(plain.encode(message))
+        try:
+            data = plain.encode(message)
+        except (struct.error, OverflowError):
+            self.malformed += 1  # what PX4's message cannot hold is not worth a flight
+            return
+        writer.publish(data)
 
     def forget(self, topic: str) -> None:
         """Neither hear nor publish it any more: each entity is one more that an executor waits for."""
