@@ -182,9 +182,8 @@ class Pilot:
         """Start ``rows`` (mask, (n,); all if None) afresh: policy and filters forget their past."""
         self.policy.reset(rows)
         self.member_fallback.reset(rows)
-        for tracker in (self.ball, self.load):
-            if tracker:
-                tracker.reset(rows)
+        for tracker in self._trackers:
+            tracker.reset(rows)
 
     def decide(self, readings: Readings, now_s: float, command: ArrayLike) -> Decision:
         """The commands at ``now_s`` on the plant's clock, for task commands (n, c) or one (c,) for all."""

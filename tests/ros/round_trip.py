@@ -82,6 +82,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         echo_ms = measure_echo(Path(folder), min(options.seconds, 10.0), options.jitter)
         result = measure(Path(folder), options.seconds, options.full_thrust, options.jitter)
+    if not result["answered"]:
+        print(f"no state was answered, as the vehicle was not flown: {result['states'][-1]}", file=sys.stderr)
+        return 1
     share = round(result["answered"] / max(result["sent"], 1), 4)
     print(json.dumps({"answered_share": share, "echo_median_ms": echo_ms, **result}))
     return 0
