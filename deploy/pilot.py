@@ -6,13 +6,14 @@ A pilot knows no clock and no plant: the time is handed in with the readings, as
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from corvids.deploy.contract import BALL_FILTER, LOAD_FILTER, Tensor
+from corvids.deploy.contract import BALL_FILTER, LOAD_FILTER, Contract, Tensor
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.graph import GraphFailure
 from corvids.deploy.member_fallback import MemberFallback
@@ -145,38 +146,39 @@ class Pilot:
         stages = contract.stages
         self.ball = BallTracker(stages[BALL_FILTER], rows) if BALL_FILTER in stages else None
         self.load = LoadTracker(stages[LOAD_FILTER], rows) if LOAD_FILTER in stages else None
-        self._facts = _checked_facts(contract.inputs, rows, facts)
         self.fallback = Fallback(contract.limits)
         self.member_fallback = MemberFallback(rows, contract.limits.accel_max_mps2)
         self.held: NDArray[np.bool_] = np.zeros(rows, dtype=bool)
         """Rows that the fallback flies, whatever the policy says."""
         names = list(contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
-        limits = contract.limits
-        # All of a row stands side by side, as all that is looked at: calls of numpy are what a decision takes time for.
-        if contract.is_accbr:
-            most = 1.001 * np.array([limits.accel_max_mps2] * 3 + [limits.turn_max_radps] * 2)
-            self._low, self._high = -most, most
-            self._orders = np.zeros((rows, 5))
-            self._order = self._orders[:, :3], self._orders[:, 3:]
-        else:
-            low, high = limits.thrust_n
-            slack, rates = 1e-3 * (high - low), [1.001 * rate for rate in limits.rate_max_radps]
-            self._low = np.array([low - slack, *(-rate for rate in rates)])
-            self._high = np.array([high + slack, *rates])
-            self._orders = np.zeros((rows, 4))
-            self._order = self._orders[:, 0], self._orders[:, 1:]
         self._trackers: list[Tracker] = [tracker for tracker in (self.ball, self.load) if tracker]
         longest_s = {"vehicle_age_s": self.config.vehicle_age_max_s}
         if self.ball:
             longest_s["ball_age_s"] = self.config.ball_age_max_s
         if self.load:
             longest_s["load_age_s"] = self.config.load_age_max_s
-        self._ages = [(name, slice(column, column + 1)) for column, name in enumerate(longest_s)]
-        """Inputs that are ages, of the vehicle's state and of what is tracked, and their columns in what follows."""
-        self._ages_max_s = np.array(list(longest_s.values()))
-        self._stamps_s = np.full((rows, len(longest_s)), np.nan)
+        low, high = _order_range(contract)
+        # All of a row that is judged stands side by side: calls of numpy are what a decision takes time for.
+        self._low = np.array([-self.config.future_max_s] * len(longest_s) + [-sys.float_info.max, *low])
+        self._high = np.array([*longest_s.values(), sys.float_info.max, *high])
+        self._judged = np.full((rows, len(self._low)), np.nan)
+        """Ages of the vehicle's state and of what is tracked, a sum of all that a sensor said, and the order."""
+        self._ages_s = self._judged[:, : len(longest_s)]
+        self._total = self._judged[:, len(longest_s)]
+        orders = self._judged[:, len(longest_s) + 1 :]
+        self._order = (orders[:, :3], orders[:, 3:]) if contract.is_accbr else (orders[:, 0], orders[:, 1:])
         self._command = np.zeros((rows, len(contract.command)))
+        self._known: dict[str, NDArray[Any]] = {"command": self._command}
+        """The policy's inputs by name, all but what the vehicle's sensors said: arrays that are overwritten."""
+        for tracker in self._trackers:
+            self._known.update(tracker.estimate)
+        for column, name in enumerate(longest_s):
+            self._known[name] = self._ages_s[:, column : column + 1]
+        if (told := _checked_facts(contract.inputs, rows, facts)) is not None:
+            self._known["facts"] = told
+        self._last: tuple[Readings, float, Array] | None = None
+        """What was decided on last, where the policy flew all rows."""
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Start ``rows`` (mask, (n,); all if None) afresh: policy and filters forget their past."""
@@ -194,61 +196,64 @@ class Pilot:
                 f"task command of shape {command.shape}: must be ({wanted}), one for all or one a row"
             )
         self._command[...] = command
-        command = self._command
-        with np.errstate(
-            all="ignore"
-        ):  # what is not finite is looked for, and is no reason to print a warning
-            inputs, fit = self._inputs(readings, now_s, command)
+        # What is not finite is looked for, and is no reason to print a warning.
+        with np.errstate(all="ignore"):
+            inputs = self._take_in(readings, now_s)
             try:
                 self._order[0][...], self._order[1][...] = self.policy.advance(inputs)
-                fit &= _all((self._orders >= self._low) & (self._orders <= self._high))  # False for NaN
             except GraphFailure:
-                fit[:] = False
+                self._order[0][...] = np.nan
+            is_good = (self._judged >= self._low) & (self._judged <= self._high)  # False for NaN
+            fit = np.logical_and.reduce(is_good, axis=1)
             np.greater(fit, self.held, out=fit)  # fit and not held
             if self.contract.is_accbr:
                 self.member_fallback.reset(fit)
             if not fit.all():
-                self._fall_back(~fit, inputs, command)
+                self._forget(is_good[:, : self._ages_s.shape[1]])
+                self.policy.show(inputs)
+                self._fall_back(~fit, inputs)
+        self._last = (readings, now_s, command) if fit.all() else None
         return Decision(self._order, fit, self.policy.inputs)
 
-    def _inputs(
-        self, readings: Readings, now_s: float, command: Array
-    ) -> tuple[dict[str, Array], NDArray[np.bool_]]:
-        """The policy's inputs, NaN where missing, and the rows (n,) in which none is."""
-        inputs = {name: getattr(readings, name) for name in _VEHICLE}
-        inputs["command"] = command
-        total = np.add.reduce(np.concatenate(list(inputs.values()), axis=1), axis=1)
+    def rehearse(self) -> None:
+        """Decide as at the last tick, to no effect but that the last decision's arrays are overwritten.
+
+        What a decision needs of a processor's caches is then there, for a millisecond or so: on a processor that sleeps
+        or does something else between ticks, the next one takes little more than half as long.
+        """
+        if self._last is None:
+            return
+        states = {name: array.copy() for name, array in self.policy.states.items()}
+        self.decide(*self._last)
+        for name, array in states.items():
+            self.policy.states[name][...] = array
+
+    def _take_in(self, readings: Readings, now_s: float) -> dict[str, NDArray[Any]]:
+        """The policy's inputs, from what sensors said and what is tracked; how old that is, and a sum of it."""
+        said = {name: getattr(readings, name) for name in _VEHICLE}
+        # One number that is not finite makes the sum so.
+        row = np.concatenate([*said.values(), self._command], axis=1)
+        np.add.reduce(row, axis=1, out=self._total)
         if self.ball:
             seen = cast(BallReadings, readings)
             self.ball.take_in(seen.ball_stamp_s, seen.ball_pos_w)
         if self.load:
             felt = cast(TeamReadings, readings)
             self.load.take_in(felt.load_stamp_s, felt.load_pos_w, felt.load_quat_wb)
-        self._stamps_s[:, 0] = readings.stamp_s
+        np.subtract(now_s, readings.stamp_s, out=self._ages_s[:, 0])
         for column, tracker in enumerate(self._trackers, start=1):
-            self._stamps_s[:, column] = tracker.stamp_s
-            inputs.update(tracker.estimate)
-        ages_s = now_s - self._stamps_s
-        fresh = (ages_s >= -self.config.future_max_s) & (ages_s <= self._ages_max_s)  # False for NaN
-        fit = _all(fresh)
-        if not fit.all():
-            self._forget(fresh, ages_s)
-        fit &= np.isfinite(total)  # one number that is not finite makes the sum so
-        if self._facts is not None:
-            inputs["facts"] = self._facts
-        for name, column in self._ages:
-            inputs[name] = ages_s[:, column]
-        return inputs, fit
+            np.subtract(now_s, tracker.stamp_s, out=self._ages_s[:, column])
+        return said | self._known
 
-    def _forget(self, fresh: NDArray[np.bool_], ages_s: Array) -> None:
-        """Age NaN is what is not ``fresh`` (n, s); and what is tracked begins anew where it is lost."""
-        is_lost = ~fresh & np.isfinite(ages_s)  # what was never measured is not lost
+    def _forget(self, is_fresh: NDArray[np.bool_]) -> None:
+        """Age NaN is what is not fresh (n, s); and what is tracked begins anew where it is lost."""
+        is_lost = ~is_fresh & np.isfinite(self._ages_s)  # what was never measured is not lost
         for column, tracker in enumerate(self._trackers, start=1):
             if is_lost[:, column].any():
                 tracker.reset(is_lost[:, column])
-        ages_s[~fresh] = np.nan
+        self._ages_s[~is_fresh] = np.nan
 
-    def _fall_back(self, rows: NDArray[np.bool_], inputs: dict[str, Array], command: Array) -> None:
+    def _fall_back(self, rows: NDArray[np.bool_], inputs: dict[str, NDArray[Any]]) -> None:
         """Let the fallback fly ``rows`` (mask), from whatever is known."""
         known = np.isfinite(inputs["vehicle_age_s"])
         pos_w, vel_w, quat_wb = (np.where(known, inputs[name], np.nan)[rows] for name in _VEHICLE[:3])
@@ -257,13 +262,19 @@ class Pilot:
         if self.contract.is_accbr:
             first[rows], second[rows] = self.member_fallback.command(rows, pos_w, vel_w), 0.0
             return
-        place_w = np.full_like(pos_w, np.nan) if self._place is None else command[rows][:, self._place]
+        place_w = np.full_like(pos_w, np.nan) if self._place is None else self._command[rows][:, self._place]
         first[rows], second[rows] = self.fallback.command(pos_w, vel_w, quat_wb, place_w)
 
 
-def _all(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether all of a row is true, (n, ·) -> (n,)."""
-    return np.logical_and.reduce(rows, axis=1)
+def _order_range(contract: Contract) -> tuple[list[float], list[float]]:
+    """Least and largest numbers of an order, with the slack that rounding needs."""
+    limits = contract.limits
+    if contract.is_accbr:
+        most = [1.001 * limit for limit in [limits.accel_max_mps2] * 3 + [limits.turn_max_radps] * 2]
+        return [-limit for limit in most], most
+    low, high = limits.thrust_n
+    slack, rates = 1e-3 * (high - low), [1.001 * rate for rate in limits.rate_max_radps]
+    return [low - slack, *(-rate for rate in rates)], [high + slack, *rates]
 
 
 def _checked_facts(inputs: Sequence[Tensor], rows: int, facts: ArrayLike | None) -> Array | None:

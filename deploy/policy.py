@@ -111,12 +111,16 @@ class Policy:
         [m/s², world] (rows, 3) and added roll and pitch rates [rad/s] (rows, 2). Both are views that the next step
         overwrites.
         """
-        for name, array in self.inputs.items():
-            array[...] = inputs[name]
+        self.show(inputs)
         self._graph.run()
         for state, following in self._carry:
             state[...] = following
         return self._order
+
+    def show(self, inputs: Mapping[str, ArrayLike]) -> None:
+        """Let :attr:`inputs` be these, (rows, ·) each."""
+        for name, array in self.inputs.items():
+            array[...] = inputs[name]
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Forget the past of ``rows`` (mask, (rows,); all if None)."""

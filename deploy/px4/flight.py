@@ -20,6 +20,9 @@ from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Request, Supervisor, Verdict
 
+REHEARSAL_S = 0.001
+"""How long before a tick is expected it is rehearsed [s]: as long as that takes, and states come too early."""
+
 
 class Link(Protocol):
     """The way to one PX4: what it says, in our frames and on our clock, and how it is commanded."""
@@ -104,12 +107,15 @@ class Px4Flight:
         ball: BallSource | None = None,
         load: LoadSource | None = None,
         in_step: bool = False,
+        rehearses: bool = False,
         words: Callable[[State], frozenset[Word]] = lambda state: frozenset(),
         watcher: Callable[[Seen, Verdict], None] | None = None,
     ) -> None:
         """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict.
 
         ``in_step``: ticks come as states do, see :mod:`corvids.deploy.px4.in_step`; otherwise when they are due.
+        ``rehearses``: shortly before a tick all that it will do is done once to no effect, so that it takes less time;
+        worth it where time is real.
         """
         self.link, self.supervisor = link, supervisor
         self._pilot, self._thrust_map = pilot, thrust_map
@@ -117,6 +123,8 @@ class Px4Flight:
         self._ball, self._load, self._words, self._watcher = ball, load, words, watcher
         self._untold: tuple[Seen, Verdict] | None = None
         self._step = InStep(1.0 / pilot.contract.control_hz) if in_step else None
+        self._rehearses = rehearses
+        self._seen_last: Seen | None = None
         names = list(pilot.contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
 
@@ -144,25 +152,47 @@ class Px4Flight:
 
     def _arrivals(self, until_s: float) -> Iterator[None]:
         """What arrives until the tick that lies at ``until_s``."""
-        if self._step is None:
-            yield from self.link.wait(until_s)
-            return
-        due_s = self._step.due_s(until_s)
-        for moment_s in (self.now_s, due_s):  # what is there already, and what comes
-            for _ in self.link.wait(moment_s):
-                self._step.note(self.link.state.stamp_s, self.now_s)
+        step, due_s = self._step, until_s
+        rehearsal_s = due_s - REHEARSAL_S
+        if step:
+            due_s = step.due_s(until_s)
+            rehearsal_s = step.expected_s(due_s) - REHEARSAL_S
+            for _ in self.link.wait(self.now_s):  # what is there already
+                step.note(self.link.state.stamp_s, self.now_s)
                 yield
-                if moment_s == due_s and self._step.is_time(due_s):
-                    break
-            if self._step.is_time(due_s):
-                break
-        self._step.answer(due_s)
+        if self._rehearses and self.now_s < rehearsal_s:
+            yield from self._news(rehearsal_s, due_s)
+            if not self._is_time(due_s):
+                self._rehearse()
+        yield from self._news(due_s, due_s)
+        if step:
+            step.answer(due_s)
+
+    def _news(self, until_s: float, due_s: float) -> Iterator[None]:
+        """What arrives until ``until_s`` [s], or until it is time for the tick that is due at ``due_s``."""
+        if self._is_time(due_s):
+            return
+        for _ in self.link.wait(until_s):
+            if self._step:
+                self._step.note(self.link.state.stamp_s, self.now_s)
+            yield
+            if self._is_time(due_s):
+                return
+
+    def _is_time(self, due_s: float) -> bool:
+        return self._step is not None and self._step.is_time(due_s)
+
+    def _rehearse(self) -> None:
+        """Go through what lies between a state and its set-point, to no effect: see :meth:`Pilot.rehearse`."""
+        self._pilot.rehearse()
+        if self._seen_last:
+            self.supervisor.rehearse(self._seen_last)
 
     def guard(
         self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
     ) -> tuple[Array, Array] | None:
         """What the supervisor makes of a decision; see :data:`corvids.deploy.runtime.Guard`."""
-        seen = self._seen(now_s, command, decision, compute_s)
+        seen = self._seen_last = self._seen(now_s, command, decision, compute_s)
         before = self.supervisor.state
         verdict = self.supervisor.tick(seen)
         if verdict.state is State.ENGAGING and before is not State.ENGAGING:

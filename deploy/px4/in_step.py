@@ -42,11 +42,13 @@ class InStep:
         """When the tick that lies at ``grid_s`` [s] is due."""
         return grid_s + self._shift_s
 
+    def expected_s(self, due_s: float) -> float:
+        """When the state is expected that the tick due at ``due_s`` [s] is to answer; where none is, then."""
+        return due_s - 0.5 * self._interval_s if self._is_with_states() else due_s
+
     def is_time(self, due_s: float) -> bool:
         """Whether the state that the tick due at ``due_s`` [s] is to answer is there."""
-        if not 0.0 < self._interval_s < SELDOM * self._period_s:
-            return False
-        return self._usual_s() > due_s - self._interval_s
+        return self._is_with_states() and self._usual_s() > due_s - self._interval_s
 
     def answer(self, due_s: float) -> None:
         """The tick that was due at ``due_s`` [s] comes now; the grid moves towards the states' time."""
@@ -57,6 +59,9 @@ class InStep:
         shift_s = self._shift_s + GAIN * max(-0.5 * interval_s, min(ahead_s, 0.5 * interval_s))
         # Moving on by a whole interval changes nothing but which state a tick answers.
         self._shift_s = shift_s - interval_s * round(shift_s / interval_s)
+
+    def _is_with_states(self) -> bool:
+        return 0.0 < self._interval_s < SELDOM * self._period_s
 
     def _usual_s(self) -> float:
         """When the newest state would have arrived had it been under way as long as usual."""

@@ -145,21 +145,19 @@ class Checks:
 
     def __init__(self, envelope: Envelope, fence: Fence, thresholds: Thresholds) -> None:
         self.envelope, self.fence, self.thresholds = envelope, fence, thresholds
+        self.is_current = False
+        """Whether the vehicle's state, of what was seen last, is there, finite and not lost."""
         self._last: Seen | None = None
+        self._numbers: tuple[float, ...] = ()
+        """Of the vehicle's state."""
         self._moved_stamp_s = self._good_stamp_s = math.nan
-
-    def is_current(self, seen: Seen) -> bool:
-        """Whether the vehicle's state is there, finite and not lost."""
-        age_s = seen.now_s - seen.stamp_s
-        fresh = -self.thresholds.future_max_s <= age_s <= self.thresholds.state_lost_s
-        return fresh and math.isfinite(sum((*seen.pos_w, *seen.vel_w, *seen.quat_wb, *seen.omega_b)))
 
     def find(self, seen: Seen) -> dict[Violation, str]:
         """The violations at this tick, each with what was seen; modes are the supervisor's to judge."""
         found: dict[Violation, str] = {}
         self._in_time(seen, found)
         self._in_autopilot(seen, found)
-        if self.is_current(seen):
+        if self.is_current:
             self._in_flight(seen, found)
         self._in_objects(seen, found)
         self._in_command(seen, found)
@@ -175,7 +173,10 @@ class Checks:
             if seen.resets != last.resets:
                 found[Violation.ESTIMATOR_RESET] = f"reset counter {last.resets} -> {seen.resets}"
         numbers = (*seen.pos_w, *seen.vel_w, *seen.quat_wb, *seen.omega_b)
-        if not math.isfinite(sum(numbers)):
+        is_finite = math.isfinite(sum(numbers))
+        age_s = seen.now_s - seen.stamp_s
+        self.is_current = is_finite and -limits.future_max_s <= age_s <= limits.state_lost_s
+        if not is_finite:
             found[Violation.STATE_NOT_FINITE] = str(numbers)
         elif seen.stamp_s <= seen.now_s + limits.future_max_s:
             self._good_stamp_s = seen.stamp_s
@@ -184,12 +185,13 @@ class Checks:
             found[Violation.STATE_LOST] = f"{age_s:.3f} s old"
         elif age_s > limits.state_late_s:
             found[Violation.STATE_LATE] = f"{age_s:.3f} s old"
-        if last is None or numbers != (*last.pos_w, *last.vel_w, *last.quat_wb, *last.omega_b):
+        if numbers != self._numbers:
             self._moved_stamp_s = seen.stamp_s
         elif seen.stamp_s > self._moved_stamp_s:
             found[Violation.STATE_FROZEN] = (
                 f"the same for {seen.stamp_s - self._moved_stamp_s:.3f} s of stamps"
             )
+        self._numbers = numbers
 
     def _in_autopilot(self, seen: Seen, found: dict[Violation, str]) -> None:
         autopilot, limits = seen.autopilot, self.thresholds

@@ -7,6 +7,7 @@ and with what the autopilot is to be asked for. The table of violations and reac
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 import math
@@ -130,7 +131,7 @@ class Supervisor:
             self.state,
             seen,
             self._clock_s,
-            is_current=self._checks.is_current(seen),
+            is_current=self._checks.is_current,
             is_repeating=reaction is Reaction.HOLD_LAST,
         )
         entries = ()
@@ -140,6 +141,12 @@ class Supervisor:
             entries = (Entry(seen.now_s, before, self.state, reaction, self._asked, said),)
         lowers = any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
         return Verdict(self.state, source, command, request, reaction, entries, lowers)
+
+    def rehearse(self, seen: Seen) -> None:
+        """Tick to no effect, so that what a tick needs is in the processor's caches for the next one."""
+        twin = copy.copy(self)
+        twin._checks, twin._handover = copy.copy(self._checks), copy.copy(self._handover)
+        twin.tick(seen)
 
     def lower(self, by_m: float) -> None:
         """Move the place of the hover controller down: a member of a team goes down with the others."""

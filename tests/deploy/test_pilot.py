@@ -228,6 +228,33 @@ def test_an_absurd_measurement_does_not_stay(file):
     assert np.isfinite(pilot.ball.states["estimate"]).all() and abs(pilot.ball.pos_w[0, 2] - 1.5) < 0.2
 
 
+def test_a_rehearsal_changes_nothing(monkeypatch, file):
+    """Of two pilots that are told the same, with gaps, one rehearses before every decision; that runs its policy."""
+    rng, ran = np.random.default_rng(0), []
+    one, other, flew_all = Pilot(file, 2), Pilot(file, 2), False
+    run = other.policy._graph.run
+    monkeypatch.setattr(other.policy._graph, "run", lambda: (ran.append(tick), run()))
+    for tick in range(200):
+        now_s = 0.02 * tick
+        readings = said(now_s, rows=2, balls=int(rng.integers(0, 2)))
+        readings.pos_w[...] += 0.1 * rng.normal(size=(2, 3))
+        readings.ball_pos_w[...] += 0.1 * rng.normal(size=readings.ball_pos_w.shape)
+        if rng.uniform() < 0.1:
+            readings.vel_w[int(rng.integers(0, 2)), 0] = np.nan
+        before = len(ran)
+        other.rehearse()
+        is_rehearsed = len(ran) > before
+        expected, decision = one.decide(readings, now_s, COMMAND), other.decide(readings, now_s, COMMAND)
+        np.testing.assert_array_equal(decision.by_policy, expected.by_policy)
+        np.testing.assert_array_equal(decision.thrust_n, expected.thrust_n)
+        np.testing.assert_array_equal(decision.rate_b_radps, expected.rate_b_radps)
+        for name, state in one.policy.states.items():
+            np.testing.assert_array_equal(other.policy.states[name], state)
+        assert is_rehearsed == flew_all
+        flew_all = expected.by_policy.all()
+    assert 250 < len(ran) < 400
+
+
 def test_a_policy_that_fails_is_replaced_at_once(monkeypatch, file):
     pilot = Pilot(file)
     assert pilot.decide(said(0.0), 0.0, COMMAND).by_policy[0]

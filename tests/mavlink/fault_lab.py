@@ -42,6 +42,9 @@ class CirclingPilot:
             thrust_n, rates = self._law.command(readings.pos_w, readings.vel_w, readings.quat_wb, place[None])
         return Decision((thrust_n, rates), np.array([known]), {})
 
+    def rehearse(self) -> None:
+        """There is nothing to be at hand."""
+
 
 KINDS: dict[str, Fault] = {
     "signal stops": Fault(no_telemetry=True),

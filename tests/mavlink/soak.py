@@ -314,7 +314,7 @@ def soak(seconds: float, policy: Path) -> dict[str, Any]:
             px4_fly._keeper(around.link, around.mocap) as folder,
             contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
         ):
-            outcome = fly_over(file, craft, channel, seen, plan, mocap=seen, recorder=note)
+            outcome = fly_over(file, craft, channel, seen, plan, mocap=seen, recorder=note, is_real_time=True)
             growth = sampler.growth()
             ticks, missed, worst_s = machine()
     flight = outcome.flight

@@ -52,6 +52,17 @@ def test_it_takes_off_juggles_and_lands(capsys):
     assert outcome.states["policy"] > 4.0
 
 
+def test_a_flight_that_rehearses_sends_the_same():
+    sent = []
+    for is_real_time in (False, True):
+        link = VirtualLink(FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg))
+        file = read_policy_file(POLICY, "juggle")
+        outcome = fly_over(file, AIR, link, ball(), plan(8.0), is_real_time=is_real_time)
+        assert outcome.states["policy"] > 1.0
+        sent.append([str(target) for target in link.px4.targets()])
+    assert sent[0] == sent[1]
+
+
 def test_a_vehicle_that_does_not_arm_stays_where_it_is(monkeypatch):
     monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)

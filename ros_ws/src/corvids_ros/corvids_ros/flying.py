@@ -89,6 +89,7 @@ class FlyingVehicle:
             ball=ball,
             load=load,
             in_step=True,
+            rehearses=True,
             words=self._said,
             watcher=self._watch,
         )

@@ -185,7 +185,7 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         _keeper(link, plan.mocap, plan.key) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
-        return fly_over(file, craft, channel, ball, plan, log, mocap=mocap)
+        return fly_over(file, craft, channel, ball, plan, log, mocap=mocap, is_real_time=True)
 
 
 def _ball(file: PolicyFile, plan: Plan, craft: Vehicle) -> tuple[Ball | None, MocapInput | None]:
@@ -212,10 +212,11 @@ def fly_over(
     mocap: MocapInput | None = None,
     recorder: Callable[[Tick], None] | None = None,
     truth: Callable[[], Triple] | None = None,
+    is_real_time: bool = False,
 ) -> Outcome:
     """Arm, take off, let ``file`` fly, with ``ball`` if it juggles, and land the plan's time [s] after engaging.
 
-    ``truth``: where the vehicle is now [m], for those who know.
+    ``truth``: where the vehicle is now [m], for those who know. ``is_real_time``: time passes by itself.
     """
     contract = file.contract
     course = Course(contract.command, plan.place_w_m, plan.apex_m, truth)
@@ -252,6 +253,7 @@ def fly_over(
         thrust_map_of(craft),
         hover_thrust_n=craft.weight_n,
         ball=ball,
+        rehearses=is_real_time,
         words=lambda state: operator.words(state, channel.now_s),
         watcher=watch,
     )
