@@ -20,8 +20,9 @@ from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Request, Supervisor, Verdict
 
-REHEARSAL_S = 0.001
-"""How long before a tick is expected it is rehearsed [s]: as long as that takes, and states come too early."""
+REHEARSAL_S = 0.002
+"""How long before a tick is expected it is rehearsed [s]: it must be over, and threads of others have had their turn,
+when the earliest state arrives; what is in caches fades within some milliseconds."""
 
 
 class Link(Protocol):
@@ -124,7 +125,8 @@ class Px4Flight:
         self._untold: tuple[Seen, Verdict] | None = None
         self._step = InStep(1.0 / pilot.contract.control_hz) if in_step else None
         self._rehearses = rehearses
-        self._seen_last: Seen | None = None
+        self._decided: tuple[float, ArrayLike, Decision, float] | None = None
+        """What the supervisor was asked about last."""
         names = list(pilot.contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
 
@@ -185,14 +187,17 @@ class Px4Flight:
     def _rehearse(self) -> None:
         """Go through what lies between a state and its set-point, to no effect: see :meth:`Pilot.rehearse`."""
         self._pilot.rehearse()
-        if self._seen_last:
-            self.supervisor.rehearse(self._seen_last)
+        if self._decided:
+            command = self.supervisor.rehearse(self._seen(*self._decided)).command
+            if command:
+                self._setpoint(*command)
 
     def guard(
         self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
     ) -> tuple[Array, Array] | None:
         """What the supervisor makes of a decision; see :data:`corvids.deploy.runtime.Guard`."""
-        seen = self._seen_last = self._seen(now_s, command, decision, compute_s)
+        self._decided = now_s, command, decision, compute_s
+        seen = self._seen(*self._decided, self._words(self.supervisor.state))
         before = self.supervisor.state
         verdict = self.supervisor.tick(seen)
         if verdict.state is State.ENGAGING and before is not State.ENGAGING:
@@ -212,15 +217,16 @@ class Px4Flight:
 
     def send(self, thrust_n: Array, rate_b_radps: Array) -> None:
         """Stream a command [N] (1,), [rad/s, FLU] (1, 3)."""
+        self.link.stream(*self._setpoint(float(thrust_n[0]), _triple(rate_b_radps)))
+        self._tell()
+
+    def _setpoint(self, thrust_n: float, rate_b_radps: Triple) -> tuple[float, Triple, Level]:
+        """What to stream for a command; see :meth:`Link.stream`."""
         battery = self.link.autopilot.battery
         yaw = yaw_ned_rad(self.link.state.quat_wb)
         hover = self._thrust_map.normalised(self._hover_thrust_n, battery)
-        self.link.stream(
-            self._thrust_map.normalised(float(thrust_n[0]), battery),
-            _triple(rate_b_radps),
-            Level(yaw if math.isfinite(yaw) else 0.0, hover),
-        )
-        self._tell()
+        level = Level(yaw if math.isfinite(yaw) else 0.0, hover)
+        return self._thrust_map.normalised(thrust_n, battery), rate_b_radps, level
 
     def _tell(self) -> None:
         """Show the watcher the verdict, after the command is out: watching may take longer than deciding."""
@@ -228,7 +234,14 @@ class Px4Flight:
             self._watcher(*self._untold)
         self._untold = None
 
-    def _seen(self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float) -> Seen:
+    def _seen(
+        self,
+        now_s: float,
+        command: ArrayLike,
+        decision: Decision,
+        compute_s: float,
+        words: frozenset[Word] = frozenset(),
+    ) -> Seen:
         state, tracker = self.link.state, self._pilot.ball
         place_w = None
         if self._place is not None:
@@ -254,7 +267,7 @@ class Px4Flight:
             else None,
             compute_s,
             place_w,
-            self._words(self.supervisor.state),
+            words,
         )
 
 

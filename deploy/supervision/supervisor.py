@@ -142,11 +142,11 @@ class Supervisor:
         lowers = any(self.rules[violation].reaction is Reaction.LOWER for violation in due)
         return Verdict(self.state, source, command, request, reaction, entries, lowers)
 
-    def rehearse(self, seen: Seen) -> None:
-        """Tick to no effect, so that what a tick needs is in the processor's caches for the next one."""
+    def rehearse(self, seen: Seen) -> Verdict:
+        """What :meth:`tick` would decide, to no effect: then what that needs is in the processor's caches."""
         twin = copy.copy(self)
         twin._checks, twin._handover = copy.copy(self._checks), copy.copy(self._handover)
-        twin.tick(seen)
+        return twin.tick(seen)
 
     def lower(self, by_m: float) -> None:
         """Move the place of the hover controller down: a member of a team goes down with the others."""

@@ -81,14 +81,14 @@ def flown(sky: Sky, control_hz: float, in_step: bool, rehearses: bool = True) ->
 
 
 @pytest.mark.parametrize("control_hz", [250.0, 125.0, 50.0])
-def test_it_rehearses_once_a_tick_a_millisecond_before_the_state_comes(control_hz: float):
+def test_it_rehearses_once_a_tick_two_milliseconds_before_the_state_comes(control_hz: float):
     sky = flown(Sky(), control_hz, in_step=True)
     ticks, rehearsals = np.array(sky.decided), np.array(sky.rehearsed)
     settled = ticks[len(ticks) // 2 :]
     last = rehearsals[np.searchsorted(rehearsals, settled) - 1]
     assert len(np.unique(last)) == len(settled), "one for each"
     ahead_s = settled - last
-    assert ahead_s.min() > 0.0005 and ahead_s.max() < 0.0015
+    assert ahead_s.min() > 0.0015 and ahead_s.max() < 0.0025
     arrived = np.array(sky.arrived)
     waited_s = settled - arrived[np.searchsorted(arrived, settled, side="right") - 1]
     assert waited_s.max() < 1e-9, "no state waits for it"
@@ -96,7 +96,7 @@ def test_it_rehearses_once_a_tick_a_millisecond_before_the_state_comes(control_h
 
 def test_it_rehearses_before_a_tick_that_is_due_by_the_clock():
     sky = flown(Sky(), 50.0, in_step=False)
-    assert np.array(sky.decided[1:]) - np.array(sky.rehearsed) == pytest.approx(0.001)
+    assert np.array(sky.decided[1:]) - np.array(sky.rehearsed) == pytest.approx(0.002)
 
 
 def test_who_is_late_does_not_rehearse():
