@@ -104,7 +104,7 @@ class PilotConfig:
 
 
 class Decision(NamedTuple):
-    """What a pilot decided at a control tick. Arrays are overwritten by the next decision."""
+    """What a pilot decided at a control tick. Arrays are overwritten by the next decision, or by its rehearsal."""
 
     order: tuple[Array, Array]
     """Collective thrust [N] (n,) and body rates [rad/s, FLU] (n, 3); or, for an inner loop, acceleration [m/s², world]
@@ -163,7 +163,7 @@ class Pilot:
         self._low = np.array([-self.config.future_max_s] * len(longest_s) + [-sys.float_info.max, *low])
         self._high = np.array([*longest_s.values(), sys.float_info.max, *high])
         self._judged = np.full((rows, len(self._low)), np.nan)
-        """Ages of the vehicle's state and of what is tracked, a sum of all that a sensor said, and the order."""
+        """Ages of the vehicle's state and of what is tracked, a sum of that state and the task command, the order."""
         self._ages_s = self._judged[:, : len(longest_s)]
         self._total = self._judged[:, len(longest_s)]
         orders = self._judged[:, len(longest_s) + 1 :]
@@ -177,11 +177,12 @@ class Pilot:
             self._known[name] = self._ages_s[:, column : column + 1]
         if (told := _checked_facts(contract.inputs, rows, facts)) is not None:
             self._known["facts"] = told
-        self._last: tuple[Readings, float, Array] | None = None
+        self._last: tuple[Readings, float] | None = None
         """What was decided on last, where the policy flew all rows."""
 
     def reset(self, rows: NDArray[np.bool_] | None = None) -> None:
         """Start ``rows`` (mask, (n,); all if None) afresh: policy and filters forget their past."""
+        self._last = None
         self.policy.reset(rows)
         self.member_fallback.reset(rows)
         for tracker in self._trackers:
@@ -196,54 +197,63 @@ class Pilot:
                 f"task command of shape {command.shape}: must be ({wanted}), one for all or one a row"
             )
         self._command[...] = command
-        # What is not finite is looked for, and is no reason to print a warning.
-        with np.errstate(all="ignore"):
-            inputs = self._take_in(readings, now_s)
-            try:
-                self._order[0][...], self._order[1][...] = self.policy.advance(inputs)
-            except GraphFailure:
-                self._order[0][...] = np.nan
-            is_good = (self._judged >= self._low) & (self._judged <= self._high)  # False for NaN
+        with _quietly():
+            self._take_in(readings)
+            inputs = self._inputs(readings, now_s)
+            is_good = self._judge(inputs)
             fit = np.logical_and.reduce(is_good, axis=1)
             np.greater(fit, self.held, out=fit)  # fit and not held
             if self.contract.is_accbr:
                 self.member_fallback.reset(fit)
             if not fit.all():
                 self._forget(is_good[:, : self._ages_s.shape[1]])
-                self.policy.show(inputs)
+                self.policy.show(inputs)  # with what is missing, for the record
                 self._fall_back(~fit, inputs)
-        self._last = (readings, now_s, command) if fit.all() else None
+        self._last = (readings, now_s) if fit.all() else None
         return Decision(self._order, fit, self.policy.inputs)
 
     def rehearse(self) -> None:
-        """Decide as at the last tick, to no effect but that the last decision's arrays are overwritten.
+        """Go through a decision as at the last tick, to no effect but that the last one's arrays are overwritten.
 
-        What a decision needs of a processor's caches is then there, for a millisecond or so: on a processor that sleeps
-        or does something else between ticks, the next one takes little more than half as long.
+        What a decision needs is then in the processor's caches for some milliseconds: where a processor sleeps or does
+        something else between ticks, the next one takes less time. Nothing is done where the fallback flew.
         """
         if self._last is None:
             return
         states = {name: array.copy() for name, array in self.policy.states.items()}
-        self.decide(*self._last)
-        for name, array in states.items():
-            self.policy.states[name][...] = array
+        try:
+            with _quietly():
+                self._judge(self._inputs(*self._last))
+        finally:
+            for name, array in states.items():
+                self.policy.states[name][...] = array
 
-    def _take_in(self, readings: Readings, now_s: float) -> dict[str, NDArray[Any]]:
-        """The policy's inputs, from what sensors said and what is tracked; how old that is, and a sum of it."""
-        said = {name: getattr(readings, name) for name in _VEHICLE}
-        # One number that is not finite makes the sum so.
-        row = np.concatenate([*said.values(), self._command], axis=1)
-        np.add.reduce(row, axis=1, out=self._total)
+    def _take_in(self, readings: Readings) -> None:
+        """Let filters have what was measured."""
         if self.ball:
             seen = cast(BallReadings, readings)
             self.ball.take_in(seen.ball_stamp_s, seen.ball_pos_w)
         if self.load:
             felt = cast(TeamReadings, readings)
             self.load.take_in(felt.load_stamp_s, felt.load_pos_w, felt.load_quat_wb)
+
+    def _inputs(self, readings: Readings, now_s: float) -> dict[str, NDArray[Any]]:
+        """The policy's inputs; ages and sum of what is judged are written where they belong."""
+        said = {name: getattr(readings, name) for name in _VEHICLE}
+        rows = np.concatenate([*said.values(), self._command], axis=1)
+        np.add.reduce(rows, axis=1, out=self._total)  # one number that is not finite makes the sum so
         np.subtract(now_s, readings.stamp_s, out=self._ages_s[:, 0])
         for column, tracker in enumerate(self._trackers, start=1):
             np.subtract(now_s, tracker.stamp_s, out=self._ages_s[:, column])
         return said | self._known
+
+    def _judge(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """Let the policy answer; whether each of what is judged is as it must be, (n, ·)."""
+        try:
+            self._order[0][...], self._order[1][...] = self.policy.advance(inputs)
+        except GraphFailure:
+            self._order[0][...] = np.nan
+        return (self._judged >= self._low) & (self._judged <= self._high)  # False for NaN
 
     def _forget(self, is_fresh: NDArray[np.bool_]) -> None:
         """Age NaN is what is not fresh (n, s); and what is tracked begins anew where it is lost."""
@@ -264,6 +274,11 @@ class Pilot:
             return
         place_w = np.full_like(pos_w, np.nan) if self._place is None else self._command[rows][:, self._place]
         first[rows], second[rows] = self.fallback.command(pos_w, vel_w, quat_wb, place_w)
+
+
+def _quietly() -> np.errstate:
+    """What is not finite is looked for, and is no reason to print a warning."""
+    return np.errstate(all="ignore")
 
 
 def _order_range(contract: Contract) -> tuple[list[float], list[float]]:

@@ -41,7 +41,7 @@ Commander = Callable[[float], ArrayLike]
 
 
 class Tick(NamedTuple):
-    """One control tick. Arrays in ``decision`` are overwritten by the next tick: copy what is to be kept."""
+    """One control tick. Arrays in ``decision`` are overwritten by the next, or its rehearsal: copy what is kept."""
 
     now_s: float
     """When it was, on the plant's clock."""

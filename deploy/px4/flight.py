@@ -20,9 +20,13 @@ from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Request, Supervisor, Verdict
 
-REHEARSAL_S = 0.002
-"""How long before a tick is expected it is rehearsed [s]: it must be over, and threads of others have had their turn,
-when the earliest state arrives; what is in caches fades within some milliseconds."""
+SPARE_S = 0.0015
+"""How long before a state or a tick is expected its rehearsal is over [s]: the earliest state must not find it under
+way, nor the threads that bring it; but what is in caches fades within some milliseconds."""
+REHEARSAL_MIN_S = 0.0005
+"""How long a rehearsal is thought to take at least [s]."""
+FADES = 0.98
+"""How much of a longer one is still believed at the next tick."""
 
 
 class Link(Protocol):
@@ -115,8 +119,8 @@ class Px4Flight:
         """``words``: what the operator says, asked once a tick; ``watcher`` is shown every verdict.
 
         ``in_step``: ticks come as states do, see :mod:`corvids.deploy.px4.in_step`; otherwise when they are due.
-        ``rehearses``: shortly before a tick all that it will do is done once to no effect, so that it takes less time;
-        worth it where time is real.
+        ``rehearses``: shortly before a tick, pilot and supervisor go through it to no effect, so that it takes less
+        time when its state is there; worth it where time is real, and done where there is any: up to some 300 Hz.
         """
         self.link, self.supervisor = link, supervisor
         self._pilot, self._thrust_map = pilot, thrust_map
@@ -125,7 +129,8 @@ class Px4Flight:
         self._untold: tuple[Seen, Verdict] | None = None
         self._step = InStep(1.0 / pilot.contract.control_hz) if in_step else None
         self._rehearses = rehearses
-        self._decided: tuple[float, ArrayLike, Decision, float] | None = None
+        self._rehearsal_s = REHEARSAL_MIN_S
+        self._decided: tuple[ArrayLike, Decision, float] | None = None
         """What the supervisor was asked about last."""
         names = list(pilot.contract.command)
         self._place = [names.index(name) for name in PLACE] if set(PLACE) <= set(names) else None
@@ -154,18 +159,25 @@ class Px4Flight:
 
     def _arrivals(self, until_s: float) -> Iterator[None]:
         """What arrives until the tick that lies at ``until_s``."""
-        step, due_s = self._step, until_s
-        rehearsal_s = due_s - REHEARSAL_S
+        step = self._step
+        due_s = expected_s = until_s
         if step:
             due_s = step.due_s(until_s)
-            rehearsal_s = step.expected_s(due_s) - REHEARSAL_S
+            expected_s = step.expected_s(due_s)
             for _ in self.link.wait(self.now_s):  # what is there already
                 step.note(self.link.state.stamp_s, self.now_s)
                 yield
-        if self._rehearses and self.now_s < rehearsal_s:
-            yield from self._news(rehearsal_s, due_s)
-            if not self._is_time(due_s):
-                self._rehearse()
+        if self._rehearses:
+            rehearsal_s = expected_s - SPARE_S - self._rehearsal_s
+            took_s = 0.0
+            if self.now_s < rehearsal_s:
+                yield from self._news(rehearsal_s, due_s)
+                # Whoever slept too long has no time for it any more.
+                if self.now_s < rehearsal_s + 0.5 * SPARE_S and not self._is_time(due_s):
+                    took_s = self._rehearse()
+            # As the longest of late, which would be in the way of a state; one that was interrupted says little.
+            took_s = min(took_s, 2.0 * self._rehearsal_s)
+            self._rehearsal_s = max(took_s, FADES * self._rehearsal_s, REHEARSAL_MIN_S)
         yield from self._news(due_s, due_s)
         if step:
             step.answer(due_s)
@@ -184,20 +196,22 @@ class Px4Flight:
     def _is_time(self, due_s: float) -> bool:
         return self._step is not None and self._step.is_time(due_s)
 
-    def _rehearse(self) -> None:
-        """Go through what lies between a state and its set-point, to no effect: see :meth:`Pilot.rehearse`."""
+    def _rehearse(self) -> float:
+        """Decide, to no effect: see :meth:`Pilot.rehearse`. Returns how long that took [s]."""
+        began_s = self.now_s
         self._pilot.rehearse()
         if self._decided:
-            command = self.supervisor.rehearse(self._seen(*self._decided)).command
-            if command:
+            seen = self._seen(began_s, *self._decided)
+            if command := self.supervisor.rehearse(seen).command:
                 self._setpoint(*command)
+        return self.now_s - began_s
 
     def guard(
         self, now_s: float, command: ArrayLike, decision: Decision, compute_s: float
     ) -> tuple[Array, Array] | None:
         """What the supervisor makes of a decision; see :data:`corvids.deploy.runtime.Guard`."""
-        self._decided = now_s, command, decision, compute_s
-        seen = self._seen(*self._decided, self._words(self.supervisor.state))
+        self._decided = command, decision, compute_s
+        seen = self._seen(now_s, *self._decided, self._words(self.supervisor.state))
         before = self.supervisor.state
         verdict = self.supervisor.tick(seen)
         if verdict.state is State.ENGAGING and before is not State.ENGAGING:

@@ -2,7 +2,7 @@
 
 Counted is what the runtime computes from the packet of the newest state that a tick answers until its set-point is out:
 decoding, clock, correction by motion capture, what else comes meanwhile, ball filter, policy, supervisor, encoding.
-Waiting, for packets or for the tick, is not.
+Waiting, for packets or for the tick, is not, nor what is done meanwhile: ticks are rehearsed in ``real_time``.
 
 ``replayed``: a flight in front of simulated PX4 and motion capture is written down, packet by packet, and handed to
 the runtime once more, which must send the same bytes again; nothing else is computed in between, so caches are warm.
@@ -106,7 +106,6 @@ class Stopwatch:
         return self._channel.now_s
 
     def wait(self, until_s: float) -> Iterator[bytes]:
-        self._runtime_s += time.perf_counter() - self._since_s
         for datagram in self._channel.wait(until_s):
             if is_state(datagram):
                 self._runtime_s = 0.0

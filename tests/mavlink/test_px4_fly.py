@@ -13,6 +13,8 @@ from corvids.cli import main
 from corvids.commands.flying import px4 as px4_fly
 from corvids.commands.flying.px4 import Operator, Plan, fly_over
 from corvids.deploy.policy import read_policy_file
+from corvids.deploy.px4 import flight
+from corvids.deploy.px4.flight import Px4Flight
 from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import State
 from corvids.envs.physics.nominal import BallConfig
@@ -52,15 +54,23 @@ def test_it_takes_off_juggles_and_lands(capsys):
     assert outcome.states["policy"] > 4.0
 
 
-def test_a_flight_that_rehearses_sends_the_same():
-    sent = []
-    for is_real_time in (False, True):
+def test_a_flight_that_rehearses_sends_the_same(monkeypatch):
+    monkeypatch.setattr(flight, "SPARE_S", 0.008)  # more than a step of the virtual link
+    sent, rehearsed, rehearse = [], [], Px4Flight._rehearse
+
+    def rehearsing(plant: Px4Flight) -> float:
+        rehearsed.append(plant.now_s)
+        return rehearse(plant)
+
+    for does in (lambda plant: 0.0, rehearsing):
+        monkeypatch.setattr(Px4Flight, "_rehearse", does)
         link = VirtualLink(FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg))
         file = read_policy_file(POLICY, "juggle")
-        outcome = fly_over(file, AIR, link, ball(), plan(8.0), is_real_time=is_real_time)
+        outcome = fly_over(file, AIR, link, ball(), plan(8.0), is_real_time=True)
         assert outcome.states["policy"] > 1.0
         sent.append([str(target) for target in link.px4.targets()])
     assert sent[0] == sent[1]
+    assert len(rehearsed) > 300
 
 
 def test_a_vehicle_that_does_not_arm_stays_where_it_is(monkeypatch):

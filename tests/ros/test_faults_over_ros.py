@@ -46,7 +46,6 @@ def flight(kind: str, phase: str, seed: int) -> tuple[VirtualDds, set[State]]:
         ThrustMap(20.0, 0.0, 0.0, 0.0),
         hover_thrust_n=9.80665,
         in_step=True,
-        rehearses=True,
         words=words,
     )
     fly(pilot, plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
