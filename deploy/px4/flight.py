@@ -164,9 +164,7 @@ class Px4Flight:
         if step:
             due_s = step.due_s(until_s)
             expected_s = step.expected_s(due_s)
-            for _ in self.link.wait(self.now_s):  # what is there already
-                step.note(self.link.state.stamp_s, self.now_s)
-                yield
+            yield from self._news(self.now_s, math.inf)  # what is there already, for whichever tick
         if self._rehearses:
             rehearsal_s = expected_s - SPARE_S - self._rehearsal_s
             took_s = 0.0
