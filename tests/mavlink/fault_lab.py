@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 import numpy as np
-from flying import Fault, FlyingStandin
+from flying import STEP_S, Fault, FlyingStandin
 from standin import AUTO, OFFBOARD
 
 from corvids.deploy.contract import Limits
@@ -17,6 +17,10 @@ from corvids.deploy.supervision.envelope import Fence
 LIMITS = Limits((0.5, 18.0), 9.80665, (4.0, 4.0, 2.0), 0.8)
 FENCE = Fence()
 PLACE = ("place_x_w_m", "place_y_w_m", "place_z_w_m")
+
+
+REHEARSED_S = 2.0 * STEP_S
+"""How long before a state a rehearsal is over, in a world that goes on in steps [s]: where there is time for it."""
 
 
 @dataclasses.dataclass
@@ -33,6 +37,8 @@ class CirclingPilot:
     def __init__(self) -> None:
         gains = FallbackGains(2.0, 3.0, 8.0, 1.0, 1.5, 0.6)
         self._law = Fallback(LIMITS, gains)
+        self.rehearsals = 0
+        self._last: Decision | None = None
 
     def decide(self, readings, now_s: float, command) -> Decision:
         place = np.asarray(command) + np.array([math.cos(1.5 * now_s), math.sin(1.5 * now_s), 0.0])
@@ -40,10 +46,14 @@ class CirclingPilot:
         known &= bool(np.isfinite(readings.pos_w).all())
         with np.errstate(all="ignore"):
             thrust_n, rates = self._law.command(readings.pos_w, readings.vel_w, readings.quat_wb, place[None])
-        return Decision((thrust_n, rates), np.array([known]), {})
+        self._last = Decision((thrust_n, rates), np.array([known]), {})
+        return self._last
 
     def rehearse(self) -> None:
-        """There is nothing to be at hand."""
+        """Overwrites the last decision's arrays, as pilots may: with what nobody could fly."""
+        self.rehearsals += 1
+        if self._last:
+            self._last.thrust_n[:], self._last.rate_b_radps[:] = math.inf, math.nan
 
 
 KINDS: dict[str, Fault] = {

@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from fault_lab import FENCE, KINDS, LIMITS, PHASES, CirclingPilot, check_safe
+from fault_lab import FENCE, KINDS, LIMITS, PHASES, REHEARSED_S, CirclingPilot, check_safe
 from flying import FlyingStandin, VirtualLink
 
 from corvids.deploy.fallback import Fallback
@@ -35,8 +35,16 @@ class PausableLink(VirtualLink):
             self.pause(seconds)
 
 
-def flight(kind: str, phase: str, seed: int) -> tuple[FlyingStandin, set[State]]:
+@pytest.fixture(autouse=True)
+def _there_is_time_to_rehearse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corvids.deploy.px4.flight.SPARE_S", REHEARSED_S)
+
+
+def flight(
+    kind: str, phase: str, seed: int, pilot: CirclingPilot | None = None
+) -> tuple[FlyingStandin, set[State]]:
     """Fly for 20 s with that fault; PX4's side, and the supervisor's states."""
+    pilot = pilot or CirclingPilot()
     start_s = PHASES[phase] + 0.013 * seed
     template = KINDS[kind]
     fault = dataclasses.replace(template, start_s=start_s, end_s=start_s + template.end_s)
@@ -51,26 +59,27 @@ def flight(kind: str, phase: str, seed: int) -> tuple[FlyingStandin, set[State]]
         due = [moment for moment in said if moment <= link.now_s]
         return frozenset(said.pop(moment) for moment in due)
 
-    pilot = cast(Pilot, CirclingPilot())
     plant = Px4Flight(
         MavlinkLink(link, Peer()),
         supervisor,
-        pilot,
+        cast(Pilot, pilot),
         ThrustMap(20.0, 0.0, 0.0, 0.0),
         hover_thrust_n=9.80665,
+        rehearses=True,
         words=words,
     )
-    fly(pilot, plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
+    fly(cast(Pilot, pilot), plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
     link.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
     return px4, visited
 
 
 def test_without_a_fault_it_flies_and_lands():
-    px4, visited = flight("duplicates", "landing", 0)
+    px4, visited = flight("duplicates", "landing", 0, pilot := CirclingPilot())
     check_safe(px4)
     assert visited >= {State.READY, State.ARMED, State.ENGAGING, State.POLICY, State.LANDING}
     assert not px4.armed
     assert px4.farthest_m > 0.8, "the policy circled"
+    assert pilot.rehearsals > 500, "rehearsals are part of the faults' flights"
 
 
 @pytest.mark.parametrize("kind", KINDS)

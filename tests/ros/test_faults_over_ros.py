@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from fault_lab import FENCE, KINDS, LIMITS, PHASES, CirclingPilot, check_safe
+from fault_lab import FENCE, KINDS, LIMITS, PHASES, REHEARSED_S, CirclingPilot, check_safe
 from message_px4 import MessagePx4
 from virtual_dds import MESSAGES, VirtualDds
 
@@ -23,8 +23,16 @@ from corvids.deploy.supervision.supervisor import Supervisor
 from corvids_ros.message_link import MessageLink
 
 
-def flight(kind: str, phase: str, seed: int) -> tuple[VirtualDds, set[State]]:
+@pytest.fixture(autouse=True)
+def _there_is_time_to_rehearse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corvids.deploy.px4.flight.SPARE_S", REHEARSED_S)
+
+
+def flight(
+    kind: str, phase: str, seed: int, pilot: CirclingPilot | None = None
+) -> tuple[VirtualDds, set[State]]:
     """Fly for 20 s with that fault; the world at the end, and the supervisor's states."""
+    pilot = pilot or CirclingPilot()
     start_s = PHASES[phase] + 0.013 * seed
     fault = dataclasses.replace(KINDS[kind], start_s=start_s, end_s=start_s + KINDS[kind].end_s)
     dds = VirtualDds(MessagePx4(full_thrust_mps2=20.0), fault, seed)
@@ -38,27 +46,28 @@ def flight(kind: str, phase: str, seed: int) -> tuple[VirtualDds, set[State]]:
         visited.add(state)
         return frozenset(said.pop(moment) for moment in [*said] if moment <= dds.now_s)
 
-    pilot = cast(Pilot, CirclingPilot())
     plant = Px4Flight(
         link,
         supervisor,
-        pilot,
+        cast(Pilot, pilot),
         ThrustMap(20.0, 0.0, 0.0, 0.0),
         hover_thrust_n=9.80665,
         in_step=True,
+        rehearses=True,
         words=words,
     )
-    fly(pilot, plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
+    fly(cast(Pilot, pilot), plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
     dds.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
     return dds, visited
 
 
 def test_without_a_fault_it_flies_and_lands():
-    dds, visited = flight("duplicates", "landing", 0)
+    dds, visited = flight("duplicates", "landing", 0, pilot := CirclingPilot())
     check_safe(dds.px4)
     assert visited >= {State.READY, State.ARMED, State.ENGAGING, State.POLICY, State.LANDING}
     assert not dds.px4.armed
     assert dds.px4.farthest_m > 0.8, "the policy circled"
+    assert pilot.rehearsals > 500, "rehearsals are part of the faults' flights"
     assert dds.px4.resumed == 0
     assert dds.px4.intrusions <= 3, "but for what was under way, nobody speaks where PX4's own controllers do"
 
