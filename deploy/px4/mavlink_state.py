@@ -64,6 +64,8 @@ class StateReader:
         self.clock = ClockOffset()
         self.state = VehicleState()
         self.autopilot = Autopilot()
+        self._attitude_heard_s = -math.inf
+        """When ATTITUDE_QUATERNION came last [s]."""
         self._readers: dict[str, Callable[[Any, float], None]] = {
             "HEARTBEAT": self._read_heartbeat,
             "EXTENDED_SYS_STATE": self._read_landed,
@@ -127,7 +129,8 @@ class StateReader:
         state = self.state
         state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
         state.vel_w = enu_ned(vel_ned)
-        if not stamp_s <= state.attitude_stamp_s + ATTITUDE_STREAM_S:
+        is_streamed = now_s - self._attitude_heard_s <= ATTITUDE_STREAM_S
+        if not is_streamed and is_news(stamp_s, state.attitude_stamp_s, now_s):
             state.attitude_stamp_s, state.quat_wb = stamp_s, quat_enu_ned(quat)
             state.omega_b = flu_frd(omega)
         state.count_resets(message.reset_counter)
@@ -139,6 +142,7 @@ class StateReader:
             return
         stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.attitude_stamp_s, now_s)
         if stamp_s is not None:
+            self._attitude_heard_s = now_s
             self.state.attitude_stamp_s, self.state.quat_wb = stamp_s, quat_enu_ned(quat)
             self.state.omega_b = flu_frd(omega)
 

@@ -74,6 +74,26 @@ def test_rates_are_those_that_px4_filtered_as_long_as_they_come():
     assert peer.reader.state.omega_b == pytest.approx((9.0, -9.0, -9.0)), "but that is better than none"
 
 
+def test_where_they_do_not_come_each_odometry_says_attitude_and_rates():
+    px4 = Standin()
+    peer = connected(px4)
+    for step in range(1, 30):
+        now_s = 100.5 + 0.004 * step
+        px4.truth.rate_frd = (0.01 * step, 0.0, 0.0)
+        peer.take_in(px4.odometry(now_s), now_s)
+        assert peer.reader.state.omega_b[0] == pytest.approx(0.01 * step)
+        assert peer.reader.state.stamp_s == pytest.approx(now_s, abs=1e-5)
+
+
+def test_no_odometry_from_before_takes_back_an_attitude():
+    px4 = Standin()
+    peer = connected(px4)
+    peer.take_in(px4.attitude(100.5), 100.5)
+    px4.truth.rate_frd = (9.0, 9.0, 9.0)
+    peer.take_in(px4.odometry(100.49), 100.54)
+    assert peer.reader.state.omega_b == pytest.approx((0.01, -0.02, -0.03))
+
+
 def test_what_the_autopilot_says_of_itself():
     px4 = Standin()
     peer = connected(px4)
