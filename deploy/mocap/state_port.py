@@ -11,7 +11,7 @@ from pathlib import Path
 
 from corvids.deploy.mocap.state_packet import KEY_SIZE
 from corvids.deploy.mocap.state_stream import Frame, StateReceiver
-from corvids.deploy.px4.channels import BUFFER, listening_socket
+from corvids.deploy.px4.channels import BUFFER, TURN_MAX, listening_socket
 from corvids.errors import CorvidsError
 
 
@@ -30,9 +30,9 @@ class StatePort:
         self._sender: tuple[str, int] | None = None
 
     def frames(self, now_s: float) -> Iterator[Frame]:
-        """What has arrived by ``now_s`` [s]; pings the sender when that is due."""
+        """What has arrived by ``now_s`` [s], :data:`TURN_MAX` datagrams at most; pings the sender when that is due."""
         receiver = self.receiver
-        while True:
+        for _ in range(TURN_MAX):
             try:
                 datagram, source = self.socket.recvfrom(BUFFER)
             except OSError:  # nothing there, or a complaint that nobody listens

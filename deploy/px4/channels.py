@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.errors import CorvidsError
 
 SETPOINT, PACKET, ENGAGE, RELEASE = b"S", b"P", b"E", b"R"
@@ -21,6 +22,8 @@ to engage, and that nobody streams any more."""
 SAFE = struct.Struct("<ff")
 """In a set-point's frame, before its packet: heading [rad from north] and normalised thrust for level flight."""
 BUFFER = 4096
+TURN_MAX = 200
+"""So many datagrams are looked at in a turn, or handed over although time is up: a flood must not stop who is due."""
 SILENT_S = 2.0
 """An autopilot's address is kept until it has been silent for so long [s]."""
 
@@ -64,11 +67,13 @@ class Receiver(Protocol):
 
 def arrivals(receiver: Receiver, until_s: float) -> Iterator[bytes]:
     """What arrives until ``until_s`` [s], as it arrives."""
-    while True:
+    left_over = TURN_MAX
+    while left_over:
         datagram = receiver.receive()
         if datagram is not None:
             yield datagram
         left_s = until_s - time.monotonic()
+        left_over -= left_s <= 0.0
         if datagram is None and (left_s <= 0.0 or not select.select([receiver], [], [], left_s)[0]):
             return
 
@@ -104,7 +109,8 @@ class UdpChannel:
         """``inherited``: what another process listened with there, and handed over."""
         self.socket = inherited or listening_socket(link)
         self.strangers = 0
-        """Datagrams from other addresses than the autopilot's."""
+        """Datagrams from other addresses than the autopilot's, and of motion capture, which has a port and a key of its
+        own."""
         self._remote: tuple[str, int] | None = None
         self._source: tuple[str, int] | None = None
         self._heard_s = 0.0
@@ -122,17 +128,19 @@ class UdpChannel:
 
     def receive(self) -> bytes | None:
         """A datagram that has arrived and may be the autopilot's."""
-        while True:
+        for _ in range(TURN_MAX):
             try:
                 datagram, source = self.socket.recvfrom(BUFFER)
             except OSError:  # nothing there, or a complaint that nobody listens
                 return None
             now_s = time.monotonic()
-            if self._remote is not None and source != self._remote and now_s - self._heard_s < SILENT_S:
+            is_known = self._remote is not None and now_s - self._heard_s < SILENT_S
+            if (is_known and source != self._remote) or is_state_packet(datagram):
                 self.strangers += 1
                 continue
             self._source = source
             return datagram
+        return None
 
     def accept(self) -> None:
         self._remote, self._heard_s = self._source, time.monotonic()

@@ -22,6 +22,7 @@ import sys
 import time
 from collections import deque
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from pymavlink.dialects.v20 import common
@@ -38,6 +39,7 @@ from corvids.deploy.px4.channels import (
     RELEASE,
     SAFE,
     SETPOINT,
+    TURN_MAX,
     UdpChannel,
     is_orphaned,
 )
@@ -137,7 +139,7 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
                     channel.send(PACKET, to_px4)
                 if runtime is not None:
                     pending.append(to_runtime)
-            while (datagram := channel.receive()) is not None:
+            for datagram in islice(iter(channel.receive, None), TURN_MAX):
                 received = keeper.peer.counters.received
                 keeper.peer.take_in(datagram, now_s)
                 if keeper.peer.counters.received > received:

@@ -7,20 +7,26 @@ import subprocess
 import sys
 import time
 from collections import deque
+from itertools import islice
 from pathlib import Path
 
 import pytest
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin
 
+from corvids.deploy.mocap.state_packet import BodyPose, Kind, Packet, encode
+from corvids.deploy.mocap.state_port import StatePort
+from corvids.deploy.mocap.state_stream import StateReceiver
 from corvids.deploy.px4.channels import (
     ENGAGE,
     PACKET,
     RELEASE,
     SAFE,
     SETPOINT,
+    TURN_MAX,
     KeeperChannel,
     UdpChannel,
+    arrivals,
     udp_address,
 )
 from corvids.deploy.px4.keeping import Keeping
@@ -257,6 +263,45 @@ def test_strangers_are_not_heard_while_the_autopilot_is():
     channel.close()
 
 
+def test_motion_capture_does_not_come_by_the_autopilots_port():
+    """It has a port of its own, with a key: here everybody could forge it."""
+    port = free_port()
+    channel = UdpChannel(f"udp:127.0.0.1:{port}")
+    forged = encode(Packet(Kind.STATE, 1, 1, 0, 0, (BodyPose(1, (9.0, 9.0, 9.0), (1.0, 0.0, 0.0, 0.0)),), ()))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as px4:
+        for datagram in (b"CRVS", forged, b"one"):
+            px4.sendto(datagram, ("127.0.0.1", port))
+        assert next(channel.wait(time.monotonic() + 60.0)) == b"one"
+    assert channel.strangers == 2
+    channel.close()
+
+
+class Flood:
+    """Of what it is said to be, without end."""
+
+    def fileno(self) -> int:
+        raise AssertionError("nobody waits where there is always something")
+
+    def receive(self) -> bytes:
+        return b"again"
+
+
+def test_a_flood_does_not_stop_who_is_due():
+    assert len([*islice(arrivals(Flood(), time.monotonic()), 10_000)]) == TURN_MAX
+    port = StatePort(f"udp:127.0.0.1:{free_port()}", StateReceiver())
+    channel = UdpChannel(f"udp:127.0.0.1:{free_port()}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        for flooded in (port, channel):
+            for _ in range(2 * TURN_MAX):
+                stranger.sendto(b"CRVS", flooded.socket.getsockname())
+        assert [*port.frames(1.0)] == []
+        assert port.receiver.counters.malformed == TURN_MAX
+        assert channel.receive() is None
+        assert channel.strangers == TURN_MAX
+    port.close()
+    channel.close()
+
+
 def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_path: Path):
     """As flown: keeper process, stand-in on loopback, a runtime that streams for a while and is never heard again."""
     port, px4 = free_port(), Standin()
@@ -281,6 +326,7 @@ def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_pa
             link.sendto(px4.heartbeat(), ("127.0.0.1", port))
             heard = next(runtime.wait(time.monotonic() + 0.1), None)
         assert heard, "what PX4 sends reaches the runtime"
+        link.sendto(b"CRVS", ("127.0.0.1", port))  # what is no packet must not end it
         runtime.send(ENGAGE)
         for _ in range(5):  # at once: on a busy machine pauses between them may be too long for the keeper
             runtime.send(SETPOINT, RATES, (0.0, 0.35))
