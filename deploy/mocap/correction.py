@@ -3,6 +3,9 @@
 PX4's estimator follows motion capture slowly where its IMU is noisy, and takes no tilt from it at all. But over a tenth
 of a second what it says changes as the vehicle does. So place and velocity are PX4's plus an offset that follows what
 is seen, by a second-order filter, and attitude is PX4's behind a rotation that follows it.
+
+A vehicle that was seen and is not seen any more has no state: what there was grows old, until the supervisor has PX4
+hold. PX4's own word would be another place, and, with nothing else to live on, one that drifts.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ TURN_PS = 10.0
 STEP_MAX_S = 0.02
 """Longest time between two sights that a gain is made for [s]."""
 UNSEEN_MAX_S = 0.25
-"""After a longer gap the offset begins afresh [s]."""
+"""After a longer gap the offset begins afresh [s], and until then nobody knows where the vehicle is."""
 FAR_M = 0.5
 """PX4 that is off by more was reset, or follows something else: the offset begins afresh."""
 AHEAD_MAX_S = 0.1
@@ -43,14 +46,19 @@ class MocapCorrection:
         self._seen_s = -math.inf
         self._off_m = self._off_mps = _ZERO
         self._turn: Quaternion = (1.0, 0.0, 0.0, 0.0)
+        self._restarts = 0
+        """How often the offset began afresh: each is a jump, as a reset of PX4's estimator is."""
 
     def hear(self, said: VehicleState) -> None:
         """PX4's newest state."""
         stamp_s = said.stamp_s
         if math.isfinite(stamp_s) and not (self._said and self._said[-1][1].stamps_s == said.stamps_s):
             self._said.append((stamp_s, dataclasses.replace(said)))
-        vars(self.state).update(vars(said))
         since_s = said.pose_stamp_s - self._seen_s
+        if UNSEEN_MAX_S < since_s < math.inf:
+            return
+        vars(self.state).update(vars(said))
+        self.state.resets += self._restarts
         if since_s <= UNSEEN_MAX_S:
             off_m = _plus(self._off_m, self._off_mps, min(max(since_s, 0.0), AHEAD_MAX_S))
             self.state.pos_w, self.state.vel_w = _plus(said.pos_w, off_m), _plus(said.vel_w, self._off_mps)
@@ -70,6 +78,7 @@ class MocapCorrection:
         expected_m = _plus(self._off_m, self._off_mps, elapsed_s if elapsed_s <= UNSEEN_MAX_S else 0.0)
         missed_m = _plus(off_m, expected_m, -1.0)
         if elapsed_s > UNSEEN_MAX_S or math.hypot(*missed_m) > FAR_M:
+            self._restarts += math.isfinite(elapsed_s)
             self._off_m, self._off_mps, self._turn = off_m, _ZERO, turn
             return
         step_s = min(elapsed_s, STEP_MAX_S)

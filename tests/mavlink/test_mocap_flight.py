@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from flying import Fault, FlyingStandin, VirtualLink
 from pymavlink.dialects.v20 import common
-from standin import Standin
+from standin import AUTO, LOITER, Standin
 
 from corvids.commands.flying.px4 import Plan, fly_over
 from corvids.deploy.mocap.input import MocapInput, Score
@@ -28,6 +28,7 @@ from corvids.deploy.px4.channels import KeeperChannel
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned
 from corvids.deploy.px4.link_keeper import hand_over
 from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.runtime import Tick
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.virtual_ball import VirtualBall
 from corvids.errors import CorvidsError
@@ -106,6 +107,44 @@ def test_it_juggles_a_ball_that_is_one_of_many_markers():
     counters = seen.receiver.counters
     assert counters.accepted > 500
     assert counters.lost == counters.malformed == 0
+
+
+class BlindedLink(TrackedLink):
+    """Motion capture ends while the policy flies, and PX4 goes on telling where it thinks it is: 30 cm aside."""
+
+    def _report(self, now_s: float) -> None:
+        if now_s < 9.0:
+            super()._report(now_s)
+            return
+        truth = self.px4.truth
+        north, east, down = truth.pos_ned
+        self.px4.truth = dataclasses.replace(truth, pos_ned=(north + 0.3, east, down))
+        VirtualLink._report(self, now_s)
+        self.px4.truth = truth
+
+
+def test_when_motion_capture_ends_px4_holds():
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    real = VirtualBall(AIR, 0.6, BallConfig(), seed=0)
+    seen, holds_s = SeenBall(real), []
+    plan = Plan(vehicle=None, seconds=8.0, seed=0, record=None, origin=None)
+
+    def note(tick: Tick) -> None:
+        if (px4.main, px4.sub) == (AUTO, LOITER) and tick.now_s > 7.0:
+            holds_s.append(tick.now_s)
+
+    outcome = fly_over(
+        read_policy_file(POLICY, "juggle"),
+        AIR,
+        BlindedLink(px4, real),
+        seen,
+        plan,
+        mocap=seen,
+        recorder=note,
+    )
+    assert outcome.states["policy"] > 0.5
+    assert 9.0 < holds_s[0] < 9.7
+    assert not px4.crashed
 
 
 def test_the_relay_tells_px4_the_pose_and_the_runtime_everything():

@@ -80,22 +80,34 @@ def test_everything_else_is_px4s():
     assert correction.state.pose_stamp_s == pytest.approx(0.088), "as old as it is"
 
 
-def test_a_vehicle_that_is_not_seen_is_where_px4_says():
+def test_a_vehicle_that_was_never_seen_is_where_px4_says():
+    correction = MocapCorrection()
+    for now_s in (5.0, 6.0):
+        correction.hear(said(now_s, (1.0, 2.0, 3.0), (0.0, 0.0, 0.0)))
+        assert correction.state.pos_w == (1.0, 2.0, 3.0)
+        assert correction.state.stamp_s == now_s
+
+
+def test_the_state_of_one_that_is_not_seen_any_more_grows_old():
     correction = MocapCorrection()
     state = correction.state
-    correction.hear(said(5.0, (1.0, 2.0, 3.0), (0.0, 0.0, 0.0)))
-    assert state.pos_w == (1.0, 2.0, 3.0)
-    fly(correction, 1.0, (0.1, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=6.0)
-    unseen_s = 7.0 + UNSEEN_MAX_S + 0.01
-    correction.hear(said(unseen_s, (1.0, 2.0, 3.0), (0.0, 0.0, 0.0)))
+    fly(correction, 1.0, (0.1, 0.0, 0.0), (0.0, 0.0, 0.0))
+    before_w = state.pos_w
+    for now_s in np.arange(1.0 + UNSEEN_MAX_S, 3.0, 0.01):
+        correction.hear(said(now_s, (7.0, 7.0, 7.0), (0.0, 0.0, 0.0)))
     assert state is correction.state
-    assert state.pos_w == (1.0, 2.0, 3.0), "an offset of long ago says nothing"
+    assert 0.9 < state.stamp_s <= 1.0 + UNSEEN_MAX_S
+    assert state.pos_w == before_w, "it does not jump to where PX4 says"
+    fly(correction, 0.1, (0.2, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=3.0)
+    assert state.stamp_s > 3.0, "seen again"
+    assert state.resets == 4, "and elsewhere"
 
 
 def test_after_a_reset_it_begins_afresh():
     correction = MocapCorrection()
     fly(correction, 1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     off_m, off_mps, _ = fly(correction, 0.1, (3.0, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=1.0)
+    assert correction.state.resets == 4, "it jumped"
     assert off_m < 2e-3
     assert off_mps < 0.01
 
