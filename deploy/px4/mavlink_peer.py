@@ -10,6 +10,7 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common
 
+from corvids.deploy.px4.current_mode import CURRENT_MODE, learn
 from corvids.deploy.px4.frames import Quaternion, flu_frd, level_ned
 from corvids.deploy.px4.framing import HEAD, SIGNED, VERSION_2, packet_size
 from corvids.deploy.px4.mavlink_state import (
@@ -42,11 +43,13 @@ STREAMS_HZ = {
     common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION: 125.0,
     common.MAVLINK_MSG_ID_HIGHRES_IMU: 50.0,
     common.MAVLINK_MSG_ID_ATTITUDE_TARGET: 50.0,
+    CURRENT_MODE: 50.0,
     common.MAVLINK_MSG_ID_EXTENDED_SYS_STATE: 5.0,
     common.MAVLINK_MSG_ID_GLOBAL_POSITION_INT: 2.0,
     common.MAVLINK_MSG_ID_BATTERY_STATUS: 2.0,
 }
-"""What PX4 is asked to send, and how often [Hz]."""
+"""What PX4 is asked to send, and how often [Hz]; its mode when that changes, so much later at most."""
+learn()
 
 IMU_STREAMS = (common.MAVLINK_MSG_ID_HIGHRES_IMU, common.MAVLINK_MSG_ID_ATTITUDE_QUATERNION)
 """Those that an inner loop lives on."""

@@ -68,6 +68,7 @@ class StateReader:
         """When ATTITUDE_QUATERNION came last [s]."""
         self._readers: dict[str, Callable[[Any, float], None]] = {
             "HEARTBEAT": self._read_heartbeat,
+            "CURRENT_MODE": self._read_mode,
             "EXTENDED_SYS_STATE": self._read_landed,
             "BATTERY_STATUS": self._read_battery,
             "TIMESYNC": self._read_timesync,
@@ -94,6 +95,9 @@ class StateReader:
             failsafe=message.system_status in (common.MAV_STATE_CRITICAL, common.MAV_STATE_EMERGENCY),
             killed=message.system_status == common.MAV_STATE_FLIGHT_TERMINATION,
         )
+
+    def _read_mode(self, message: Any, now_s: float) -> None:
+        self.autopilot = self.autopilot._replace(mode=mode_of(message.custom_mode))
 
     def _read_landed(self, message: Any, now_s: float) -> None:
         self.autopilot = self.autopilot._replace(

@@ -123,6 +123,11 @@ class FlyingStandin(Standin):
             self.armed, self.status = False, common.MAV_STATE_STANDBY
 
 
+def is_asked_for_its_mode(px4: Standin) -> bool:
+    """PX4 sends CURRENT_MODE, as soon as it changes, where it was asked to."""
+    return any(m.param1 == 436 for m in px4.commands(common.MAV_CMD_SET_MESSAGE_INTERVAL))
+
+
 @dataclasses.dataclass
 class Fault:
     """What goes wrong, from when on and until when [s, virtual time]; fields that are set hold in between."""
@@ -158,6 +163,7 @@ class VirtualLink:
         self._count = 0
         self._began = False
         self._frozen: Any = None
+        self._mode = (px4.main, px4.sub)
 
     @property
     def now_s(self) -> float:
@@ -209,6 +215,10 @@ class VirtualLink:
         if self._steps % 250 == 0:
             self._heard(px4.heartbeat())
             self._heard(px4.battery(fault.battery if is_on else 80))
+        if (mode := (px4.main, px4.sub)) != self._mode:
+            self._mode = mode
+            if is_asked_for_its_mode(px4):
+                self._heard(px4.current_mode())
         if is_on and fault.no_telemetry:
             return
         truth = px4.truth

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from typing import Any
 
-from pymavlink.dialects.v20 import common
+from pymavlink.dialects.v20 import common, development
 
 OFFBOARD, AUTO, POSCTL = 6, 4, 3
 LOITER, LAND = 3, 6
@@ -74,6 +74,10 @@ class Standin:
         return self.pack(
             common.MAVLink_heartbeat_message(2, 12, base, custom_mode(self.main, self.sub), self.status, 3)
         )
+
+    def current_mode(self) -> bytes:
+        mode = custom_mode(self.main, self.sub)
+        return self.pack(development.MAVLink_current_mode_message(0, mode, mode))
 
     def odometry(self, now_s: float, in_body: bool = False) -> bytes:
         truth = self.truth

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fault_lab import FENCE, KINDS, LIMITS, PHASES, REHEARSED_S, CirclingPilot, check_safe
 from flying import FlyingStandin, VirtualLink
+from standin import POSCTL
 
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.pilot import Pilot
@@ -21,6 +22,17 @@ from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.envelope import envelope_of
 from corvids.deploy.supervision.reactions import State
 from corvids.deploy.supervision.supervisor import Supervisor
+
+
+class PilotedLink(VirtualLink):
+    """A pilot takes over just after a heartbeat, and flies out of the fence before the next one."""
+
+    def step(self) -> None:
+        super().step()
+        if self.now_s == pytest.approx(9.012):
+            self.px4.main, self.px4.sub = POSCTL, 0
+        if self.now_s == pytest.approx(9.112):
+            self.px4.truth.pos_ned = (5.0, 0.0, -1.5)
 
 
 class PausableLink(VirtualLink):
@@ -44,12 +56,15 @@ def flight(
     kind: str, phase: str, seed: int, pilot: CirclingPilot | None = None
 ) -> tuple[FlyingStandin, set[State]]:
     """Fly for 20 s with that fault; PX4's side, and the supervisor's states."""
-    pilot = pilot or CirclingPilot()
     start_s = PHASES[phase] + 0.013 * seed
     template = KINDS[kind]
     fault = dataclasses.replace(template, start_s=start_s, end_s=start_s + template.end_s)
     px4 = FlyingStandin(full_thrust_mps2=20.0)
-    link = PausableLink(px4, fault, seed)
+    return px4, flown(PausableLink(px4, fault, seed), pilot or CirclingPilot())
+
+
+def flown(link: VirtualLink, pilot: CirclingPilot) -> set[State]:
+    """Fly for 20 s over that link; the supervisor's states."""
     supervisor = Supervisor(envelope_of(LIMITS), Fallback(LIMITS), FENCE)
     said = {1.0: Word.ARM, 2.2: Word.ENGAGE, 12.0: Word.LAND}
     visited = set()
@@ -70,7 +85,7 @@ def flight(
     )
     fly(cast(Pilot, pilot), plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
     link.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
-    return px4, visited
+    return visited
 
 
 def test_without_a_fault_it_flies_and_lands():
@@ -80,6 +95,13 @@ def test_without_a_fault_it_flies_and_lands():
     assert not px4.armed
     assert px4.farthest_m > 0.8, "the policy circled"
     assert pilot.rehearsals > 500, "rehearsals are part of the faults' flights"
+
+
+def test_a_pilot_who_takes_over_has_the_last_word():
+    px4 = FlyingStandin(full_thrust_mps2=20.0)
+    visited = flown(PilotedLink(px4), CirclingPilot())
+    assert State.POLICY in visited and not visited & {State.LANDING, State.FAILED}
+    assert px4.main == POSCTL
 
 
 @pytest.mark.parametrize("kind", KINDS)

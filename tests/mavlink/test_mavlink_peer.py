@@ -7,6 +7,7 @@ import math
 import random
 
 import pytest
+from flying import is_asked_for_its_mode
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin, custom_mode
 
@@ -92,6 +93,19 @@ def test_no_odometry_from_before_takes_back_an_attitude():
     px4.truth.rate_frd = (9.0, 9.0, 9.0)
     peer.take_in(px4.odometry(100.49), 100.54)
     assert peer.reader.state.omega_b == pytest.approx((0.01, -0.02, -0.03))
+
+
+def test_a_change_of_mode_is_heard_before_the_next_heartbeat():
+    px4 = Standin()
+    peer = connected(px4)
+    px4.main, px4.sub = OFFBOARD, 0
+    peer.take_in(px4.current_mode(), 100.1)
+    assert peer.reader.autopilot.mode is Mode.OFFBOARD
+    px4.main, px4.sub = POSCTL, 0
+    peer.take_in(px4.current_mode(), 100.2)
+    assert peer.reader.autopilot.mode is Mode.OTHER
+    assert peer.counters.malformed == 0
+    assert is_asked_for_its_mode(px4)
 
 
 def test_what_the_autopilot_says_of_itself():
