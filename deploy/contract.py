@@ -170,6 +170,10 @@ class Limits:
     turn_max_radps: float = 0.0
     """Largest roll and pitch rate that it adds [rad/s]; 0 for CTBR."""
 
+    def weighing(self, weight_n: float) -> Limits:
+        """The same for a vehicle of that weight [N]: another's file, or one that bears something."""
+        return dataclasses.replace(self, hover_thrust_n=weight_n)
+
 
 @dataclasses.dataclass(frozen=True)
 class Latency:

@@ -42,6 +42,7 @@ class FlightRecord:
         schema = self._writer.register_schema("object", "jsonschema", b'{"type": "object"}')
         self._writer.add_metadata(ABOUT, dict(about or {}))
         self._channels = {topic: self._writer.register_channel(topic, "json", schema) for topic in TOPICS}
+        self._has_messages = False
         self.dropped = 0
         """Messages or groups of them that could not be stored, for lack of space."""
 
@@ -80,13 +81,20 @@ class FlightRecord:
         stamp_ns = max(0, int(1e9 * now_s)) if math.isfinite(now_s) else 0
         data = json.dumps(_plain(content)).encode()
         self._writer.add_message(self._channels[topic], log_time=stamp_ns, data=data, publish_time=stamp_ns)
+        self._has_messages = True
 
     def close(self) -> None:
-        """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done."""
+        """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done.
+
+        A record of nothing is thrown away: what failed to start must not replace the last flight's.
+        """
         try:
             with self._file:
                 self._writer.finish()
-            os.replace(self._partial, self._path)
+            if self._has_messages:
+                os.replace(self._partial, self._path)
+            else:
+                self._partial.unlink()
         except OSError as error:
             raise CorvidsError(
                 f"{self._path}: cannot be finished: {error.strerror or error}; what there is of it: {self._partial}"

@@ -8,7 +8,6 @@ who takes over must not be overruled by whoever has not heard of it yet. The lay
 from __future__ import annotations
 
 import struct
-from typing import ClassVar
 
 from pymavlink.dialects.v20 import common
 
@@ -17,12 +16,12 @@ CURRENT_MODE = 436
 
 
 class CurrentMode(common.MAVLink_message):
-    """As pymavlink's own messages are."""
+    """As pymavlink's own messages are, lists of the class and all."""
 
     id, msgname = CURRENT_MODE, "CURRENT_MODE"
-    fieldnames: ClassVar = ["standard_mode", "custom_mode", "intended_custom_mode"]
-    ordered_fieldnames: ClassVar = ["custom_mode", "intended_custom_mode", "standard_mode"]
-    fieldtypes: ClassVar = ["uint8_t", "uint32_t", "uint32_t"]
+    fieldnames = ["standard_mode", "custom_mode", "intended_custom_mode"]  # noqa: RUF012
+    ordered_fieldnames = ["custom_mode", "intended_custom_mode", "standard_mode"]  # noqa: RUF012
+    fieldtypes = ["uint8_t", "uint32_t", "uint32_t"]  # noqa: RUF012
     native_format, unpacker = bytearray(b"<IIB"), struct.Struct("<IIB")
     orders, lengths, array_lengths = [2, 0, 1], [1, 1, 1], [0, 0, 0]
     crc_extra = 193

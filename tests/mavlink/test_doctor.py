@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import struct
 from pathlib import Path
@@ -99,10 +100,36 @@ def test_what_is_wrong_is_named():
     assert {name for name, verdict in found.items() if verdict == "no-go"} == {
         "COM_OF_LOSS_T",
         "MC_ROLLRATE_P",
+        "parameters",
         "odometry",
         "autopilot",
     }
     assert found["EKF2_EV_DELAY"] == found["IMU_GYRO_CUTOFF"] == "warn"
+
+
+def test_parameters_that_nobody_knows_are_no_go():
+    found = verdicts(px4 := healthy(), wanted={**parameters_of(VEHICLE), "CA_FOREIGN": 1, "MC_FOREIGN": 1.0})
+    assert found["CA_FOREIGN"] == found["MC_FOREIGN"] == found["parameters"] == "no-go"
+    px4.parameters.clear()
+    found = verdicts(px4)
+    assert found["COM_OF_LOSS_T"] == found["MC_ROLLRATE_P"] == found["parameters"] == "no-go"
+    assert found["EKF2_EV_DELAY"] == "warn"
+
+
+def test_parameters_that_are_not_all_known_are_not_simply_go():
+    px4 = healthy()
+    del px4.parameters["IMU_GYRO_CUTOFF"]
+    found = verdicts(px4)
+    assert "no-go" not in found.values(), found
+    assert found["parameters"] == "warn"
+
+
+@pytest.mark.parametrize("name", ["COM_OF_LOSS_T", "MC_ROLLRATE_P"])
+def test_a_parameter_that_is_not_a_number_does_not_match(name: str):
+    px4 = healthy()
+    px4.parameters[name] = (math.nan, common.MAV_PARAM_TYPE_REAL32)
+    found = verdicts(px4)
+    assert found[name] == found["parameters"] == "no-go"
 
 
 def test_a_simulation_is_held_against_what_was_loaded_into_it():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,25 @@ def test_it_takes_off_juggles_and_lands(capsys):
     for step in ("ready -> armed", "armed -> engaging", "engaging -> policy", "policy -> landing"):
         assert step in said
     assert outcome.states["policy"] > 4.0
+
+
+def test_a_heavier_vehicle_hovers_where_it_should():
+    """Its file says its weight, the policy's file another: without that it hung 0.44 m low and never settled."""
+    heavy = dataclasses.replace(AIR, body=dataclasses.replace(AIR.body, mass_kg=1.2 * AIR.body.mass_kg))
+    px4 = FlyingStandin(full_thrust_mps2=heavy.max_thrust_n / heavy.body.mass_kg)
+    heights_m: dict[float, float] = {}
+    outcome = fly_over(
+        read_policy_file(POLICY, "juggle"),
+        heavy,
+        VirtualLink(px4, Fault(start_s=0.0, battery=100)),
+        None,  # which the policy does not fly without: the supervisor's hover controller does
+        plan(10.0),
+        recorder=lambda tick: heights_m.update({tick.now_s: -px4.truth.pos_ned[2]}),
+    )
+    assert outcome.states["engaging"] > 9.0
+    assert outcome.has_ended_safely
+    settled_m = [height_m for now_s, height_m in heights_m.items() if 11.0 < now_s < 13.0]
+    assert settled_m == pytest.approx([PLACE_W_M[2]] * len(settled_m), abs=0.05)
 
 
 def test_a_flight_that_rehearses_sends_the_same(monkeypatch):

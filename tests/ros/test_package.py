@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from corvids.deploy.pilot import Pilot
+from corvids.deploy.policy import read_policy_file
 from corvids_ros.hopping_ball import GRAVITY_MPS2, HoppingBall
 from corvids_ros.settings import SETTINGS
 from corvids_ros.topics import TYPES, Topics
@@ -68,6 +70,18 @@ def test_executables_have_an_entry_point():
         for name in files:
             folder = "launch" if name.endswith(".launch.py") else "config"
             assert (PACKAGE / folder / name).is_file(), f"{path.name} names {name}"
+
+
+def test_the_policies_that_are_named_are_ones_that_the_node_flies():
+    root = PACKAGE.parents[2]
+    texts = [(root / "README.md").read_text("utf-8")]
+    texts += [path.read_text("utf-8") for path in (PACKAGE / "launch").glob("*.launch.py")]
+    named = set(re.findall(r"policy:=(\S+\.onnx)", "\n".join(texts)))
+    assert named
+    for name in named:
+        file = read_policy_file(root / "pretrained" / Path(name).name)
+        assert not file.contract.is_accbr, f"{name} flies a team"
+        assert Pilot(file).rows == 1
 
 
 def test_topics_are_px4s():

@@ -36,6 +36,17 @@ def test_a_record_holds_every_tick_and_every_decision(tmp_path: Path):
     assert record.dropped == 0
 
 
+def test_what_failed_to_start_leaves_the_last_flights_record_alone(tmp_path: Path):
+    (tmp_path / "flight.mcap").write_bytes(b"the last flight")
+    FlightRecord(tmp_path / "flight.mcap").close()
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last flight"]
+    record = FlightRecord(tmp_path / "flight.mcap")
+    record.note_mocap(0.0, {"rate_hz": 100.0})
+    record.close()
+    (written,) = tmp_path.iterdir()
+    assert written.read_bytes() != b"the last flight"
+
+
 def test_a_record_that_no_disk_takes_is_said_and_kept_as_far_as_it_goes(tmp_path: Path, monkeypatch):
     record = FlightRecord(tmp_path / "flight.mcap")
 

@@ -31,6 +31,8 @@ TESTED_VERSION = (1, 17)
 ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
 TOLERANCE = 1e-3
 """Relative difference at which a parameter counts as different."""
+GRAVE = ("CA_", "MC_", "COM_", "THR_", "SIH_")
+"""Beginnings of the names of parameters that must be as wanted; without an answer nobody knows that they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,17 +203,20 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
 def _parameters(
     found: Mapping[str, float], wanted: Mapping[str, int | float], vehicle: str
 ) -> Iterator[Line]:
-    """One line for every parameter that differs, and one for how many agree."""
-    agreeing = 0
+    """One line for every parameter that differs, and one for how many agree: no better than the worst of those."""
+    agreeing, is_fatal = 0, False
     for name, value in wanted.items():
-        if name not in found:
-            yield Line(name, "not answered", "warn", "listen longer: --seconds 15")
-        elif name == "COM_OF_LOSS_T" and found[name] <= value + 1e-6:
+        has = found.get(name, math.nan)  # which agrees with nothing
+        is_near = abs(has - value) <= TOLERANCE * max(abs(value), 1e-3)
+        if is_near or (name == "COM_OF_LOSS_T" and has <= value + 1e-6):
             agreeing += 1
-        elif abs(found[name] - value) > TOLERANCE * max(abs(value), 1e-3):
-            is_grave = name.startswith(("CA_", "MC_", "COM_", "THR_", "SIH_"))
+            continue
+        is_grave = name.startswith(GRAVE)
+        is_fatal |= is_grave
+        said, fix = "not answered", "listen longer: --seconds 15"
+        if name in found:
+            said = f"{has:.6g}"
             fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
-            yield Line(name, f"{found[name]:.6g}", "no-go" if is_grave else "warn", fix)
-        else:
-            agreeing += 1
-    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", "go")
+        yield Line(name, said, "no-go" if is_grave else "warn", fix)
+    verdict = "go" if agreeing == len(wanted) else "no-go" if is_fatal else "warn"
+    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", verdict)

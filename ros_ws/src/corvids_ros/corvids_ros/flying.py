@@ -63,7 +63,9 @@ class FlyingVehicle:
         self.settings, self.link = settings, link
         self.pilot = Pilot(file)
         self.supervisor = Supervisor(
-            envelope_of(contract.limits, craft), Fallback(contract.limits), settings.fence
+            envelope_of(contract.limits, craft),
+            Fallback(contract.limits.weighing(craft.weight_n)),
+            settings.fence,
         )
         self.command: NDArray[np.float64] = np.array(settings.command(contract.command))
         """The task command; may be replaced in flight."""

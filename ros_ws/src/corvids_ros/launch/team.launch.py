@@ -1,5 +1,6 @@
-"""A team: ``ros2 launch corvids_ros team.launch.py count:=3 policy:=carry.onnx``.
+"""Several vehicles, each by itself: ``ros2 launch corvids_ros team.launch.py count:=3 policy:=juggle.onnx``.
 
+They know nothing of each other, so the policy must be one for a single vehicle.
 Vehicle i (from 1) lives in the namespace ``px4_i``, with MAV_SYS_ID i + 1, as PX4's own simulators number instances.
 """
 

@@ -154,7 +154,7 @@ class _Mixed:
     def __init__(self, plant: ImuPlant, trials: TeamTrials, team: Team, limits: Limits) -> None:
         self._plant, self._rows = plant, trials.chosen.reshape(-1)
         weight_n = team.load.mass_kg / len(team.members) * GRAVITY_MPS2
-        self._law = Fallback(dataclasses.replace(limits, hover_thrust_n=limits.hover_thrust_n + weight_n))
+        self._law = Fallback(limits.weighing(limits.hover_thrust_n + weight_n))
         goal = command_at(trials.goals, 0.0)
         facts = team_facts(team).double()
         place = torch.from_numpy(goal).repeat_interleave(len(team.members), dim=0)

@@ -221,7 +221,8 @@ def fly_over(
     contract = file.contract
     course = Course(contract.command, plan.place_w_m, plan.apex_m, truth)
     pilot = Pilot(file)
-    supervisor = Supervisor(envelope_of(contract.limits, craft), Fallback(contract.limits), Fence())
+    fallback = Fallback(contract.limits.weighing(craft.weight_n))
+    supervisor = Supervisor(envelope_of(contract.limits, craft), fallback, Fence())
     start_s = channel.now_s
     operator = Operator(plan.seconds, start_s)
     peer = Peer(PeerConfig(origin=plan.origin, key=plan.key), unix_s=time.time())
