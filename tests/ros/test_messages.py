@@ -18,7 +18,7 @@ from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
 from corvids_ros.message_link import HOLDS, MessageLink, hear_all
-from corvids_ros.poses import PoseSource
+from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
 from corvids_ros.px4_reader import MessageReader
 from corvids_ros.settings import SETTINGS, Settings
@@ -211,10 +211,11 @@ def test_without_px4_msgs_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatc
         Px4Messages(1, SimpleNamespace()).type_of("VehicleOdometry")
 
 
-def pose(x: float, frame: str = "map", w: float = 1.0) -> SimpleNamespace:
+def pose(x: float, frame: str = "map", w: float = 1.0, stamp_s: float = 1000.5) -> SimpleNamespace:
     place = SimpleNamespace(x=x, y=0.0, z=1.0)
     turn = SimpleNamespace(w=w, x=0.0, y=0.0, z=0.0)
-    header = SimpleNamespace(frame_id=frame, stamp=SimpleNamespace(sec=1000, nanosec=500_000_000))
+    stamp = SimpleNamespace(sec=int(stamp_s), nanosec=round(1e9 * (stamp_s % 1.0)))
+    header = SimpleNamespace(frame_id=frame, stamp=stamp)
     return SimpleNamespace(header=header, pose=SimpleNamespace(position=place, orientation=turn))
 
 
@@ -229,6 +230,30 @@ def test_poses_are_taken_once_on_our_clock_and_in_our_frame():
     assert source.measure(50.0, VehicleState()) == []
     assert (source.received, source.foreign, source.malformed) == (6, 1, 3)
     assert source.stamp_s == pytest.approx(49.9)
+
+
+def test_poses_that_cannot_have_been_measured_now_are_counted_and_nothing_else():
+    source = PoseSource("map")
+    for stamp_s in (0.0, 999.5, 1000.7, 4600.5):
+        assert source.take_in(pose(1.0, stamp_s=stamp_s), 50.0, 1000.6) is None, stamp_s
+    assert math.isnan(source.stamp_s)
+    assert source.measure(50.0, VehicleState()) == []
+    for stamp_s in (999.7, 1000.6, 1000.61):
+        assert source.take_in(pose(1.0, stamp_s=stamp_s), 50.0, 1000.6), stamp_s
+    assert (source.received, source.ill_timed, source.malformed) == (7, 4, 0)
+
+
+def test_no_pose_goes_to_an_estimator_whose_clock_is_not_known():
+    """Its stamp would be 0, as nothing has come of PX4."""
+    dds = VirtualDds(MessagePx4(20.0))
+    link = MessageLink(dds.runtime, MESSAGES)
+    relay, seen = link.relay_to_estimator(0.002, 0.01), Pose(49.9, (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0))
+    relay(seen)
+    assert dds.runtime.published["vehicle_visual_odometry"] == []
+    link.reader.take_in("vehicle_odometry", odometry(), 50.0)
+    relay(seen)
+    (sent,) = dds.runtime.published["vehicle_visual_odometry"]
+    assert sent.timestamp_sample == 4_900_000
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ class Reports:
             facts[f"{name} poses"] = source.received
             facts[f"{name} poses in another frame"] = source.foreign
             facts[f"{name} poses malformed"] = source.malformed
+            facts[f"{name} poses ill-timed"] = source.ill_timed
         return facts
 
 
