@@ -55,6 +55,18 @@ def test_odometry_comes_out_in_our_frames_and_on_our_clock():
     assert state.stamp_s == pytest.approx(99.99), "the sample is 10 ms older than the message"
 
 
+def test_one_slow_round_trip_makes_no_state_stale():
+    reader = MessageReader()
+    for index, round_trip_us in enumerate((400, 80_000, 500, 80_000)):
+        timesync = SimpleNamespace(source_protocol=2, round_trip_time=round_trip_us)
+        reader.take_in("timesync_status", timesync, 100.0 + 0.01 * index)
+        stamp_us = 5_000_000 + 10_000 * index
+        message = odometry(timestamp=stamp_us, timestamp_sample=stamp_us)
+        reader.take_in("vehicle_odometry", message, 100.0 + 0.01 * index)
+        assert reader.state.stamp_s == pytest.approx(100.0 + 0.01 * index - 0.0002), index
+    assert reader.counters.stale == 0
+
+
 def test_velocity_in_the_body_is_turned_into_the_world():
     half = math.sqrt(0.5)
     east = odometry(q=[half, 0.0, 0.0, half], velocity_frame=3, velocity=[1.0, 0.0, 0.0])

@@ -85,7 +85,7 @@ class MessageReader:
 
     def _read_timesync(self, message: Any, now_s: float) -> None:
         if message.source_protocol == SYNCED_BY_DDS:
-            self.clock.under_way_s = 0.5e-6 * min(int(message.round_trip_time), 100_000)
+            self.clock.take_round_trip(1e-6 * min(int(message.round_trip_time), 100_000), now_s)
 
     def _read_odometry(self, message: Any, now_s: float) -> None:
         self.clock.take_in(1e-6 * message.timestamp, now_s)
