@@ -89,7 +89,7 @@ class Reports:
         return level, f"{state.value}, {verdict.reaction.name.lower()}"
 
     def _facts(self) -> dict[str, Any]:
-        link, leg = self._flying.link, self._flying.leg
+        link, leg = self._flying.link, self._flying.legs.last
         counters, clock = link.reader.counters, link.reader.clock
         facts: dict[str, Any] = {
             "set-points dropped": link.dropped,
