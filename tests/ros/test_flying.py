@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,18 @@ from ros_lab import POLICY
 from test_messages import DEFAULTS
 from virtual_dds import MESSAGES, VirtualDds
 
+from corvids.commands.flying import px4
+from corvids.commands.flying.replay import replay
 from corvids.deploy.flight_log import FlightLog, read_flight_log
+from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.pilot import Decision
+from corvids.deploy.policy import read_policy_file
+from corvids.deploy.px4.flight import BallSource
 from corvids.deploy.px4.state import VehicleState
+from corvids.deploy.record_about import about
 from corvids.deploy.runtime import Tick
 from corvids.deploy.supervision.envelope import Triple
+from corvids.deploy.trained_vehicle import vehicle_of
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.legs import Legs
 from corvids_ros.message_link import MessageLink
@@ -34,20 +42,21 @@ class StillBall:
         return [(now_s, (0.0, 0.0, 2.0))]
 
 
-@pytest.fixture(scope="module")
-def flown(tmp_path_factory: pytest.TempPathFactory) -> tuple[FlyingVehicle, FlightLog]:
-    """On the ground for a while."""
-    path = tmp_path_factory.mktemp("flown") / "flight.mcap"
+def fly_for(seconds: float, path: Path, ball: BallSource) -> tuple[FlyingVehicle, FlightLog]:
+    """On the ground for so long, recorded."""
     dds = VirtualDds(MessagePx4(20.0))
     settings = Settings({**DEFAULTS, "policy": str(POLICY), "keeper": False, "record": str(path)})
-    flying = FlyingVehicle(
-        settings, MessageLink(dds.runtime, MESSAGES), StillBall(), None, lambda entry: None
-    )
+    flying = FlyingVehicle(settings, MessageLink(dds.runtime, MESSAGES), ball, None, lambda entry: None)
     flying.start("")
-    while dds.now_s < SECONDS and not flying.has_failed:
+    while dds.now_s < seconds and not flying.has_failed:
         time.sleep(0.01)
     flying.close()
     return flying, read_flight_log(path)
+
+
+@pytest.fixture(scope="module")
+def flown(tmp_path_factory: pytest.TempPathFactory) -> tuple[FlyingVehicle, FlightLog]:
+    return fly_for(SECONDS, tmp_path_factory.mktemp("flown") / "flight.mcap", StillBall())
 
 
 def test_every_tick_answers_a_state_of_its_own(flown: tuple[FlyingVehicle, FlightLog]):
@@ -89,3 +98,30 @@ def test_a_leg_has_statistics_of_its_own():
     assert legs.last[:2] == (500, 0)
     assert legs.last.by_policy.tolist() == [0.5]
     assert legs.last.compute_max_s == 0.001
+
+
+def test_a_record_says_what_the_policy_was_given_and_answered_and_whose_it_is(
+    flown: tuple[FlyingVehicle, FlightLog],
+):
+    _, log = flown
+    assert len(log.policy_s) == len(log.now_s)
+    assert log.inputs["pos_w"].shape == (len(log.policy_s), 3)
+    assert log.by_policy.mean() > 0.9
+    assert log.about["task"] == "juggle"
+    again = replay(log, read_policy_file(POLICY, "juggle"))
+    assert np.array_equal(again[log.by_policy], log.answers[log.by_policy]), "what was fit to fly"
+
+
+def test_a_record_says_how_motion_capture_fares(tmp_path: Path):
+    _, log = fly_for(3.0, tmp_path / "flight.mcap", MocapInput(1, 2))
+    assert len(log.mocap) == pytest.approx(3, abs=1)
+    assert "accepted" in log.mocap[0]
+
+
+def test_a_record_over_ros_is_headed_as_one_over_mavlink():
+    file = read_policy_file(POLICY, "juggle")
+    craft = vehicle_of(file)
+    ours, theirs = (
+        {key: text for key, text in of(file, craft).items() if key != "started"} for of in (about, px4.about)
+    )
+    assert ours == theirs

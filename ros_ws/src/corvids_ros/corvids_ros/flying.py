@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.flight import BallSource, Px4Flight
 from corvids.deploy.px4.thrust import thrust_map_of
-from corvids.deploy.runtime import fly
+from corvids.deploy.record_about import about
+from corvids.deploy.runtime import Tick, fly
 from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
@@ -76,7 +78,9 @@ class FlyingVehicle:
         """Statistics."""
         self._tell = tell
         self._words: queue.SimpleQueue[Word] = queue.SimpleQueue()
-        self._record = FlightRecord(Path(settings["record"]).expanduser()) if settings["record"] else None
+        path = Path(settings["record"]).expanduser() if settings["record"] else None
+        self._record = FlightRecord(path, about(file, craft)) if path else None
+        self._mocap = ball if isinstance(ball, MocapInput) else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._line: KeeperSocket | None = None
@@ -145,7 +149,7 @@ class FlyingVehicle:
                 self._plant,
                 lambda now_s: self.command,
                 seconds=math.inf,
-                recorder=self.legs.note,
+                recorder=self._note,
                 guard=self._plant.guard,
                 until=lambda tick: self._is_over.is_set(),
             )
@@ -167,6 +171,13 @@ class FlyingVehicle:
             self._tell(entry)
         if self._record:
             self._record.watch(seen, verdict)
+
+    def _note(self, tick: Tick) -> None:
+        self.legs.note(tick)
+        if self._record:
+            self._record.note(tick)
+            if self._mocap and (figures := self._mocap.figures_due(tick.now_s)):
+                self._record.note_mocap(tick.now_s, figures)
 
     def _miss_keeper(self) -> None:
         if self._keeper:
