@@ -115,6 +115,28 @@ def test_modes(nav_state: int, mode: Mode, killed: bool):
     assert (autopilot.mode, autopilot.killed, autopilot.armed, autopilot.heard_s) == (mode, killed, True, 7.0)
 
 
+def test_a_vehicle_that_the_kill_switch_has_disarmed_is_killed_and_later_only_disarmed():
+    """PX4 names the reason until it disarms for another: an old one does not say whether the switch is still on."""
+    reader, told = MessageReader(), []
+    for now_s, arming_state, reason in (
+        (0.0, 1, 9),  # of a flight before ours
+        (1.0, 2, 9),
+        (2.0, 1, 7),  # landed
+        (3.0, 2, 7),
+        (4.0, 1, 9),
+        (4.5, 1, 9),
+        (7.0, 1, 9),
+        (8.0, 2, 9),
+    ):
+        status = SimpleNamespace(
+            arming_state=arming_state, nav_state=14, failsafe=False, latest_disarming_reason=reason
+        )
+        reader.take_in("vehicle_status", status, now_s)
+        if reader.autopilot.killed:
+            told.append(now_s)
+    assert told == [4.0, 4.5]
+
+
 def test_resets_and_batteries_are_read():
     reader = MessageReader()
     for index, counter in enumerate((3, 3, 4)):

@@ -14,6 +14,9 @@ from corvids.deploy.supervision.checks import Autopilot, Mode
 
 ARMED = 2
 """``arming_state``."""
+KILL_SWITCH, KILLED_S = 9, 2.0
+"""``latest_disarming_reason``, and for how long it says that the vehicle is killed [s]: PX4 names it until it disarms
+for another, whether the switch is still on or not."""
 HOLD, TERMINATION, OFFBOARD, LAND = 4, 13, 14, 18
 """``nav_state``."""
 MODES = {OFFBOARD: Mode.OFFBOARD, HOLD: Mode.HOLD, LAND: Mode.LAND}
@@ -45,6 +48,8 @@ class MessageReader:
         self.clock = Px4Clock()
         self.state = VehicleState()
         self.autopilot = Autopilot()
+        self._killed_s = -math.inf
+        """When the kill switch was seen to have disarmed it."""
         self._readers: dict[str, Callable[[Any, float], None]] = {
             "vehicle_odometry": self._read_odometry,
             "vehicle_status": self._read_status,
@@ -68,11 +73,15 @@ class MessageReader:
         return max(0, round(1e6 * theirs_s)) if math.isfinite(theirs_s) else 0
 
     def _read_status(self, message: Any, now_s: float) -> None:
+        is_armed = message.arming_state == ARMED
+        if self.autopilot.armed and not is_armed and message.latest_disarming_reason == KILL_SWITCH:
+            self._killed_s = now_s
+        is_killed = not is_armed and now_s - self._killed_s < KILLED_S
         self.autopilot = self.autopilot._replace(
-            armed=message.arming_state == ARMED,
+            armed=is_armed,
             mode=MODES.get(message.nav_state, Mode.OTHER),
             failsafe=bool(message.failsafe),
-            killed=message.nav_state == TERMINATION,
+            killed=message.nav_state == TERMINATION or is_killed,
         )
 
     def _read_landed(self, message: Any, now_s: float) -> None:
