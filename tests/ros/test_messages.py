@@ -20,7 +20,7 @@ from corvids_ros.message_formats import fields, format_hash, mismatch
 from corvids_ros.message_link import HOLDS, MessageLink, hear_all
 from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
-from corvids_ros.px4_reader import MessageReader
+from corvids_ros.px4_reader import Counters, MessageReader
 from corvids_ros.settings import SETTINGS, Settings
 from corvids_ros.topics import Topics, are_all_known, missing
 
@@ -147,6 +147,21 @@ def test_resets_and_batteries_are_read():
     for remaining, share in ((0.25, 0.25), (-1.0, math.nan)):
         reader.take_in("battery_status", SimpleNamespace(connected=True, remaining=remaining), 1.0)
         assert reader.autopilot.battery == pytest.approx(share, nan_ok=True)
+
+
+def test_what_was_received_may_be_told_while_more_comes():
+    """Diagnostics are another thread's, and a topic may be heard for the first time between two words of theirs."""
+    counters = Counters()
+
+    class Topic(str):
+        __slots__ = ()
+
+        def __format__(self, spec: str) -> str:
+            counters.received[f"another_{len(counters.received)}"] = 1
+            return super().__format__(spec)
+
+    counters.received = {Topic("vehicle_odometry"): 2, Topic("vehicle_status"): 1}
+    assert counters.received_in_words() == "vehicle_odometry 2 vehicle_status 1"
 
 
 def test_set_points_go_out_in_px4s_frames():

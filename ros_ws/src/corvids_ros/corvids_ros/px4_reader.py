@@ -39,6 +39,10 @@ class Counters:
     stale: int = 0
     """States not newer than the one known, or stamped in the future."""
 
+    def received_in_words(self) -> str:
+        """How many of each topic; may be asked by another thread."""
+        return " ".join(f"{topic} {count}" for topic, count in self.received.copy().items())
+
 
 class MessageReader:
     """Takes in the messages of one PX4."""

@@ -98,7 +98,7 @@ class Reports:
             "states not finite": counters.not_finite,
             "states stale": counters.stale,
             "clock resets": clock.resets,
-            "messages": " ".join(f"{topic} {count}" for topic, count in counters.received.items()),
+            "messages": counters.received_in_words(),
         }
         if self._flying.last is not None:
             facts.update(_facts_of(*self._flying.last))
