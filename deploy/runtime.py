@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -54,6 +55,10 @@ class Tick(NamedTuple):
     compute_s: float
     """Wall time from readings to command."""
 
+    def missed(self, period_s: float) -> int:
+        """Ticks, ``period_s`` [s] apart, that are left out since this one was so late."""
+        return max(0, int(self.late_s / period_s))
+
 
 Guard = Callable[[float, ArrayLike, Decision, float], "tuple[Array, Array] | None"]
 """Has the last word on a command: from time [s], task command, decision and the time [s] that it took, both on the
@@ -94,7 +99,7 @@ def fly(
     until: Callable[[Tick], bool] | None = None,
     guard: Guard | None = None,
 ) -> Flight:
-    """Fly for ``seconds`` on the plant's clock, or until ``until`` says so.
+    """Fly for ``seconds`` on the plant's clock, infinity for as long as it takes, or until ``until`` says so.
 
     Ticks lie on a fixed grid from the start on, so that lateness does not add up; one that is missed by more than a
     period is skipped, not made up for.
@@ -105,7 +110,7 @@ def fly(
     by_policy = np.zeros(pilot.rows)
     compute_s: deque[float] = deque(maxlen=RECENT)
     compute_max_s = 0.0
-    last = round(seconds / period_s)
+    last = seconds if seconds == math.inf else round(seconds / period_s)
     while index < last:
         due_s = start_s + index * period_s
         readings = plant.receive(due_s)
@@ -128,7 +133,7 @@ def fly(
             recorder(tick)
         if until and until(tick):
             break
-        missed = max(0, int(tick.late_s / period_s))
+        missed = tick.missed(period_s)
         skipped += missed
         index += 1 + missed
     if not ticks:

@@ -67,3 +67,26 @@ def test_a_clock_that_starts_anew_is_believed_after_half_a_second():
     fed(clock, now_s, 0.3, start_s)
     assert clock.resets == 1
     assert clock.ours_s(0.7) == pytest.approx(start_s + 0.701, abs=1e-6)
+
+
+def test_the_quickest_round_trip_of_a_while_says_how_long_things_are_under_way():
+    """One that was slow must not move any stamp: those that follow would be older than the ones before."""
+    clock = Px4Clock()
+    clock.take_round_trip(0.004, 9.0)
+    clock.take_in(3.0, 10.0)
+    for step in range(100):
+        clock.take_round_trip(0.080 if step % 2 else 0.006, 10.0 + step)
+        assert clock.under_way_s <= 0.003, step
+    assert clock.ours_s(3.0) == pytest.approx(9.997), "of before it is forgotten"
+
+
+def test_a_clock_set_anew_is_reached_in_its_own_time():
+    clock = Px4Clock()
+    clock.take_in(3.0, 10.0)
+    clock.take_round_trip(0.002, 10.0)
+    for step in range(3):
+        clock.take_in(1000.0 + step, 11.0 + step)
+    assert clock.resets == 1
+    assert clock.under_way_s == pytest.approx(0.001), "until there is a newer one"
+    clock.take_round_trip(0.020, 14.0)
+    assert clock.under_way_s == pytest.approx(0.010)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import tracemalloc
 from types import SimpleNamespace
@@ -99,6 +100,15 @@ def test_a_flight_ends_when_it_is_told_to():
     )
     assert flight.ticks == len(seen) == 6
     assert flight.compute_max_s >= flight.compute_median_s >= 0.0
+
+
+def test_a_flight_without_end_ends_when_it_is_told_to():
+    plant = Clock(5.0)
+    flight = fly(
+        echo(), plant, lambda _: np.zeros(1), seconds=math.inf, until=lambda tick: tick.now_s > 24.99
+    )
+    assert flight.ticks == 1001
+    np.testing.assert_array_equal(plant.due, [5.0 + k * 0.02 for k in range(1001)])
 
 
 @pytest.mark.parametrize("takes_s", [0.0, 0.03])

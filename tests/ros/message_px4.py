@@ -15,6 +15,7 @@ from standin import AUTO, LAND, LOITER, OFFBOARD
 NAV_STATE = {(OFFBOARD, 0): 14, (AUTO, LOITER): 4, (AUTO, LAND): 18}
 RATES, ATTITUDE = 0x80, 0x07
 SET_ORIGIN = 100000
+AUTO_DISARM_LAND = 7
 SETPOINTS = ("vehicle_rates_setpoint", "vehicle_attitude_setpoint")
 STATUS_S = 0.5
 """How often the slow topics are published, status also on each change [s]."""
@@ -84,6 +85,7 @@ class MessagePx4(FlyingStandin):
         return "vehicle_status", {
             "timestamp": self.time_us(now_s),
             "arming_state": 2 if self.armed else 1,
+            "latest_disarming_reason": AUTO_DISARM_LAND,
             "nav_state": NAV_STATE.get((self.main, self.sub), 2),
             "failsafe": self.is_in_failsafe,
             "pre_flight_checks_pass": True,

@@ -18,9 +18,9 @@ from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
 from corvids_ros.message_link import HOLDS, MessageLink, hear_all
-from corvids_ros.poses import PoseSource
+from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
-from corvids_ros.px4_reader import MessageReader
+from corvids_ros.px4_reader import Counters, MessageReader
 from corvids_ros.settings import SETTINGS, Settings
 from corvids_ros.topics import Topics, are_all_known, missing
 
@@ -53,6 +53,18 @@ def test_odometry_comes_out_in_our_frames_and_on_our_clock():
     half = math.sqrt(0.5)
     assert state.quat_wb == pytest.approx((half, 0.0, 0.0, half)), "heading north is 90° from east"
     assert state.stamp_s == pytest.approx(99.99), "the sample is 10 ms older than the message"
+
+
+def test_one_slow_round_trip_makes_no_state_stale():
+    reader = MessageReader()
+    for index, round_trip_us in enumerate((400, 80_000, 500, 80_000)):
+        timesync = SimpleNamespace(source_protocol=2, round_trip_time=round_trip_us)
+        reader.take_in("timesync_status", timesync, 100.0 + 0.01 * index)
+        stamp_us = 5_000_000 + 10_000 * index
+        message = odometry(timestamp=stamp_us, timestamp_sample=stamp_us)
+        reader.take_in("vehicle_odometry", message, 100.0 + 0.01 * index)
+        assert reader.state.stamp_s == pytest.approx(100.0 + 0.01 * index - 0.0002), index
+    assert reader.counters.stale == 0
 
 
 def test_velocity_in_the_body_is_turned_into_the_world():
@@ -103,6 +115,28 @@ def test_modes(nav_state: int, mode: Mode, killed: bool):
     assert (autopilot.mode, autopilot.killed, autopilot.armed, autopilot.heard_s) == (mode, killed, True, 7.0)
 
 
+def test_a_vehicle_that_the_kill_switch_has_disarmed_is_killed_and_later_only_disarmed():
+    """PX4 names the reason until it disarms for another: an old one does not say whether the switch is still on."""
+    reader, told = MessageReader(), []
+    for now_s, arming_state, reason in (
+        (0.0, 1, 9),  # of a flight before ours
+        (1.0, 2, 9),
+        (2.0, 1, 7),  # landed
+        (3.0, 2, 7),
+        (4.0, 1, 9),
+        (4.5, 1, 9),
+        (7.0, 1, 9),
+        (8.0, 2, 9),
+    ):
+        status = SimpleNamespace(
+            arming_state=arming_state, nav_state=14, failsafe=False, latest_disarming_reason=reason
+        )
+        reader.take_in("vehicle_status", status, now_s)
+        if reader.autopilot.killed:
+            told.append(now_s)
+    assert told == [4.0, 4.5]
+
+
 def test_resets_and_batteries_are_read():
     reader = MessageReader()
     for index, counter in enumerate((3, 3, 4)):
@@ -113,6 +147,21 @@ def test_resets_and_batteries_are_read():
     for remaining, share in ((0.25, 0.25), (-1.0, math.nan)):
         reader.take_in("battery_status", SimpleNamespace(connected=True, remaining=remaining), 1.0)
         assert reader.autopilot.battery == pytest.approx(share, nan_ok=True)
+
+
+def test_what_was_received_may_be_told_while_more_comes():
+    """Diagnostics are another thread's, and a topic may be heard for the first time between two words of theirs."""
+    counters = Counters()
+
+    class Topic(str):
+        __slots__ = ()
+
+        def __format__(self, spec: str) -> str:
+            counters.received[f"another_{len(counters.received)}"] = 1
+            return super().__format__(spec)
+
+    counters.received = {Topic("vehicle_odometry"): 2, Topic("vehicle_status"): 1}
+    assert counters.received_in_words() == "vehicle_odometry 2 vehicle_status 1"
 
 
 def test_set_points_go_out_in_px4s_frames():
@@ -211,10 +260,11 @@ def test_without_px4_msgs_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatc
         Px4Messages(1, SimpleNamespace()).type_of("VehicleOdometry")
 
 
-def pose(x: float, frame: str = "map", w: float = 1.0) -> SimpleNamespace:
+def pose(x: float, frame: str = "map", w: float = 1.0, stamp_s: float = 1000.5) -> SimpleNamespace:
     place = SimpleNamespace(x=x, y=0.0, z=1.0)
     turn = SimpleNamespace(w=w, x=0.0, y=0.0, z=0.0)
-    header = SimpleNamespace(frame_id=frame, stamp=SimpleNamespace(sec=1000, nanosec=500_000_000))
+    stamp = SimpleNamespace(sec=int(stamp_s), nanosec=round(1e9 * (stamp_s % 1.0)))
+    header = SimpleNamespace(frame_id=frame, stamp=stamp)
     return SimpleNamespace(header=header, pose=SimpleNamespace(position=place, orientation=turn))
 
 
@@ -229,6 +279,30 @@ def test_poses_are_taken_once_on_our_clock_and_in_our_frame():
     assert source.measure(50.0, VehicleState()) == []
     assert (source.received, source.foreign, source.malformed) == (6, 1, 3)
     assert source.stamp_s == pytest.approx(49.9)
+
+
+def test_poses_that_cannot_have_been_measured_now_are_counted_and_nothing_else():
+    source = PoseSource("map")
+    for stamp_s in (0.0, 999.5, 1000.7, 4600.5):
+        assert source.take_in(pose(1.0, stamp_s=stamp_s), 50.0, 1000.6) is None, stamp_s
+    assert math.isnan(source.stamp_s)
+    assert source.measure(50.0, VehicleState()) == []
+    for stamp_s in (999.7, 1000.6, 1000.61):
+        assert source.take_in(pose(1.0, stamp_s=stamp_s), 50.0, 1000.6), stamp_s
+    assert (source.received, source.ill_timed, source.malformed) == (7, 4, 0)
+
+
+def test_no_pose_goes_to_an_estimator_whose_clock_is_not_known():
+    """Its stamp would be 0, as nothing has come of PX4."""
+    dds = VirtualDds(MessagePx4(20.0))
+    link = MessageLink(dds.runtime, MESSAGES)
+    relay, seen = link.relay_to_estimator(0.002, 0.01), Pose(49.9, (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0))
+    relay(seen)
+    assert dds.runtime.published["vehicle_visual_odometry"] == []
+    link.reader.take_in("vehicle_odometry", odometry(), 50.0)
+    relay(seen)
+    (sent,) = dds.runtime.published["vehicle_visual_odometry"]
+    assert sent.timestamp_sample == 4_900_000
 
 
 @pytest.mark.parametrize(

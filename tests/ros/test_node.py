@@ -45,6 +45,7 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
     assert flown["setpoints"] > 100
     assert flown["resumed"] == 0
     assert (said["mode"], said["armed"]) == ("offboard", "True")
+    assert "ball poses ill-timed" in said
     with open(tmp_path / "flight.mcap", "rb") as file:
         decisions = [json.loads(message.data) for *_, message in make_reader(file).iter_messages("decision")]
     assert "POLICY" in {decision["after"] for decision in decisions}

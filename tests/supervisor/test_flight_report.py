@@ -12,12 +12,12 @@ import pytest
 from supervisor_lab import DT_S, Scene, make_supervisor
 
 from corvids.cli import main
-from corvids.commands.flying.px4 import about
 from corvids.commands.flying.replay import replay
 from corvids.deploy.flight_log import read_flight_log
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile, read_policy_file
+from corvids.deploy.record_about import about
 from corvids.deploy.runtime import fly
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle

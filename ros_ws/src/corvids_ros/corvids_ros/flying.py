@@ -1,8 +1,12 @@
-"""The flight of one vehicle, in a thread of its own: policy, supervisor and the runtime's loop over the ROS 2 link."""
+"""The flight of one vehicle, in a thread of its own: policy, supervisor and the runtime's loop over the ROS 2 link.
+
+No ROS here: the link's transport knows it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import subprocess
@@ -17,26 +21,27 @@ from numpy.typing import NDArray
 
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
+from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.flight import BallSource, Px4Flight
 from corvids.deploy.px4.thrust import thrust_map_of
-from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.record_about import about
+from corvids.deploy.runtime import Tick, fly
 from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Entry, Supervisor, Verdict
 from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.errors import CorvidsError
-from corvids_ros.keeper import KEY_VARIABLE, KeeperSocket, command_line
+from corvids_ros.keeper_line import KEY_VARIABLE, KeeperSocket, command_line
+from corvids_ros.legs import Legs
 from corvids_ros.message_link import MessageLink
 from corvids_ros.poses import PoseSource
 from corvids_ros.settings import Settings
 
-LEG_S = 10.0
-"""The loop runs in legs of so long [s], each with statistics of its own."""
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
 CLOSE_S = 8.0
@@ -71,11 +76,13 @@ class FlyingVehicle:
         """The task command; may be replaced in flight."""
         self.last: tuple[Seen, Verdict] | None = None
         """The newest tick."""
-        self.leg: Flight | None = None
-        """Statistics of the last leg."""
+        self.legs = Legs(1.0 / contract.control_hz)
+        """Statistics."""
         self._tell = tell
         self._words: queue.SimpleQueue[Word] = queue.SimpleQueue()
-        self._record = FlightRecord(Path(settings["record"]).expanduser()) if settings["record"] else None
+        path = Path(settings["record"]).expanduser() if settings["record"] else None
+        self._record = FlightRecord(path, about(file, craft)) if path else None
+        self._mocap = ball if isinstance(ball, MocapInput) else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._line: KeeperSocket | None = None
@@ -139,15 +146,15 @@ class FlyingVehicle:
 
     def _run(self) -> None:
         with awake():
-            while not self._is_over.is_set():
-                self.leg = fly(
-                    self.pilot,
-                    self._plant,
-                    lambda now_s: self.command,
-                    seconds=LEG_S,
-                    guard=self._plant.guard,
-                    until=lambda tick: self._is_over.is_set(),
-                )
+            fly(
+                self.pilot,
+                self._plant,
+                lambda now_s: self.command,
+                seconds=math.inf,
+                recorder=self._note,
+                guard=self._plant.guard,
+                until=lambda tick: self._is_over.is_set(),
+            )
 
     def _said(self, state: State) -> frozenset[Word]:
         if self._words.empty() and not self._is_alone.is_set():
@@ -166,6 +173,13 @@ class FlyingVehicle:
             self._tell(entry)
         if self._record:
             self._record.watch(seen, verdict)
+
+    def _note(self, tick: Tick) -> None:
+        self.legs.note(tick)
+        if self._record:
+            self._record.note(tick)
+            if self._mocap and (figures := self._mocap.figures_due(tick.now_s)):
+                self._record.note_mocap(tick.now_s, figures)
 
     def _miss_keeper(self) -> None:
         if self._keeper:

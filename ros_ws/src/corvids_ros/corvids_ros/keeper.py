@@ -14,7 +14,6 @@ Run by the vehicle's node as ``python -m corvids_ros.keeper FOLDER SYSTEM NAMESP
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import select
@@ -24,15 +23,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import rclpy
 
 from corvids.deploy.mocap.relay import MocapConfig, mocap_config
-from corvids.deploy.px4.channels import BUFFER, KeeperChannel, is_orphaned, is_taken
+from corvids.deploy.px4.channels import BUFFER, is_orphaned, is_taken
 from corvids.errors import CorvidsError
 from corvids_ros.frame_watch import FrameWatch
 from corvids_ros.guide import Guide
+from corvids_ros.keeper_line import KEY_VARIABLE
 from corvids_ros.message_link import hear_all
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
@@ -41,18 +40,6 @@ from corvids_ros.topics import Topics
 
 LOOK_S = 0.005
 """How often it looks whether there is anything to do [s]."""
-KEY_VARIABLE = "CORVIDS_MOCAP_KEY"
-"""Variable of the environment with the stream's key, in hexadecimal: a command line can be read by everybody."""
-
-
-class KeeperSocket(KeeperChannel):
-    """The runtime's end of the line to the keeper."""
-
-    def poll(self) -> bytes | None:
-        """What it has said, if it has."""
-        with contextlib.suppress(BlockingIOError):
-            return self.socket.recv(BUFFER)
-        return None
 
 
 def run(
@@ -104,20 +91,6 @@ def run(
         path.unlink(missing_ok=True)
         if guide:
             guide.close()
-
-
-def command_line(
-    folder: Path, system: int, namespace: str, topics: Topics, mocap: dict[str, Any] | None
-) -> list[str]:
-    """How the vehicle's node starts a keeper; ``mocap``: arguments of :func:`mocap_config`, but key and clock."""
-    arguments = (
-        str(folder),
-        str(system),
-        namespace,
-        json.dumps(dataclasses.asdict(topics)),
-        json.dumps(mocap),
-    )
-    return [sys.executable, "-m", "corvids_ros.keeper", *arguments]
 
 
 def main(argv: list[str]) -> int:

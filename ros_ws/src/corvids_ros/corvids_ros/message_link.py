@@ -121,11 +121,11 @@ class MessageLink:
         self._news += 1
 
     def relay_to_estimator(self, pos_std_m: float, angle_std_rad: float) -> Callable[[Pose], None]:
-        """What hands poses of the vehicle to PX4's estimator."""
+        """What hands poses of the vehicle to PX4's estimator, once PX4's clock is known."""
         self.transport.advertise("vehicle_visual_odometry")
 
         def relay(pose: Pose) -> None:
-            if pose.quat_wb is not None:
+            if pose.quat_wb is not None and self.reader.clock.is_known:
                 stamps_us = self.reader.stamp_us(pose.stamp_s), self.reader.stamp_us(self.now_s)
                 message = self.messages.visual_odometry(
                     pose.pos_w, pose.quat_wb, *stamps_us, pos_std_m, angle_std_rad

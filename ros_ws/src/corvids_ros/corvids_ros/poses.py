@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 from corvids.deploy.mocap.state_packet import DISTANCE_MAX_M
+from corvids.deploy.mocap.state_stream import AGE_MAX_S, FUTURE_MAX_S
 from corvids.deploy.px4.frames import Quaternion
 from corvids.deploy.px4.state import VehicleState, unit
 from corvids.deploy.supervision.envelope import Triple
@@ -28,8 +29,8 @@ class PoseSource:
 
     def __init__(self, frame: str) -> None:
         """``frame``: what the messages must call the world, empty for anything."""
-        self.received = self.foreign = self.malformed = 0
-        """Messages; of them in another frame, and not numbers."""
+        self.received = self.foreign = self.malformed = self.ill_timed = 0
+        """Messages; of them in another frame, not numbers, and stamped as a state stream's must not be."""
         self.newest: Pose | None = None
         self._frame = frame
         self._arrived: list[tuple[float, Triple]] = []
@@ -52,6 +53,10 @@ class PoseSource:
         stamp_s = stamp.sec + 1e-9 * stamp.nanosec + (now_s - unix_s)
         if not max(map(abs, pos_w)) <= DISTANCE_MAX_M or not math.isfinite(sum(pos_w)):
             self.malformed += 1
+            return None
+        # One from the future would make PX4's estimator refuse all that follow until then.
+        if not now_s - AGE_MAX_S <= stamp_s <= now_s + FUTURE_MAX_S:
+            self.ill_timed += 1
             return None
         quat = (float(turn.w), float(turn.x), float(turn.y), float(turn.z))
         self.newest = Pose(stamp_s, pos_w, unit(quat) if math.isfinite(sum(quat)) else None)

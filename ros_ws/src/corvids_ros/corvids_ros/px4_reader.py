@@ -14,6 +14,9 @@ from corvids.deploy.supervision.checks import Autopilot, Mode
 
 ARMED = 2
 """``arming_state``."""
+KILL_SWITCH, KILLED_S = 9, 2.0
+"""``latest_disarming_reason``, and for how long it says that the vehicle is killed [s]: PX4 names it until it disarms
+for another, whether the switch is still on or not."""
 HOLD, TERMINATION, OFFBOARD, LAND = 4, 13, 14, 18
 """``nav_state``."""
 MODES = {OFFBOARD: Mode.OFFBOARD, HOLD: Mode.HOLD, LAND: Mode.LAND}
@@ -36,6 +39,10 @@ class Counters:
     stale: int = 0
     """States not newer than the one known, or stamped in the future."""
 
+    def received_in_words(self) -> str:
+        """How many of each topic; may be asked by another thread."""
+        return " ".join(f"{topic} {count}" for topic, count in self.received.copy().items())
+
 
 class MessageReader:
     """Takes in the messages of one PX4."""
@@ -45,6 +52,8 @@ class MessageReader:
         self.clock = Px4Clock()
         self.state = VehicleState()
         self.autopilot = Autopilot()
+        self._killed_s = -math.inf
+        """When the kill switch was seen to have disarmed it."""
         self._readers: dict[str, Callable[[Any, float], None]] = {
             "vehicle_odometry": self._read_odometry,
             "vehicle_status": self._read_status,
@@ -68,11 +77,15 @@ class MessageReader:
         return max(0, round(1e6 * theirs_s)) if math.isfinite(theirs_s) else 0
 
     def _read_status(self, message: Any, now_s: float) -> None:
+        is_armed = message.arming_state == ARMED
+        if self.autopilot.armed and not is_armed and message.latest_disarming_reason == KILL_SWITCH:
+            self._killed_s = now_s
+        is_killed = not is_armed and now_s - self._killed_s < KILLED_S
         self.autopilot = self.autopilot._replace(
-            armed=message.arming_state == ARMED,
+            armed=is_armed,
             mode=MODES.get(message.nav_state, Mode.OTHER),
             failsafe=bool(message.failsafe),
-            killed=message.nav_state == TERMINATION,
+            killed=message.nav_state == TERMINATION or is_killed,
         )
 
     def _read_landed(self, message: Any, now_s: float) -> None:
@@ -85,7 +98,7 @@ class MessageReader:
 
     def _read_timesync(self, message: Any, now_s: float) -> None:
         if message.source_protocol == SYNCED_BY_DDS:
-            self.clock.under_way_s = 0.5e-6 * min(int(message.round_trip_time), 100_000)
+            self.clock.take_round_trip(1e-6 * min(int(message.round_trip_time), 100_000), now_s)
 
     def _read_odometry(self, message: Any, now_s: float) -> None:
         self.clock.take_in(1e-6 * message.timestamp, now_s)

@@ -89,7 +89,7 @@ class Reports:
         return level, f"{state.value}, {verdict.reaction.name.lower()}"
 
     def _facts(self) -> dict[str, Any]:
-        link, leg = self._flying.link, self._flying.leg
+        link, leg = self._flying.link, self._flying.legs.last
         counters, clock = link.reader.counters, link.reader.clock
         facts: dict[str, Any] = {
             "set-points dropped": link.dropped,
@@ -98,7 +98,7 @@ class Reports:
             "states not finite": counters.not_finite,
             "states stale": counters.stale,
             "clock resets": clock.resets,
-            "messages": " ".join(f"{topic} {count}" for topic, count in counters.received.items()),
+            "messages": counters.received_in_words(),
         }
         if self._flying.last is not None:
             facts.update(_facts_of(*self._flying.last))
@@ -115,6 +115,7 @@ class Reports:
             facts[f"{name} poses"] = source.received
             facts[f"{name} poses in another frame"] = source.foreign
             facts[f"{name} poses malformed"] = source.malformed
+            facts[f"{name} poses ill-timed"] = source.ill_timed
         return facts
 
 

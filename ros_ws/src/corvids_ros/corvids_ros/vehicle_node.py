@@ -124,17 +124,20 @@ class VehicleNode(LifecycleNode):
             link.listen("sensor_combined")
         if settings.origin:
             link.tell_origin(settings.origin)
+        sources: dict[str, PoseSource | MocapInput] = {}
         if settings["mocap_topic"]:
             relay = link.relay_to_estimator(settings["mocap_pos_std_m"], settings["mocap_angle_std_rad"])
-            self._watch_poses(link, settings, "mocap", relay)
-        ball = self._watch_ball(link, settings)
+            sources["mocap"] = self._watch_poses(link, settings, "mocap", relay)
+        ball = sources["ball"] = self._watch_ball(link, settings)
         load = self._watch_poses(link, settings, "load") if settings["load_topic"] else None
+        if load:
+            sources["load"] = load
         self._flying = FlyingVehicle(settings, link, ball, load, self._tell)
         if settings["check_messages"]:
             complaints = check_formats(self._transport, settings["check_s"])
             if complaints:
                 raise CorvidsError("; ".join(complaints))
-        self._reports = Reports(self, self._flying, {"ball": ball, **({"load": load} if load else {})})
+        self._reports = Reports(self, self._flying, sources)
         return self._flying
 
     def _watch_ball(self, link: MessageLink, settings: Settings) -> PoseSource | MocapInput:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
-import hashlib
 import math
 import os
 import subprocess
@@ -19,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from corvids import __version__
 from corvids.commands.flying.course import Course
 from corvids.deploy.contract import BALL_FILTER
 from corvids.deploy.fallback import Fallback
@@ -36,6 +33,7 @@ from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.thrust import thrust_map_of
+from corvids.deploy.record_about import about
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
@@ -280,20 +278,6 @@ def recording(plan: Plan, file: PolicyFile, craft: Vehicle) -> Iterator[FlightRe
         return
     with contextlib.closing(FlightRecord(plan.record, about(file, craft))) as log:
         yield log
-
-
-def about(file: PolicyFile, craft: Vehicle) -> dict[str, str]:
-    """What a flight's record says of itself."""
-    contract = file.contract
-    return {
-        "corvids": __version__,
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "task": contract.task,
-        "policy": str(file.path),
-        "policy_sha256": hashlib.sha256(file.onnx).hexdigest(),
-        "control_hz": str(contract.control_hz),
-        "vehicle": craft.name,
-    }
 
 
 def _note(
