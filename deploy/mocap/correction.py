@@ -4,8 +4,9 @@ PX4's estimator follows motion capture slowly where its IMU is noisy, and takes 
 of a second what it says changes as the vehicle does. So place and velocity are PX4's plus an offset that follows what
 is seen, by a second-order filter, and attitude is PX4's behind a rotation that follows it.
 
-A vehicle that was seen and is not seen any more has no state: what there was grows old, until the supervisor has PX4
-hold. PX4's own word would be another place, and, with nothing else to live on, one that drifts.
+A vehicle that was seen and is not seen any more is nowhere: its place and velocity grow old, until the supervisor has
+PX4 hold. PX4's own word would be another place, and, with nothing else to live on, one that drifts. Its attitude and
+rates live on its IMU, and go on.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class MocapCorrection:
             self._said.append((stamp_s, dataclasses.replace(said)))
         since_s = said.pose_stamp_s - self._seen_s
         if UNSEEN_MAX_S < since_s < math.inf:
+            self.state.attitude_stamp_s, self.state.omega_b = said.attitude_stamp_s, said.omega_b
+            self.state.quat_wb = _times(self._turn, said.quat_wb)
             return
         vars(self.state).update(vars(said))
         self.state.resets += self._restarts

@@ -280,6 +280,7 @@ class Px4Flight:
             compute_s,
             place_w,
             words,
+            state.attitude_stamp_s,
         )
 
 

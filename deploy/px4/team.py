@@ -185,6 +185,7 @@ class Px4Team:
             state.quat_wb,
             state.omega_b,
             state.resets,
+            attitude_stamp_s=state.attitude_stamp_s,
             load_stamp_s=self._loads[index].stamp_s,
             load_doubt=self._loads[index].doubt,
             proposal=proposal,

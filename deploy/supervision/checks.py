@@ -91,6 +91,8 @@ class Seen(NamedTuple):
     """Place [m] to hover at, where the task commands one."""
     words: frozenset[Word] = frozenset()
     """What the operator said since the last tick."""
+    attitude_stamp_s: float = math.nan
+    """When attitude and rates were taken [s], which may be known where place and velocity are not."""
     load_doubt: str = ""
     """Why the load was not believed to be where it was measured last, by
     :mod:`corvids.deploy.supervision.load_watch`; empty where it was."""
@@ -147,6 +149,8 @@ class Checks:
         self.envelope, self.fence, self.thresholds = envelope, fence, thresholds
         self.is_current = False
         """Whether the vehicle's state, of what was seen last, is there, finite and not lost."""
+        self.is_attitude_current = False
+        """The same of its attitude alone."""
         self._last: Seen | None = None
         self._numbers: tuple[float, ...] = ()
         """Of the vehicle's state."""
@@ -176,6 +180,10 @@ class Checks:
         is_finite = math.isfinite(sum(numbers))
         age_s = seen.now_s - seen.stamp_s
         self.is_current = is_finite and -limits.future_max_s <= age_s <= limits.state_lost_s
+        attitude_age_s = seen.now_s - seen.attitude_stamp_s
+        self.is_attitude_current = self.is_current or (
+            math.isfinite(sum(seen.quat_wb)) and -limits.future_max_s <= attitude_age_s <= limits.state_lost_s
+        )
         if not is_finite:
             found[Violation.STATE_NOT_FINITE] = str(numbers)
         elif seen.stamp_s <= seen.now_s + limits.future_max_s:

@@ -59,12 +59,19 @@ class Handover:
         self._is_place_due = False
 
     def command(
-        self, state: State, seen: Seen, clock_s: float, *, is_current: bool, is_repeating: bool
+        self,
+        state: State,
+        seen: Seen,
+        clock_s: float,
+        *,
+        is_current: bool,
+        is_attitude_current: bool,
+        is_repeating: bool,
     ) -> tuple[Source, Command | None]:
         """Source and command in ``state``.
 
-        ``clock_s`` [s] never goes back; ``is_current``: the vehicle's state is known; ``is_repeating``: the policy's
-        last command is to be repeated.
+        ``clock_s`` [s] never goes back; ``is_current``: the vehicle's state is known, ``is_attitude_current``: its
+        attitude is; ``is_repeating``: the policy's last command is to be repeated.
         """
         before = self.source
         if state not in STREAMING:
@@ -77,7 +84,7 @@ class Handover:
             self.source, wanted = Source.POLICY, Command(*seen.proposal)
         else:
             self._is_place_due |= before in (Source.POLICY, Source.LAST)
-            self.source, wanted = Source.HOVER, self._hover(seen, is_current)
+            self.source, wanted = Source.HOVER, self._hover(seen, is_current, is_attitude_current)
         thrust_n, rates = self._envelope.clip(*wanted)
         if self.source is not before:
             self._offset_n = 0.0 if before is Source.SILENT else self._last.thrust_n - thrust_n
@@ -89,13 +96,17 @@ class Handover:
         self._last = Command(*self._envelope.clip(thrust_n + self._offset_n * left, rates))
         return self.source, self._last
 
-    def _hover(self, seen: Seen, is_current: bool) -> Command:
-        """What the hover controller wants; it levels where the vehicle's state is not current."""
+    def _hover(self, seen: Seen, is_current: bool, is_attitude_current: bool) -> Command:
+        """What the hover controller wants; it levels where no more than the vehicle's attitude is current."""
         if is_current and self._is_place_due:
             self.hold(seen.pos_w)
         pos_w, vel_w, quat_wb = (
-            np.array([vector if is_current else [math.nan] * len(vector)])
-            for vector in (seen.pos_w, seen.vel_w, seen.quat_wb)
+            np.array([vector if is_known else [math.nan] * len(vector)])
+            for vector, is_known in (
+                (seen.pos_w, is_current),
+                (seen.vel_w, is_current),
+                (seen.quat_wb, is_attitude_current),
+            )
         )
         with np.errstate(all="ignore"):
             thrust_n, rates = self._fallback.command(pos_w, vel_w, quat_wb, np.array([self.place_w]))

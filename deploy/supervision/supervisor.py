@@ -132,6 +132,7 @@ class Supervisor:
             seen,
             self._clock_s,
             is_current=self._checks.is_current,
+            is_attitude_current=self._checks.is_attitude_current,
             is_repeating=reaction is Reaction.HOLD_LAST,
         )
         entries = ()

@@ -94,7 +94,10 @@ def test_the_state_of_one_that_is_not_seen_any_more_grows_old():
     fly(correction, 1.0, (0.1, 0.0, 0.0), (0.0, 0.0, 0.0))
     before_w = state.pos_w
     for now_s in np.arange(1.0 + UNSEEN_MAX_S, 3.0, 0.01):
-        correction.hear(said(now_s, (7.0, 7.0, 7.0), (0.0, 0.0, 0.0)))
+        lean_rad = 0.1 * now_s
+        correction.hear(said(now_s, (7.0, 7.0, 7.0), (0.0, 0.0, 0.0), tilted(lean_rad)))
+        assert state.attitude_stamp_s == now_s, "but its attitude is known"
+        assert state.quat_wb == pytest.approx(tilted(lean_rad), abs=1e-3)
     assert state is correction.state
     assert 0.9 < state.stamp_s <= 1.0 + UNSEEN_MAX_S
     assert state.pos_w == before_w, "it does not jump to where PX4 says"

@@ -45,6 +45,9 @@ class Scene:
     is_stamped: bool = True
     """Whether new states arrive."""
     stamp_s: float = math.nan
+    has_attitude: bool = True
+    """Whether new attitudes arrive, with a state or without."""
+    attitude_stamp_s: float = math.nan
     lag_s: float = 0.0
     is_frozen: bool = False
     pos_w: tuple[float, float, float] = PLACE_W
@@ -67,7 +70,17 @@ class Scene:
     def heal(self) -> None:
         """Undo every fault; the autopilot stays in its mode, except out of a failsafe."""
         healthy = Scene()
-        kept = {"now_s", "armed", "mode", "heard_s", "stamp_s", "resets", "ball_stamp_s", "wiggle"}
+        kept = {
+            "now_s",
+            "armed",
+            "mode",
+            "heard_s",
+            "stamp_s",
+            "attitude_stamp_s",
+            "resets",
+            "ball_stamp_s",
+            "wiggle",
+        }
         for field in dataclasses.fields(self):
             if field.name not in kept:
                 setattr(self, field.name, getattr(healthy, field.name))
@@ -78,6 +91,8 @@ class Scene:
             self.heard_s = self.now_s
         if self.is_stamped:
             self.stamp_s = self.now_s - self.lag_s
+        if self.has_attitude:
+            self.attitude_stamp_s = self.now_s - self.lag_s
         if self.has_ball:
             self.ball_stamp_s = self.now_s
         if self.has_load:
@@ -97,6 +112,7 @@ class Scene:
             quat_wb=self.quat_wb,
             omega_b=self.omega_b,
             resets=self.resets,
+            attitude_stamp_s=self.attitude_stamp_s,
             ball_stamp_s=self.ball_stamp_s,
             ball_pos_w=self.ball_pos_w,
             ball_vel_w=(0.0, 0.0, -1.0),

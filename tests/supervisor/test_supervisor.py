@@ -211,6 +211,22 @@ def test_without_attitude_it_asks_for_its_weight_and_no_rates(scene: Scene, supe
     assert verdict.command.rate_b_radps == (0.0, 0.0, 0.0)
 
 
+def test_it_levels_by_the_attitude_where_no_more_is_known(scene: Scene, supervisor: Supervisor):
+    to_policy(scene, supervisor)
+    scene.quat_wb = (math.cos(0.25), math.sin(0.25), 0.0, 0.0)  # rolled by 0.5 rad
+    scene.is_stamped, scene.obeys = False, False
+    verdict = run(scene, supervisor, 20)
+    assert verdict.state is State.RECOVERING
+    assert verdict.command is not None
+    roll, pitch, yaw = verdict.command.rate_b_radps
+    assert roll < -1.0, "back to level"
+    assert (pitch, yaw) == pytest.approx((0.0, 0.0))
+    scene.has_attitude = False
+    verdict = run(scene, supervisor, 15)
+    assert verdict.command is not None
+    assert verdict.command.rate_b_radps == (0.0, 0.0, 0.0), "an old attitude says nothing"
+
+
 def test_thrust_passes_smoothly_to_the_hover_controller(scene: Scene, supervisor: Supervisor):
     to_policy(scene, supervisor)
     scene.proposal = Proposal(25.0, (0.0, 0.0, 0.0))
