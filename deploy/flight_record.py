@@ -86,8 +86,11 @@ class FlightRecord:
     def close(self) -> None:
         """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done.
 
-        A record of nothing is thrown away: what failed to start must not replace the last flight's.
+        A record of nothing is thrown away: what failed to start must not replace the last flight's. Closing it a second
+        time changes nothing.
         """
+        if self._file.closed:
+            return
         try:
             with self._file:
                 self._writer.finish()

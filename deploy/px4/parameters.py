@@ -8,6 +8,7 @@ from pymavlink.dialects.v20 import common
 
 from corvids.deploy.px4.channels import PACKET, Channel
 from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.errors import CorvidsError
 
 AT_ONCE = 5
 """Parameters that are sent before listening again; PX4 saves them meanwhile."""
@@ -20,12 +21,17 @@ SAVING_S, ASK_AGAIN_S = 1.0, 0.5
 def load_parameters(
     channel: Channel, peer: Peer, parameters: Mapping[str, int | float], seconds: float
 ) -> list[str]:
-    """Set ``parameters`` (whole numbers are PX4's INT32); the names of those that PX4 did not take in time."""
+    """Set ``parameters`` (whole numbers are PX4's INT32); the names of those that PX4 did not take in time.
+
+    Raises :class:`CorvidsError` where PX4 says that it is armed; until it has said so or not, nothing is set.
+    """
     missing, end_s, turn = [*parameters], channel.now_s + seconds, 0
     while missing and channel.now_s < end_s:
         exchange(channel, peer, LISTEN_S)
         missing = [name for name in missing if not _agrees(peer.parameters.get(name), parameters[name])]
-        if peer.counters.received:
+        if peer.reader.autopilot.armed:
+            raise CorvidsError("PX4 is armed: its parameters are not touched; disarm it first")
+        if "HEARTBEAT" in peer.messages:
             for name in (missing * 2)[turn % max(len(missing), 1) :][: min(AT_ONCE, len(missing))]:
                 channel.send(PACKET, peer.set_parameter(name, parameters[name]))
             turn += AT_ONCE

@@ -149,6 +149,13 @@ def test_a_shorter_loss_time_is_as_good():
     assert "COM_OF_LOSS_T" not in verdicts(px4)
 
 
+@pytest.mark.parametrize(("action", "is_offered"), [(4, True), (5, True), (0, False)])
+def test_what_px4_does_without_a_stream_may_be_chosen(action: int, is_offered: bool):
+    """As `px4-params --loss-action` does."""
+    px4 = healthy({**parameters_of(VEHICLE), "COM_OBL_RC_ACT": action})
+    assert (verdicts(px4)["parameters"] == "go") == is_offered
+
+
 def test_a_vehicle_that_does_not_sign_with_the_key_is_said_to():
     channel, key = Talk(healthy()), bytes(range(32))
     peer = listen(channel, PeerConfig(key=key), parameters_of(VEHICLE), 1.0)

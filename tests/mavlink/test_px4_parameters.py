@@ -54,6 +54,14 @@ def fresh(parameters: dict[str, int | float]) -> Standin:
     return px4
 
 
+def test_an_armed_vehicles_are_not_touched():
+    px4 = fresh(sih_parameters_of(AIR))
+    px4.armed = True
+    with pytest.raises(CorvidsError, match="is armed"):
+        load_into(Talk(px4), sih_parameters_of(AIR))
+    assert not [m for m in px4.heard if m.get_type() == "PARAM_SET"]
+
+
 @pytest.mark.parametrize("lossy", [False, True])
 def test_every_parameter_arrives(lossy: bool):
     wanted = sih_parameters_of(AIR)

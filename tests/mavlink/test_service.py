@@ -190,14 +190,16 @@ def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(
         assert px4.px4.main == OFFBOARD, (tmp_path / "said").read_text("utf-8")
         os.kill(process.pid, getattr(signal, settings["KillSignal"]))  # KillMode=process: to this one alone
         stopped_s = time.monotonic()
-        while (px4.px4.main == OFFBOARD or process.poll() is None) and time.monotonic() < deadline_s:
+        while time.monotonic() < stopped_s + float(settings["TimeoutStopSec"]):
+            px4.live()
+        process.kill()  # as systemd does where it has not ended by then
+        while px4.px4.main == OFFBOARD and time.monotonic() < deadline_s:
             px4.live()
         assert (px4.px4.main, px4.px4.sub) == (AUTO, LOITER)
         assert not px4.px4.crashed
         assert px4.height_m > 0.5
         assert math.hypot(*px4.px4.truth.vel_ned) < 1.0
         assert (tmp_path / "flight.mcap").exists(), "the record is whole"
-        assert time.monotonic() - stopped_s < 60.0
     finally:
         process.kill()
         process.wait()

@@ -183,7 +183,12 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         _keeper(link, plan.mocap, plan.key) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
-        return fly_over(file, craft, channel, ball, plan, log, mocap=mocap, is_real_time=True)
+        try:
+            return fly_over(file, craft, channel, ball, plan, log, mocap=mocap, is_real_time=True)
+        finally:
+            # Before the keeper is waited for, which may take minutes: whoever stops a service waits seconds.
+            if log:
+                log.close()
 
 
 def _ball(file: PolicyFile, plan: Plan, craft: Vehicle) -> tuple[Ball | None, MocapInput | None]:
