@@ -24,6 +24,8 @@ SAFE = struct.Struct("<ff")
 BUFFER = 4096
 TURN_MAX = 200
 """So many datagrams are looked at in a turn, or handed over although time is up: a flood must not stop who is due."""
+OVERTIME_S = 0.005
+"""Nor must whoever takes them in slowly: so long are they handed over although time is up [s]."""
 SILENT_S = 2.0
 """An autopilot's address is kept until it has been silent for so long [s]."""
 
@@ -67,8 +69,8 @@ class Receiver(Protocol):
 
 def arrivals(receiver: Receiver, until_s: float) -> Iterator[bytes]:
     """What arrives until ``until_s`` [s], as it arrives."""
-    left_over = TURN_MAX
-    while left_over:
+    left_over, end_s = TURN_MAX, max(until_s, time.monotonic()) + OVERTIME_S
+    while left_over and time.monotonic() < end_s:
         datagram = receiver.receive()
         if datagram is not None:
             yield datagram

@@ -287,7 +287,7 @@ class Flood:
 
 
 def test_a_flood_does_not_stop_who_is_due():
-    assert len([*islice(arrivals(Flood(), time.monotonic()), 10_000)]) == TURN_MAX
+    assert 0 < len([*islice(arrivals(Flood(), time.monotonic()), 10_000)]) <= TURN_MAX
     port = StatePort(f"udp:127.0.0.1:{free_port()}", StateReceiver())
     channel = UdpChannel(f"udp:127.0.0.1:{free_port()}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -300,6 +300,15 @@ def test_a_flood_does_not_stop_who_is_due():
         assert channel.strangers == TURN_MAX
     port.close()
     channel.close()
+
+
+def test_who_takes_in_slowly_is_not_late_for_long():
+    began_s = time.monotonic()
+    for _ in arrivals(Flood(), began_s + 0.05):
+        time.sleep(0.01)
+    assert 0.05 <= time.monotonic() - began_s < 0.5, (
+        "not two seconds, as all that may be handed over would take"
+    )
 
 
 def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_path: Path):
