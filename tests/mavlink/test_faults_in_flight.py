@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import cast
 
 import numpy as np
 import pytest
 from fault_lab import FENCE, KINDS, LIMITS, PHASES, REHEARSED_S, CirclingPilot, check_safe
 from flying import FlyingStandin, VirtualLink
-from standin import POSCTL
+from standin import OFFBOARD, POSCTL
 
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.pilot import Pilot
@@ -33,6 +34,33 @@ class PilotedLink(VirtualLink):
             self.px4.main, self.px4.sub = POSCTL, 0
         if self.now_s == pytest.approx(9.112):
             self.px4.truth.pos_ned = (5.0, 0.0, -1.5)
+
+
+class SlowlyDisarming(FlyingStandin):
+    """Disarms two seconds after it has landed, and goes back to OFFBOARD then, as v1.17 does."""
+
+    landed_s = math.inf
+
+    def advance(self, now_s: float) -> None:
+        was_armed = self.armed
+        super().advance(now_s)
+        if was_armed and not self.armed:
+            self.landed_s = min(self.landed_s, now_s)
+            if now_s < self.landed_s + 2.0:
+                self.armed = True
+            else:
+                self.main, self.sub = OFFBOARD, 0
+
+
+class LandedLink(VirtualLink):
+    """PX4 says whether it has landed."""
+
+    px4: SlowlyDisarming
+
+    def _report(self, now_s: float) -> None:
+        super()._report(now_s)
+        if self._steps % 50 == 0:
+            self._heard(self.px4.landed(self.px4.landed_s < math.inf))
 
 
 class PausableLink(VirtualLink):
@@ -95,6 +123,13 @@ def test_without_a_fault_it_flies_and_lands():
     assert not px4.armed
     assert px4.farthest_m > 0.8, "the policy circled"
     assert pilot.rehearsals > 500, "rehearsals are part of the faults' flights"
+
+
+def test_px4_that_leaves_land_after_the_landing_has_landed():
+    px4 = SlowlyDisarming(full_thrust_mps2=20.0)
+    visited = flown(LandedLink(px4), CirclingPilot())
+    assert visited >= {State.POLICY, State.LANDING, State.READY} and State.FAILED not in visited
+    assert not px4.armed
 
 
 def test_a_pilot_who_takes_over_has_the_last_word():

@@ -108,6 +108,19 @@ def test_a_change_of_mode_is_heard_before_the_next_heartbeat():
     assert is_asked_for_its_mode(px4)
 
 
+def test_the_mode_after_a_landing_comes_with_the_news_that_it_is_disarmed():
+    """PX4 leaves LAND as it disarms: without that it would seem that somebody took over."""
+    px4 = Standin()
+    px4.armed, px4.main, px4.sub = True, AUTO, LAND
+    peer = connected(px4)
+    peer.take_in(px4.landed(True), 100.1)
+    px4.armed, px4.sub = False, LOITER
+    peer.take_in(px4.current_mode(), 100.2)
+    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (True, Mode.LAND)
+    peer.take_in(px4.heartbeat(), 101.0)
+    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (False, Mode.HOLD)
+
+
 def test_what_the_autopilot_says_of_itself():
     px4 = Standin()
     peer = connected(px4)
