@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from corvids.controllers.spatial import Quat, Vec3, clip, larger, seldom, smaller, where
+from corvids.envs.compiled.float_functions import on_floats
 from corvids.envs.compiled.lanes import SCALARS, VECTORS
 from corvids.envs.compiled.native_code import find_compiler, load
 from corvids.envs.compiled.tracing import Program, Term
@@ -155,3 +156,20 @@ def test_a_function_that_terms_do_not_know_and_a_branch_are_refused():
         torch.exp(x)
     with pytest.raises(TypeError, match=r"must not branch on it; use torch\.where"):
         bool(x > 0.0)
+
+
+def test_on_floats_a_function_computes_what_it_does_on_tensors():
+    traced = on_floats(everything, 3)
+    given = torch.randn(3, 300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    computed = torch.tensor([traced(*column) for column in given.T.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(computed.T, torch.stack(everything(*given)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("given", [-1.0, 0.0, 2.0, math.inf, math.nan])
+def test_on_floats_what_has_no_value_is_no_error(given):
+    def without(x: Any) -> tuple[Any, ...]:
+        return 1.0 / x, x / x, -3.0 / x, torch.sqrt(x), torch.rsqrt(x), torch.relu(x), clip(x, -0.5, 1.0)
+
+    computed = torch.tensor(on_floats(without, 1)(given), dtype=torch.float64)
+    expected = torch.stack(without(torch.tensor(given, dtype=torch.float64)))
+    torch.testing.assert_close(computed, expected, equal_nan=True)
