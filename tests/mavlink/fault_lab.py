@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any, Protocol, cast
 
 import numpy as np
+import pytest
 from flying import STEP_S, Fault, FlyingStandin
 from standin import AUTO, OFFBOARD
 
 from corvids.deploy.contract import Limits
 from corvids.deploy.fallback import Fallback, FallbackGains
-from corvids.deploy.pilot import Decision
-from corvids.deploy.supervision.envelope import Fence
+from corvids.deploy.pilot import Decision, Pilot
+from corvids.deploy.px4.flight import Link, Px4Flight
+from corvids.deploy.px4.thrust import ThrustMap
+from corvids.deploy.runtime import fly
+from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.envelope import Fence, envelope_of
+from corvids.deploy.supervision.reactions import State
+from corvids.deploy.supervision.supervisor import Supervisor
 
 LIMITS = Limits((0.5, 18.0), 9.80665, (4.0, 4.0, 2.0), 0.8)
 FENCE = Fence()
@@ -80,6 +88,53 @@ KINDS: dict[str, Fault] = {
 }  # fmt: skip
 PHASES = {"streaming": 2.4, "climbing": 4.0, "settled": 6.5, "policy": 9.0, "landing": 12.4}
 """When the fault begins [s]: engaged at 2.2 s, off-board at 3.2 s, told to land at 12 s."""
+
+
+class Sky(Protocol):
+    """Where PX4's side of the link flies, in virtual time."""
+
+    def pause(self, seconds: float) -> None:
+        """Fly on for that long while the runtime does nothing."""
+        ...
+
+
+def fault_in(kind: str, phase: str, seed: int) -> Fault:
+    """A fault that begins in that phase, a little later for each seed."""
+    start_s = PHASES[phase] + 0.013 * seed
+    return dataclasses.replace(KINDS[kind], start_s=start_s, end_s=start_s + KINDS[kind].end_s)
+
+
+def flown(link: Link, sky: Sky, pilot: CirclingPilot, **options: Any) -> set[State]:
+    """Arm, engage, circle and land over that link in 20 s, with rehearsals; the supervisor's states."""
+    supervisor = Supervisor(envelope_of(LIMITS), Fallback(LIMITS), FENCE)
+    said = {1.0: Word.ARM, 2.2: Word.ENGAGE, 12.0: Word.LAND}
+    visited = set()
+
+    def words(state: State) -> frozenset[Word]:
+        visited.add(state)
+        return frozenset(said.pop(moment) for moment in [*said] if moment <= link.now_s)
+
+    plant = Px4Flight(
+        link,
+        supervisor,
+        cast(Pilot, pilot),
+        ThrustMap(20.0, 0.0, 0.0, 0.0),
+        hover_thrust_n=9.80665,
+        rehearses=True,
+        words=words,
+        **options,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("corvids.deploy.px4.flight.SPARE_S", REHEARSED_S)
+        fly(
+            cast(Pilot, pilot),
+            plant,
+            lambda now_s: np.array([0.0, 0.0, 1.5]),
+            seconds=20.0,
+            guard=plant.guard,
+        )
+    sky.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
+    return visited
 
 
 def check_safe(px4: FlyingStandin) -> None:

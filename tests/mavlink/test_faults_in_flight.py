@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import cast
 
-import numpy as np
 import pytest
-from fault_lab import FENCE, KINDS, LIMITS, PHASES, REHEARSED_S, CirclingPilot, check_safe
+from fault_lab import KINDS, PHASES, CirclingPilot, check_safe, fault_in, flown
 from flying import FlyingStandin, VirtualLink
 from standin import OFFBOARD, POSCTL
 
-from corvids.deploy.fallback import Fallback
-from corvids.deploy.pilot import Pilot
-from corvids.deploy.px4.flight import Px4Flight
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer
-from corvids.deploy.px4.thrust import ThrustMap
-from corvids.deploy.runtime import fly
-from corvids.deploy.supervision.checks import Word
-from corvids.deploy.supervision.envelope import envelope_of
 from corvids.deploy.supervision.reactions import State
-from corvids.deploy.supervision.supervisor import Supervisor
 
 
 class PilotedLink(VirtualLink):
@@ -75,45 +64,17 @@ class PausableLink(VirtualLink):
             self.pause(seconds)
 
 
-@pytest.fixture(autouse=True)
-def _there_is_time_to_rehearse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("corvids.deploy.px4.flight.SPARE_S", REHEARSED_S)
-
-
 def flight(
     kind: str, phase: str, seed: int, pilot: CirclingPilot | None = None
 ) -> tuple[FlyingStandin, set[State]]:
-    """Fly for 20 s with that fault; PX4's side, and the supervisor's states."""
-    start_s = PHASES[phase] + 0.013 * seed
-    template = KINDS[kind]
-    fault = dataclasses.replace(template, start_s=start_s, end_s=start_s + template.end_s)
+    """Fly with that fault; PX4's side, and the supervisor's states."""
     px4 = FlyingStandin(full_thrust_mps2=20.0)
-    return px4, flown(PausableLink(px4, fault, seed), pilot or CirclingPilot())
+    return px4, flown_over(PausableLink(px4, fault_in(kind, phase, seed), seed), pilot)
 
 
-def flown(link: VirtualLink, pilot: CirclingPilot) -> set[State]:
-    """Fly for 20 s over that link; the supervisor's states."""
-    supervisor = Supervisor(envelope_of(LIMITS), Fallback(LIMITS), FENCE)
-    said = {1.0: Word.ARM, 2.2: Word.ENGAGE, 12.0: Word.LAND}
-    visited = set()
-
-    def words(state: State) -> frozenset[Word]:
-        visited.add(state)
-        due = [moment for moment in said if moment <= link.now_s]
-        return frozenset(said.pop(moment) for moment in due)
-
-    plant = Px4Flight(
-        MavlinkLink(link, Peer()),
-        supervisor,
-        cast(Pilot, pilot),
-        ThrustMap(20.0, 0.0, 0.0, 0.0),
-        hover_thrust_n=9.80665,
-        rehearses=True,
-        words=words,
-    )
-    fly(cast(Pilot, pilot), plant, lambda now_s: np.array([0.0, 0.0, 1.5]), seconds=20.0, guard=plant.guard)
-    link.pause(3.0)  # the runtime has ended: what happens to a vehicle that was left alone
-    return visited
+def flown_over(link: VirtualLink, pilot: CirclingPilot | None = None) -> set[State]:
+    """Fly over that link; the supervisor's states."""
+    return flown(MavlinkLink(link, Peer()), link, pilot or CirclingPilot())
 
 
 def test_without_a_fault_it_flies_and_lands():
@@ -127,14 +88,14 @@ def test_without_a_fault_it_flies_and_lands():
 
 def test_px4_that_leaves_land_after_the_landing_has_landed():
     px4 = SlowlyDisarming(full_thrust_mps2=20.0)
-    visited = flown(LandedLink(px4), CirclingPilot())
+    visited = flown_over(LandedLink(px4))
     assert visited >= {State.POLICY, State.LANDING, State.READY} and State.FAILED not in visited
     assert not px4.armed
 
 
 def test_a_pilot_who_takes_over_has_the_last_word():
     px4 = FlyingStandin(full_thrust_mps2=20.0)
-    visited = flown(PilotedLink(px4), CirclingPilot())
+    visited = flown_over(PilotedLink(px4))
     assert State.POLICY in visited and not visited & {State.LANDING, State.FAILED}
     assert px4.main == POSCTL
 
