@@ -43,6 +43,8 @@ class Standin:
         self.truth = Truth()
         self.armed, self.main, self.sub, self.status = False, AUTO, LOITER, common.MAV_STATE_STANDBY
         self.reset_counter = 0
+        self.pos_std_m = math.nan
+        """How well it says that it knows its place [m]: not at all."""
         self.parameters: dict[str, tuple[float, int]] = {}
         self.mav = common.MAVLink(None, srcSystem=1, srcComponent=1)
         self.reader = common.MAVLink(None)
@@ -82,10 +84,12 @@ class Standin:
     def odometry(self, now_s: float, in_body: bool = False) -> bytes:
         truth = self.truth
         none = [math.nan] * 21
+        sure = [*none]
+        sure[0] = sure[6] = sure[11] = self.pos_std_m**2
         return self.pack(
             common.MAVLink_odometry_message(
                 self.time_us(now_s), 1, 12 if in_body else 1, *truth.pos_ned, truth.quat_ned, *truth.vel_ned,
-                *truth.rate_frd, none, none, self.reset_counter, 0, 100,
+                *truth.rate_frd, sure, none, self.reset_counter, 0, 100,
             )
         )  # fmt: skip
 

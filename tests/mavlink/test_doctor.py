@@ -89,6 +89,15 @@ def test_it_says_whether_processors_may_be_kept_awake(monkeypatch: pytest.Monkey
         assert (line.found, line.verdict, bool(line.fix)) == (said, "go", not may)
 
 
+def test_a_place_that_is_known_too_badly_to_juggle_is_said_so():
+    px4 = healthy()
+    assert "place" not in verdicts(px4), "this PX4 does not say how well it knows its place"
+    px4.pos_std_m = 0.01
+    assert verdicts(px4)["place"] == "go"
+    px4.pos_std_m = 0.35
+    assert verdicts(px4)["place"] == "warn"
+
+
 def test_what_is_wrong_is_named():
     px4 = healthy()
     px4.parameters["COM_OF_LOSS_T"] = (1.0, common.MAV_PARAM_TYPE_REAL32)

@@ -29,6 +29,8 @@ NO_GO = 3
 TESTED_VERSION = (1, 17)
 """PX4's version that this code was written against."""
 ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
+PLACE_STD_MAX_M = 0.05
+"""Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
 TOLERANCE = 1e-3
 """Relative difference at which a parameter counts as different."""
 LOSS_ACTIONS = (4.0, 5.0)
@@ -193,6 +195,12 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     is_young = age_s <= STATE_AGE_MAX_S
     fix = "" if is_young else f"policies train with up to {1e3 * STATE_AGE_MAX_S:.0f} ms"
     yield Line("vehicle state", f"{1e3 * age_s:.0f} ms old", "go" if is_young else "warn", fix)
+    variances = [peer.messages["ODOMETRY"].pose_covariance[index] for index in (0, 6, 11)]
+    if all(0.0 <= variance < math.inf for variance in variances):
+        std_m = math.sqrt(max(variances))
+        is_sure = std_m <= PLACE_STD_MAX_M
+        fix = "" if is_sure else "enough to hover; to juggle it takes motion capture, or RTK"
+        yield Line("place", f"known to {100.0 * std_m:.0f} cm, says PX4", "go" if is_sure else "warn", fix)
     fix = (
         "so PX4 cannot hold its position: corvids fly … --origin LATITUDE LONGITUDE HEIGHT"
         if peer.is_lost
