@@ -30,6 +30,9 @@ UNSEEN_MAX_S = 0.25
 """After a longer gap the offset begins afresh [s], and until then nobody knows where the vehicle is."""
 FAR_M = 0.5
 """PX4 that is off by more was reset, or follows something else: the offset begins afresh."""
+AGREEING = 5
+"""Where PX4 does not say that it was reset, so many sights in a row have to agree on that: a picture in which the
+vehicle was taken for something else must not move it."""
 AHEAD_MAX_S = 0.1
 """An offset is taken to go on changing for so long [s]."""
 KEPT = 32
@@ -49,6 +52,10 @@ class MocapCorrection:
         self._turn: Quaternion = (1.0, 0.0, 0.0, 0.0)
         self._restarts = 0
         """How often the offset began afresh: each is a jump, as a reset of PX4's estimator is."""
+        self._resets_said: int | None = None
+        """PX4's resets when the offset was right last, if it was."""
+        self._far: list[tuple[float, Triple]] = []
+        """When the last sights were that do not agree with the offset, but with each other; and theirs."""
 
     def hear(self, said: VehicleState) -> None:
         """PX4's newest state."""
@@ -69,19 +76,25 @@ class MocapCorrection:
 
     def see(self, stamp_s: float, pos_w: Triple, quat_wb: Quaternion) -> None:
         """Motion capture saw the vehicle there at ``stamp_s`` on our clock [s]."""
-        if not self._said or not stamp_s > self._seen_s:
+        if not self._said or not stamp_s > max(self._seen_s, self._far[-1][0] if self._far else -math.inf):
             return
         said_s, said = min(self._said, key=lambda each: abs(each[0] - stamp_s))
         if not abs(said_s - stamp_s) <= AHEAD_MAX_S:
             return
-        elapsed_s, self._seen_s = stamp_s - self._seen_s, stamp_s
+        elapsed_s = stamp_s - self._seen_s
         there = _plus(said.pos_w, said.vel_w, stamp_s - said.pose_stamp_s)
         so = _times(said.quat_wb, _rotation(said.omega_b, stamp_s - said.attitude_stamp_s))
         off_m, turn = _plus(pos_w, there, -1.0), _times(quat_wb, _inverse(so))
         expected_m = _plus(self._off_m, self._off_mps, elapsed_s if elapsed_s <= UNSEEN_MAX_S else 0.0)
         missed_m = _plus(off_m, expected_m, -1.0)
-        if elapsed_s > UNSEEN_MAX_S or math.hypot(*missed_m) > FAR_M:
-            self._restarts += math.isfinite(elapsed_s)
+        begins_afresh = elapsed_s > UNSEEN_MAX_S or math.hypot(*missed_m) > FAR_M
+        was_reset = self._resets_said not in (None, said.resets)
+        if begins_afresh and not self._agree(stamp_s, off_m) and not was_reset:
+            return
+        self._seen_s, self._resets_said = stamp_s, said.resets
+        self._far.clear()
+        if begins_afresh:
+            self._restarts += 1
             self._off_m, self._off_mps, self._turn = off_m, _ZERO, turn
             return
         step_s = min(elapsed_s, STEP_MAX_S)
@@ -89,6 +102,15 @@ class MocapCorrection:
         self._off_m = _plus(expected_m, missed_m, gain)
         self._off_mps = _plus(self._off_mps, missed_m, BANDWIDTH_RADPS**2 * step_s)
         self._turn = _between(self._turn, turn, 1.0 - math.exp(-TURN_PS * step_s))
+
+    def _agree(self, stamp_s: float, off_m: Triple) -> bool:
+        """Whether enough sights in a row, with this one, agree on an offset other than the one that was right last."""
+        if self._far:
+            far_s, far_m = self._far[-1]
+            if stamp_s - far_s > UNSEEN_MAX_S or math.dist(off_m, far_m) > FAR_M:
+                self._far.clear()
+        self._far.append((stamp_s, off_m))
+        return len(self._far) >= AGREEING
 
 
 def _plus(a: Triple, b: Triple, times: float = 1.0) -> Triple:

@@ -52,6 +52,8 @@ class Handover:
         self._offset_n = self._offset_since_s = 0.0
         self._is_place_due = False
         """Whether to hover where the policy left the vehicle, as soon as that is known."""
+        self._resets = 0
+        """The estimator's, at the last tick."""
 
     def hold(self, place_w: Triple) -> None:
         """Hover at the place nearest to ``place_w`` [m] that the fence allows."""
@@ -74,6 +76,7 @@ class Handover:
         attitude is; ``is_repeating``: the policy's last command is to be repeated.
         """
         before = self.source
+        is_reset, self._resets = seen.resets != self._resets, seen.resets
         if state not in STREAMING:
             self.source = Source.SILENT
             return self.source, None
@@ -84,6 +87,8 @@ class Handover:
             self.source, wanted = Source.POLICY, Command(*seen.proposal)
         else:
             self._is_place_due |= before in (Source.POLICY, Source.LAST)
+            # Where the policy left it is another place once the estimator was reset.
+            self._is_place_due |= is_reset and state is State.RECOVERING
             self.source, wanted = Source.HOVER, self._hover(seen, is_current, is_attitude_current)
         thrust_n, rates = self._envelope.clip(*wanted)
         if self.source is not before:

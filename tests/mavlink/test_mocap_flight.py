@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +20,7 @@ from flying import Fault, FlyingStandin, VirtualLink
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LOITER, Standin
 
-from corvids.commands.flying.px4 import Plan, fly_over
+from corvids.commands.flying.px4 import Outcome, Plan, fly_over
 from corvids.deploy.mocap.input import MocapInput, Score
 from corvids.deploy.mocap.relay import MocapRelay
 from corvids.deploy.mocap.state_packet import BodyPose, Point, decode, is_state_packet
@@ -91,14 +94,19 @@ class SeenBall(MocapInput):
         self._real.release()
 
 
+def juggled(
+    link: TrackedLink, seen: SeenBall, note: Callable[[Tick], None] | None = None, seconds: float = 8.0
+) -> Outcome:
+    """A flight by motion capture; each tick is told to ``note``."""
+    plan = Plan(vehicle=None, seconds=seconds, seed=0, record=None, origin=None)
+    return fly_over(read_policy_file(POLICY, "juggle"), AIR, link, seen, plan, mocap=seen, recorder=note)
+
+
 def test_it_juggles_a_ball_that_is_one_of_many_markers():
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     real = VirtualBall(AIR, 0.6, BallConfig(), seed=0)
     seen = SeenBall(real)
-    plan = Plan(vehicle=None, seconds=6.0, seed=0, record=None, origin=None)
-    outcome = fly_over(
-        read_policy_file(POLICY, "juggle"), AIR, TrackedLink(px4, real), seen, plan, mocap=seen
-    )
+    outcome = juggled(TrackedLink(px4, real), seen, seconds=6.0)
     assert outcome.has_ended_safely
     assert not px4.crashed
     assert real.hits >= 2
@@ -127,24 +135,68 @@ def test_when_motion_capture_ends_px4_holds():
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     real = VirtualBall(AIR, 0.6, BallConfig(), seed=0)
     seen, holds_s = SeenBall(real), []
-    plan = Plan(vehicle=None, seconds=8.0, seed=0, record=None, origin=None)
 
     def note(tick: Tick) -> None:
         if (px4.main, px4.sub) == (AUTO, LOITER) and tick.now_s > 7.0:
             holds_s.append(tick.now_s)
 
-    outcome = fly_over(
-        read_policy_file(POLICY, "juggle"),
-        AIR,
-        BlindedLink(px4, real),
-        seen,
-        plan,
-        mocap=seen,
-        recorder=note,
-    )
+    outcome = juggled(BlindedLink(px4, real), seen, note)
     assert outcome.states["policy"] > 0.5
     assert 9.0 < holds_s[0] < 9.7
     assert not px4.crashed
+
+
+class Stubborn(FlyingStandin):
+    """Neither holds nor lands while the policy has flown."""
+
+    def _obey(self, message: Any, now_s: float) -> bytes:
+        if message.command == common.MAV_CMD_DO_SET_MODE and int(message.param2) == AUTO and now_s > 8.5:
+            return self.pack(common.MAVLink_command_ack_message(message.command, common.MAV_RESULT_FAILED))
+        return super()._obey(message, now_s)
+
+
+def test_where_px4_does_not_hold_either_the_vehicle_is_kept_level():
+    """By its attitude, which is all that is known of it; it was told to turn by 20° just before."""
+    px4 = Stubborn(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    real = VirtualBall(AIR, 0.6, BallConfig(), seed=0)
+    seen, tilts_rad = SeenBall(real), []
+
+    def note(tick: Tick) -> None:
+        if 9.24 < tick.now_s < 9.26:
+            px4.truth.quat_ned = (math.cos(math.radians(10.0)), math.sin(math.radians(10.0)), 0.0, 0.0)
+        _, x, y, _ = px4.truth.quat_ned
+        if tick.now_s < 12.0:
+            tilts_rad.append(2.0 * math.asin(math.hypot(x, y)))
+
+    juggled(BlindedLink(px4, real), seen, note)
+    assert max(tilts_rad) > math.radians(15.0)
+    assert max(tilts_rad[-50:]) < math.radians(1.0)
+
+
+@pytest.mark.parametrize("begin_s", [9.0, 9.006, 9.012])
+def test_one_wrong_picture_moves_nothing(begin_s: float):
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    real = VirtualBall(AIR, 0.6, BallConfig(), seed=0)
+    seen, link, strays_m = SeenBall(real), TrackedLink(px4, real), [0.0]
+    state = link.sender.state
+
+    def mistaken(stamp_ns: int, now_ns: int, poses: Any = (), points: Any = ()) -> bytes:
+        nonlocal begin_s
+        if 1e-9 * stamp_ns >= begin_s:
+            begin_s, (x, y, z) = math.inf, poses[0].pos_w_m
+            poses = (poses[0]._replace(pos_w_m=(x + 1.5, y, z)),)
+        return state(stamp_ns, now_ns, poses, points)
+
+    link.sender.state = mistaken
+
+    def note(tick: Tick) -> None:
+        if 9.0 < tick.now_s < 11.0:
+            strays_m.append(math.hypot(*px4.truth.pos_ned[:2]))
+
+    outcome = juggled(link, seen, note)
+    assert begin_s == math.inf and real.drops == 0
+    assert max(strays_m) < 0.2
+    assert outcome.states["policy"] > 4.0
 
 
 def test_the_relay_tells_px4_the_pose_and_the_runtime_everything():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from corvids.deploy.mocap.correction import UNSEEN_MAX_S, MocapCorrection
+from corvids.deploy.mocap.correction import AGREEING, UNSEEN_MAX_S, MocapCorrection
 from corvids.deploy.px4.state import VehicleState
 
 LEVEL = (1.0, 0.0, 0.0, 0.0)
@@ -18,8 +18,8 @@ def tilted(radians: float) -> tuple[float, float, float, float]:
     return math.cos(0.5 * radians), math.sin(0.5 * radians), 0.0, 0.0
 
 
-def said(now_s: float, pos_w, vel_w, quat_wb=LEVEL, omega_b=(0.0, 0.0, 0.0)) -> VehicleState:
-    return VehicleState(now_s, now_s, tuple(pos_w), tuple(vel_w), quat_wb, omega_b, resets=3)
+def said(now_s: float, pos_w, vel_w, quat_wb=LEVEL, omega_b=(0.0, 0.0, 0.0), resets=3) -> VehicleState:
+    return VehicleState(now_s, now_s, tuple(pos_w), tuple(vel_w), quat_wb, omega_b, resets)
 
 
 def circling(now_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +30,13 @@ def circling(now_s: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fly(
-    correction: MocapCorrection, seconds: float, off_m, off_mps, lean_rad: float = 0.0, start_s: float = 0.0
+    correction: MocapCorrection,
+    seconds: float,
+    off_m,
+    off_mps,
+    lean_rad: float = 0.0,
+    start_s: float = 0.0,
+    resets: int = 3,
 ):
     """PX4 at 125 Hz, 6 ms after its time; motion capture between its words. The corrected state's errors at the end."""
     now_s = start_s
@@ -38,7 +44,7 @@ def fly(
         now_s = start_s + 0.008 * step
         place, speed = circling(now_s)
         drift = np.array(off_mps) * (now_s - start_s)
-        correction.hear(said(now_s, place + off_m + drift, speed + off_mps, tilted(lean_rad)))
+        correction.hear(said(now_s, place + off_m + drift, speed + off_mps, tilted(lean_rad), resets=resets))
         seen, _ = circling(now_s + 0.003)
         correction.see(now_s + 0.003, tuple(seen), LEVEL)
     place, speed = circling(now_s)
@@ -76,7 +82,7 @@ def test_its_noise_is_as_declared():
 def test_everything_else_is_px4s():
     correction = MocapCorrection()
     fly(correction, 0.1, (0.1, 0.0, 0.0), (0.0, 0.0, 0.0))
-    assert correction.state.resets == 3
+    assert correction.state.resets == 3 + 1, "its own, and the jump to where it was seen first"
     assert correction.state.pose_stamp_s == pytest.approx(0.088), "as old as it is"
 
 
@@ -103,16 +109,48 @@ def test_the_state_of_one_that_is_not_seen_any_more_grows_old():
     assert state.pos_w == before_w, "it does not jump to where PX4 says"
     fly(correction, 0.1, (0.2, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=3.0)
     assert state.stamp_s > 3.0, "seen again"
-    assert state.resets == 4, "and elsewhere"
+    assert state.resets == 3 + 2, "and elsewhere"
 
 
 def test_after_a_reset_it_begins_afresh():
     correction = MocapCorrection()
     fly(correction, 1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    off_m, off_mps, _ = fly(correction, 0.016, (3.0, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=1.0, resets=4)
+    assert off_m < 2e-3, "at once, as PX4 says that it was reset"
+    assert off_mps < 0.01
+    assert correction.state.resets == 4 + 2, "it jumped"
+
+
+def test_px4_that_does_not_say_that_it_was_reset_is_found_out():
+    correction = MocapCorrection()
+    fly(correction, 1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
     off_m, off_mps, _ = fly(correction, 0.1, (3.0, 0.0, 0.0), (0.0, 0.0, 0.0), start_s=1.0)
-    assert correction.state.resets == 4, "it jumped"
+    assert correction.state.resets == 3 + 2, "it jumped"
     assert off_m < 2e-3
     assert off_mps < 0.01
+
+
+@pytest.mark.parametrize("pictures", [1, AGREEING - 1])
+def test_a_picture_of_something_else_moves_nothing(pictures: int):
+    """The vehicle hovers; a body 1.5 m beside it is taken for it, for a moment, and then for another elsewhere."""
+    correction, hovering = MocapCorrection(), (0.0, 0.0, 1.0)
+    for step in range(100):
+        now_s = 0.008 * step
+        correction.hear(said(now_s, hovering, (0.0, 0.0, 0.0)))
+        assert correction.state.pos_w == pytest.approx(hovering, abs=1e-9)
+        is_wrong, is_elsewhere = 50 <= step < 50 + pictures, 50 + pictures <= step < 50 + 2 * pictures
+        correction.see(now_s, (1.5 if is_wrong else -1.5 if is_elsewhere else 0.0, 0.0, 1.0), LEVEL)
+    assert correction.state.resets == 3 + 1
+
+
+def test_pictures_that_never_agree_are_as_good_as_none():
+    correction, rng = MocapCorrection(), np.random.default_rng(0)
+    fly(correction, 1.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    for step in range(100):
+        now_s = 1.0 + 0.008 * step
+        correction.hear(said(now_s, (1.0, 0.0, 1.0), (0.0, 0.0, 0.0)))
+        correction.see(now_s, tuple(rng.uniform(5.0, 50.0, 3)), LEVEL)
+    assert correction.state.stamp_s < 1.0 + UNSEEN_MAX_S
 
 
 def test_what_is_late_or_from_nowhere_is_not_used():

@@ -251,6 +251,20 @@ def test_it_hovers_where_the_policy_left_it(scene: Scene, supervisor: Supervisor
     assert verdict.command.rate_b_radps == pytest.approx((0.0, 0.0, 0.0), abs=1e-3), "it stays where it is"
 
 
+def test_after_a_reset_it_hovers_where_it_is_by_the_new_account(scene: Scene, supervisor: Supervisor):
+    to_policy(scene, supervisor)
+    scene.resets, scene.pos_w = 1, (1.5, 0.0, 1.0)
+    run(scene, supervisor)
+    assert supervisor.state is State.RECOVERING
+    scene.resets, scene.pos_w = 2, (0.0, 0.0, 1.0)
+    verdict = run(scene, supervisor)
+    assert verdict.source is Source.HOVER
+    assert verdict.command is not None
+    assert verdict.command.rate_b_radps == pytest.approx((0.0, 0.0, 0.0), abs=1e-3), (
+        "it was there all the time"
+    )
+
+
 def test_without_a_commanded_place_it_climbs_above_where_it_stands(scene: Scene, supervisor: Supervisor):
     scene.armed = True
     run(scene, supervisor)
