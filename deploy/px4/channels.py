@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import select
@@ -68,15 +69,19 @@ class Receiver(Protocol):
 
 
 def arrivals(receiver: Receiver, until_s: float) -> Iterator[bytes]:
-    """What arrives until ``until_s`` [s], as it arrives."""
-    left_over, end_s = TURN_MAX, max(until_s, time.monotonic()) + OVERTIME_S
-    while left_over and time.monotonic() < end_s:
+    """What arrives until ``until_s`` [s], as it arrives; and what is there then, within bounds."""
+    # The bounds begin once time is seen to be up: who was stopped meanwhile still takes in what came in the meantime.
+    left_over, end_s = TURN_MAX, math.inf
+    while left_over:
         datagram = receiver.receive()
         if datagram is not None:
             yield datagram
-        left_s = until_s - time.monotonic()
-        left_over -= left_s <= 0.0
-        if datagram is None and (left_s <= 0.0 or not select.select([receiver], [], [], left_s)[0]):
+        now_s = time.monotonic()
+        if now_s >= until_s:
+            left_over, end_s = left_over - 1, min(end_s, now_s + OVERTIME_S)
+            if datagram is None or now_s >= end_s:
+                return
+        elif datagram is None and not select.select([receiver], [], [], until_s - now_s)[0]:
             return
 
 

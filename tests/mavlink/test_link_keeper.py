@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections import deque
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymavlink.dialects.v20 import common
@@ -309,6 +311,25 @@ def test_who_takes_in_slowly_is_not_late_for_long():
     assert 0.05 <= time.monotonic() - began_s < 0.5, (
         "not two seconds, as all that may be handed over would take"
     )
+
+
+def test_who_was_stopped_takes_in_what_came_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    """Else it would decide on a state of before, with the newest one in its socket."""
+    channel = UdpChannel(f"udp:127.0.0.1:{free_port()}")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as px4:
+        px4.connect(channel.socket.getsockname())
+        wait = select.select
+
+        def stopped(*arguments: Any) -> Any:
+            for number in range(12):
+                px4.send(bytes([number]))
+            time.sleep(0.05)
+            return wait(*arguments)
+
+        monkeypatch.setattr("corvids.deploy.px4.channels.select.select", stopped)
+        heard = [*channel.wait(time.monotonic() + 0.01)]
+    assert heard == [bytes([number]) for number in range(12)]
+    channel.close()
 
 
 def test_when_the_runtime_dies_the_process_levels_and_then_makes_px4_hold(tmp_path: Path):
