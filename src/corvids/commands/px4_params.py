@@ -180,9 +180,6 @@ def sih_parameters_of(
         kept = {**kept, **aids}
     else:
         kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
-        # Heights by the barometer: the simulated GPS errs by half a metre there, and who stands on the ground took
-        # itself to be below the fence.
-        kept |= {"EKF2_GPS_CTRL": 0b0101, "EKF2_HGT_REF": 0}
     return dict(kept) | {
         "THR_MDL_FAC": 0.0,
         "SIH_MASS": body.mass_kg,
