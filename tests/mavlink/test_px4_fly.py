@@ -46,7 +46,7 @@ def test_it_takes_off_juggles_and_lands(capsys):
     outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), plan(12.0))
     assert outcome.has_ended_safely
     assert not px4.crashed
-    assert not px4.armed
+    assert outcome.was_armed and not px4.armed
     assert (px4.main, px4.sub) == (AUTO, LAND)
     assert outcome.hits >= 3, "of about 5 in the 5 s that are left after the ball's first fall"
     said = capsys.readouterr().out
@@ -100,7 +100,22 @@ def test_a_vehicle_that_does_not_arm_stays_where_it_is(monkeypatch):
     outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), plan(5.0))
     assert outcome.has_ended_safely
     assert set(outcome.states) == {"disconnected", "ready"}
+    assert not outcome.was_armed
     assert px4.targets() == []
+
+
+@pytest.mark.parametrize(("arms", "code", "said"), [(False, 1, "never armed"), (True, 0, "landed")])
+def test_the_exit_code_says_whether_it_flew(monkeypatch, capsys, arms: bool, code: int, said: str):
+    monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    if not arms:
+        px4._obey = lambda message, now_s: b""
+    monkeypatch.setattr(
+        px4_fly, "fly_px4", lambda file, link, plan, arm: fly_over(file, AIR, VirtualLink(px4), ball(), plan)
+    )
+    arguments = ["--plant", "px4", "--policy", str(POLICY), "--arm", "--seconds", "6"]
+    assert main(["fly", "juggle", *arguments]) == code
+    assert capsys.readouterr().out.rstrip().rsplit("; ", 1)[-1].startswith(said)
 
 
 def test_after_a_flight_it_arms_again():

@@ -208,10 +208,12 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         off += f" as the runtime sees it, {100.0 * outcome.true_rmse_m:.1f} cm in truth"
     if task == "juggle":
         off = f"{outcome.hits} counted hits, {outcome.drops} drops"
+    ending = "landed" if outcome.has_ended_safely else "NOT landed: see to it"
+    if not outcome.was_armed:
+        ending = "never armed: see why above"
     print(
         f"{options.plant}: {off}; {spent}; "
         f"{flight.ticks} ticks, {flight.skipped} skipped, {flight.compute_median_s * 1e6:.0f} µs each (median); "
-        f"{counters.received} packets, {counters.lost} lost{unsigned}; "
-        f"{'landed' if outcome.has_ended_safely else 'NOT landed: see to it'}"
+        f"{counters.received} packets, {counters.lost} lost{unsigned}; {ending}"
     )
-    return 0 if outcome.has_ended_safely else 1
+    return 0 if outcome.was_armed and outcome.has_ended_safely else 1

@@ -118,6 +118,11 @@ class Outcome:
     true_rmse_m: float = math.nan
     """That distance in truth [m], where the truth is known."""
 
+    @property
+    def was_armed(self) -> bool:
+        """Whether there was a flight at all."""
+        return State.ARMED.value in self.states
+
 
 class Mocap(NamedTuple):
     """Motion capture, as the command line has it."""
