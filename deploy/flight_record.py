@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ class FlightRecord:
     def close(self) -> None:
         """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done.
 
-        A record of nothing is thrown away: what failed to start must not replace the last flight's. Closing it a second
-        time changes nothing.
+        A record of nothing is thrown away. A file that has the name already is kept under the time of its end, as
+        ``flight-2026-01-31T13-45-10.mcap``: it may be the flight before's. Closing it a second time changes nothing.
         """
         if self._file.closed:
             return
@@ -95,6 +96,8 @@ class FlightRecord:
             with self._file:
                 self._writer.finish()
             if self._has_messages:
+                if self._path.is_file():
+                    self._path.rename(_kept(self._path))
                 os.replace(self._partial, self._path)
             else:
                 self._partial.unlink()
@@ -102,6 +105,17 @@ class FlightRecord:
             raise CorvidsError(
                 f"{self._path}: cannot be finished: {error.strerror or error}; what there is of it: {self._partial}"
             ) from None
+
+
+def _kept(path: Path) -> Path:
+    """Another name for a file, after when it was written last; one that is free."""
+    ended = time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(path.stat().st_mtime))
+    named, number = f"{path.stem}-{ended}", 1
+    kept = path.with_name(f"{named}.mcap")
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{named}-{number}.mcap")
+    return kept
 
 
 def _plain(value: Any) -> Any:
