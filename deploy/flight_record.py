@@ -3,15 +3,18 @@ supervisor decided, and when, as JSON messages."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mcap.writer import CompressionType, Writer
 
+from corvids.deploy.deferral import Whole
 from corvids.deploy.runtime import Tick
 from corvids.deploy.supervision.checks import Seen
 from corvids.deploy.supervision.supervisor import Verdict
@@ -28,7 +31,10 @@ ABOUT = "corvids"
 class FlightRecord:
     """Writes a record; until it is closed it has another name, so that half a record is not taken for one."""
 
-    def __init__(self, path: Path, about: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, path: Path, about: Mapping[str, str] | None = None, whole: Whole | None = None
+    ) -> None:
+        """``whole``: has what is written written as a whole, see :func:`corvids.deploy.deferral.deferrable`."""
         if path.suffix != ".mcap":
             raise CorvidsError(f"{path}: must end in .mcap")
         self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -43,6 +49,7 @@ class FlightRecord:
         self._writer.add_metadata(ABOUT, dict(about or {}))
         self._channels = {topic: self._writer.register_channel(topic, "json", schema) for topic in TOPICS}
         self._has_messages = False
+        self._whole = whole or contextlib.nullcontext()
         self.dropped = 0
         """Messages or groups of them that could not be stored, for lack of space."""
 
@@ -71,11 +78,12 @@ class FlightRecord:
         self._store(now_s, [("mocap", {"now_s": now_s, **figures})])
 
     def _store(self, now_s: float, messages: list[tuple[str, dict[str, Any]]]) -> None:
-        try:
-            for topic, content in messages:
-                self._add(topic, now_s, content)
-        except OSError:  # a full disk is no reason to stop flying
-            self.dropped += 1
+        with self._whole:
+            try:
+                for topic, content in messages:
+                    self._add(topic, now_s, content)
+            except OSError:  # a full disk is no reason to stop flying
+                self.dropped += 1
 
     def _add(self, topic: str, now_s: float, content: dict[str, Any]) -> None:
         stamp_ns = max(0, int(1e9 * now_s)) if math.isfinite(now_s) else 0
@@ -86,15 +94,20 @@ class FlightRecord:
     def close(self) -> None:
         """Finish the file and give it its name; raises :class:`CorvidsError` where that cannot be done.
 
-        A record of nothing is thrown away: what failed to start must not replace the last flight's. Closing it a second
-        time changes nothing.
+        A record of nothing is thrown away. A file that has the name already is kept under the time of its end, as
+        ``flight-2026-01-31T13-45-10.mcap``: it may be the flight before's. Closing it a second time changes nothing.
         """
-        if self._file.closed:
-            return
+        with self._whole:
+            if not self._file.closed:
+                self._finish()
+
+    def _finish(self) -> None:
         try:
             with self._file:
                 self._writer.finish()
             if self._has_messages:
+                if self._path.is_file():
+                    self._path.rename(_kept(self._path))
                 os.replace(self._partial, self._path)
             else:
                 self._partial.unlink()
@@ -102,6 +115,17 @@ class FlightRecord:
             raise CorvidsError(
                 f"{self._path}: cannot be finished: {error.strerror or error}; what there is of it: {self._partial}"
             ) from None
+
+
+def _kept(path: Path) -> Path:
+    """Another name for a file, after when it was written last; one that is free."""
+    ended = time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(path.stat().st_mtime))
+    named, number = f"{path.stem}-{ended}", 1
+    kept = path.with_name(f"{named}.mcap")
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{named}-{number}.mcap")
+    return kept
 
 
 def _plain(value: Any) -> Any:

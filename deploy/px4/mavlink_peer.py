@@ -302,6 +302,10 @@ class Peer:
         """The request for AUTOPILOT_VERSION."""
         return self._command(common.MAV_CMD_REQUEST_MESSAGE, common.MAVLINK_MSG_ID_AUTOPILOT_VERSION)
 
+    def ask_heartbeat(self) -> bytes:
+        """The request for a heartbeat now: by itself PX4 sends one a second, no interval makes it send more."""
+        return self._command(common.MAV_CMD_REQUEST_MESSAGE, common.MAVLINK_MSG_ID_HEARTBEAT)
+
     def _target(
         self, mask: int, quat_ned: tuple[float, ...], rate_frd: Triple, thrust: float, now_s: float
     ) -> bytes:

@@ -13,7 +13,7 @@ from corvids.errors import CorvidsError
 AT_ONCE = 5
 """Parameters that are sent before listening again; PX4 saves them meanwhile."""
 LISTEN_S = 0.05
-"""How long to listen for answers [s]."""
+"""How long to listen for answers [s]; whether PX4 is armed is acted upon so long after it came, at most."""
 SAVING_S, ASK_AGAIN_S = 1.0, 0.5
 """PX4 says that it will save, and has saved so long after; how often it is asked until it does [s]."""
 
@@ -23,15 +23,19 @@ def load_parameters(
 ) -> list[str]:
     """Set ``parameters`` (whole numbers are PX4's INT32); the names of those that PX4 did not take in time.
 
-    Raises :class:`CorvidsError` where PX4 says that it is armed; until it has said so or not, nothing is set.
+    Raises :class:`CorvidsError` where PX4 says that it is armed. Its heartbeat, which tells, comes once a second: it is
+    asked for before every :data:`AT_ONCE`, and without a new one nothing is set. To one that arms meanwhile go those
+    that were under way, at most.
     """
     missing, end_s, turn = [*parameters], channel.now_s + seconds, 0
     while missing and channel.now_s < end_s:
+        heartbeats = peer.arrivals.get("HEARTBEAT", 0)
+        channel.send(PACKET, peer.ask_heartbeat())
         exchange(channel, peer, LISTEN_S)
         missing = [name for name in missing if not _agrees(peer.parameters.get(name), parameters[name])]
         if peer.reader.autopilot.armed:
             raise CorvidsError("PX4 is armed: its parameters are not touched; disarm it first")
-        if "HEARTBEAT" in peer.messages:
+        if peer.arrivals.get("HEARTBEAT", 0) > heartbeats:
             for name in (missing * 2)[turn % max(len(missing), 1) :][: min(AT_ONCE, len(missing))]:
                 channel.send(PACKET, peer.set_parameter(name, parameters[name]))
             turn += AT_ONCE

@@ -46,6 +46,8 @@ class Standin:
         self.pos_std_m = math.nan
         """How well it says that it knows its place [m]: not at all."""
         self.parameters: dict[str, tuple[float, int]] = {}
+        self.tells_at_once = True
+        """Whether it sends a heartbeat when it is asked for one, as v1.17 does."""
         self.mav = common.MAVLink(None, srcSystem=1, srcComponent=1)
         self.reader = common.MAVLink(None)
         self.reader.robust_parsing = True
@@ -144,6 +146,9 @@ class Standin:
                     self.main, self.sub, self._lost_offboard = OFFBOARD, 0, False
                     self.resumed += 1
             elif kind == "COMMAND_LONG":
+                is_request = message.command == common.MAV_CMD_REQUEST_MESSAGE
+                if is_request and message.param1 == common.MAVLINK_MSG_ID_HEARTBEAT and self.tells_at_once:
+                    answers.append(self.heartbeat())
                 answers.append(self._obey(message, now_s))
             elif kind == "PARAM_REQUEST_READ" and message.param_id in self.parameters:
                 answers.append(self._parameter(message.param_id))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flying import Fault, FlyingStandin, VirtualLink
+from mcap.reader import make_reader
 from pymavlink.dialects.v20 import common
 from standin import AUTO, LAND
 
 from corvids.cli import main
 from corvids.commands.flying import px4 as px4_fly
-from corvids.commands.flying.px4 import Operator, Plan, fly_over
+from corvids.commands.flying.px4 import Operator, Plan, fly_over, recording
+from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.px4 import flight
 from corvids.deploy.px4.flight import Px4Flight
@@ -116,6 +120,28 @@ def test_the_exit_code_says_whether_it_flew(monkeypatch, capsys, arms: bool, cod
     arguments = ["--plant", "px4", "--policy", str(POLICY), "--arm", "--seconds", "6"]
     assert main(["fly", "juggle", *arguments]) == code
     assert capsys.readouterr().out.rstrip().rsplit("; ", 1)[-1].startswith(said)
+
+
+def test_ctrl_c_while_it_is_written_ends_the_flight_with_a_whole_record(tmp_path: Path, monkeypatch):
+    interrupt, add, seen = signal.signal(signal.SIGINT, signal.default_int_handler), FlightRecord._add, 0
+
+    def pressed(record: FlightRecord, topic: str, now_s: float, content: dict[str, Any]) -> None:
+        nonlocal seen
+        seen += topic == "seen"
+        if topic == "verdict" and seen == 100:
+            signal.raise_signal(signal.SIGINT)
+        add(record, topic, now_s, content)
+
+    monkeypatch.setattr(FlightRecord, "_add", pressed)
+    file, path = read_policy_file(POLICY, "juggle"), tmp_path / "flight.mcap"
+    recorded = dataclasses.replace(plan(8.0), record=path)
+    link = VirtualLink(FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg))
+    with pytest.raises(KeyboardInterrupt), recording(recorded, file, AIR) as log:
+        fly_over(file, AIR, link, None, recorded, log)
+    assert signal.signal(signal.SIGINT, interrupt) is signal.default_int_handler, "as before"
+    with open(path, "rb") as written:
+        topics = [channel.topic for _, channel, _ in make_reader(written).iter_messages()]
+    assert (topics.count("seen"), topics.count("verdict"), topics.count("policy")) == (100, 100, 99)
 
 
 def test_after_a_flight_it_arms_again():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 
@@ -11,7 +12,7 @@ from standin import Standin
 
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
 from corvids.deploy.px4.mavlink_peer import Peer
-from corvids.deploy.px4.parameters import load_parameters
+from corvids.deploy.px4.parameters import AT_ONCE, LISTEN_S, load_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -21,14 +22,18 @@ AIR = load_vehicle("air")
 class Talk:
     """A channel to a stand-in, in virtual time, on which every third packet is lost if ``lossy``."""
 
-    def __init__(self, px4: Standin, lossy: bool = False) -> None:
-        self.px4, self.now_s, self.sent = px4, 0.0, 0
+    def __init__(self, px4: Standin, lossy: bool = False, arms_s: float = math.inf) -> None:
+        """``arms_s``: when somebody arms it [s]."""
+        self.px4, self.now_s, self.arms_s = px4, 0.0, arms_s
+        self.set_s: list[float] = []
+        """When PX4 was told to set a parameter."""
         self._answers: list[bytes] = []
         self._lost, self._rng = 0.33 if lossy else 0.0, random.Random(0)
 
     def wait(self, until_s: float):
         while self.now_s < until_s:
             self.now_s += 0.01
+            self.px4.armed |= self.now_s > self.arms_s
             if round(self.now_s / 0.01) % 100 == 1:
                 yield self.px4.heartbeat()
             answers, self._answers = self._answers, []
@@ -41,9 +46,10 @@ class Talk:
         pass
 
     def send(self, kind: bytes, packet: bytes = b"", safe=(0.0, 0.0)) -> None:
-        self.sent += 1
         if self._rng.random() >= self._lost:
+            heard = len(self.px4.heard)
             self._answers += self.px4.take_in(packet, self.now_s)
+            self.set_s += [self.now_s for m in self.px4.heard[heard:] if m.get_type() == "PARAM_SET"]
 
 
 def fresh(parameters: dict[str, int | float]) -> Standin:
@@ -62,6 +68,37 @@ def test_an_armed_vehicles_are_not_touched():
     assert not [m for m in px4.heard if m.get_type() == "PARAM_SET"]
 
 
+@pytest.mark.parametrize("arms_s", [0.105 + 0.01 * step for step in range(10)])
+def test_one_that_arms_meanwhile_is_left_alone_at_once(arms_s: float):
+    """Its heartbeats come once a second: until the next one 90 were set."""
+    wanted = sih_parameters_of(AIR)
+    talk = Talk(fresh(wanted), arms_s=arms_s)
+    with pytest.raises(CorvidsError, match="is armed"):
+        load_into(talk, wanted)
+    assert any(now_s < arms_s for now_s in talk.set_s)
+    while_armed_s = [now_s for now_s in talk.set_s if now_s > arms_s]
+    assert len(while_armed_s) <= AT_ONCE
+    assert max(while_armed_s, default=arms_s) < arms_s + LISTEN_S + 0.001
+
+
+def test_only_a_heartbeat_tells_that_it_is_disarmed():
+    wanted = sih_parameters_of(AIR)
+    px4 = fresh(wanted)
+    px4.heartbeat = lambda: px4.odometry(0.0)
+    talk = Talk(px4)
+    assert load_parameters(talk, Peer(), wanted, 5.0) == [*wanted]
+    assert not talk.set_s
+
+
+def test_one_that_is_not_heard_when_asked_gets_a_few_with_every_heartbeat():
+    wanted = sih_parameters_of(AIR)
+    talk = Talk(fresh(wanted))
+    talk.px4.tells_at_once = False
+    assert load_parameters(talk, Peer(), wanted, 30.0) == []
+    told = [sum(second <= now_s < second + 1.0 for now_s in talk.set_s) for second in range(30)]
+    assert max(told) == AT_ONCE
+
+
 @pytest.mark.parametrize("lossy", [False, True])
 def test_every_parameter_arrives(lossy: bool):
     wanted = sih_parameters_of(AIR)
@@ -72,7 +109,7 @@ def test_every_parameter_arrives(lossy: bool):
         stored, kind = px4.parameters[name]
         found = struct.unpack("<i", struct.pack("<f", stored))[0] if kind == 6 else stored
         assert found == pytest.approx(value, rel=1e-6), name
-    assert lossy or talk.sent < 2 * len(wanted), "not everything twice"
+    assert lossy or len(talk.set_s) < 2 * len(wanted), "not everything twice"
 
 
 def test_what_px4_does_not_take_is_named():

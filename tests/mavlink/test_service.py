@@ -8,7 +8,6 @@ import dataclasses
 import math
 import os
 import random
-import re
 import shlex
 import shutil
 import signal
@@ -57,23 +56,6 @@ def test_systemd_understands_it(tmp_path: Path):
         ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
     )
     assert "proces" in done.stderr, "it would say what is wrong"
-
-
-def test_the_record_of_the_flight_before_is_kept(tmp_path: Path):
-    lines = re.findall(r"^ExecStartPre=(.*flight\.mcap.*)$", UNIT.read_text("utf-8"), flags=re.MULTILINE)
-    before_s = 1.7e9
-    for _ in range(2):  # a clock that was set back must not cost a record
-        (tmp_path / "flight.mcap").write_bytes(b"flight")
-        os.utime(tmp_path / "flight.mcap", (before_s, before_s))
-        for turn in range(2):  # the second finds nothing to keep
-            for line in lines:
-                words = shlex.split(line.replace("%%", "%").replace("$$", "$"))  # as systemd reads it
-                done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-                assert (done.returncode, done.stderr) == (0, ""), turn
-    (tmp_path / "flight.mcap").write_bytes(b"a new one")
-    assert len([path for path in tmp_path.iterdir() if path.read_bytes() == b"flight"]) == 2
-    named = time.strftime("flight-%Y-%m-%dT%H-%M-%S.mcap", time.localtime(before_s))
-    assert (tmp_path / named).exists()
 
 
 class Network:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -40,11 +42,28 @@ def test_what_failed_to_start_leaves_the_last_flights_record_alone(tmp_path: Pat
     (tmp_path / "flight.mcap").write_bytes(b"the last flight")
     FlightRecord(tmp_path / "flight.mcap").close()
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the last flight"]
-    record = FlightRecord(tmp_path / "flight.mcap")
-    record.note_mocap(0.0, {"rate_hz": 100.0})
-    record.close()
-    (written,) = tmp_path.iterdir()
-    assert written.read_bytes() != b"the last flight"
+
+
+def test_no_flight_costs_the_record_of_another(tmp_path: Path):
+    """Not one that never armed, nor two that ended in the same second, as after a clock was set back."""
+    path, ended_s = tmp_path / "flight.mcap", 1.7e9
+    for turn in range(4):
+        record = FlightRecord(path)
+        record.note_mocap(0.0, {"turn": turn})
+        record.close()
+        assert read(path) == [turn], "the newest has the name"
+        os.utime(path, (ended_s, ended_s))
+    named = time.strftime("flight-%Y-%m-%dT%H-%M-%S", time.localtime(ended_s))
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "flight.mcap", f"{named}.mcap", f"{named}-2.mcap", f"{named}-3.mcap"
+    }  # fmt: skip
+    assert [read(tmp_path / f"{named}{end}.mcap") for end in ("", "-2", "-3")] == [[0], [1], [2]]
+
+
+def read(path: Path) -> list[float]:
+    """The figures ``turn`` in a record."""
+    with open(path, "rb") as file:
+        return [json.loads(message.data)["turn"] for *_, message in make_reader(file).iter_messages("mocap")]
 
 
 def test_a_record_that_no_disk_takes_is_said_and_kept_as_far_as_it_goes(tmp_path: Path, monkeypatch):

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 
 from corvids.commands.flying.course import Course
 from corvids.deploy.contract import BALL_FILTER
+from corvids.deploy.deferral import deferrable
 from corvids.deploy.fallback import Fallback
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.mocap.input import MocapInput
@@ -282,11 +283,14 @@ def fly_over(
 
 @contextlib.contextmanager
 def recording(plan: Plan, file: PolicyFile, craft: Vehicle) -> Iterator[FlightRecord | None]:
-    """The record that a plan asks for, finished in the end."""
+    """The record that a plan asks for, finished in the end; Ctrl-C meanwhile leaves no half of a message in it."""
     if plan.record is None:
         yield None
         return
-    with contextlib.closing(FlightRecord(plan.record, about(file, craft))) as log:
+    with (
+        deferrable() as whole,
+        contextlib.closing(FlightRecord(plan.record, about(file, craft), whole)) as log,
+    ):
         yield log
 
 
