@@ -11,6 +11,7 @@ import pytest
 from fault_lab import CirclingPilot, check_safe, flown
 from message_px4 import MessagePx4
 from standin import AUTO, LOITER
+from test_messages import pose
 from virtual_dds import MESSAGES, VirtualDds
 
 from corvids.deploy.px4.frames import enu_ned, quat_enu_ned
@@ -55,8 +56,8 @@ def pose_fields(stamp_s: float, pos_w, quat_wb) -> dict[str, Any]:
     (x, y, z), (w, *turn) = pos_w, quat_wb
     stamp = SimpleNamespace(sec=int(stamp_s), nanosec=round(1e9 * (stamp_s % 1.0)))
     orientation = SimpleNamespace(w=w, **dict(zip("xyz", turn, strict=True)))
-    pose = SimpleNamespace(position=SimpleNamespace(x=x, y=y, z=z), orientation=orientation)
-    return {"header": SimpleNamespace(frame_id="map", stamp=stamp), "pose": pose}
+    place = SimpleNamespace(position=SimpleNamespace(x=x, y=y, z=z), orientation=orientation)
+    return {"header": SimpleNamespace(frame_id="map", stamp=stamp), "pose": place}
 
 
 def tracked(dds: TrackedDds) -> MessageLink:
@@ -120,3 +121,27 @@ def test_as_long_as_it_is_seen_it_flies_and_lands():
     assert pilot.rehearsals > 500
     assert not [moment for moment in dds.holds_s if 7.0 < moment < 12.0]
     assert not dds.px4.armed, "it was told to land at 12 s"
+
+
+def test_poses_that_were_overtaken_or_come_twice_are_ill_timed():
+    source = PoseSource("map")
+    sent = ((1.0, 1000.50), (2.0, 1000.45), (3.0, 1000.50), (4.0, 1000.51))
+    taken = [source.take_in(pose(x, stamp_s=stamp_s), 50.0, 1000.6) is not None for x, stamp_s in sent]
+    assert taken == [True, False, False, True]
+    assert source.ill_timed == 2
+    assert [place[0] for _, place in source.measure(50.0, VehicleState())] == [1.0, 4.0]
+
+
+def test_one_that_comes_twice_is_known_though_our_clocks_are_not_read_at_once():
+    source = PoseSource("map")
+    assert source.take_in(pose(1.0), 50.0, 1000.6)
+    assert source.take_in(pose(1.0), 50.010002, 1000.61) is None
+    assert source.ill_timed == 1
+
+
+def test_a_source_that_starts_anew_by_another_clock_is_heard_after_a_second():
+    """Its clock was ahead by as much as it may be, and is behind by as much."""
+    source = PoseSource("map")
+    assert source.take_in(pose(1.0, stamp_s=1000.619), 50.0, 1000.6)
+    assert source.take_in(pose(2.0, stamp_s=1000.5), 50.8, 1001.4) is None
+    assert source.take_in(pose(3.0, stamp_s=1000.641), 51.03, 1001.63)
