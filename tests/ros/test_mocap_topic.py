@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import signal
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fault_lab import CirclingPilot, check_safe, flown
 from message_px4 import MessagePx4
+from ros_flight import Flight
+from ros_lab import Process, ended
 from standin import AUTO, LOITER
 from test_messages import pose
 from virtual_dds import MESSAGES, VirtualDds
@@ -121,6 +125,25 @@ def test_as_long_as_it_is_seen_it_flies_and_lands():
     assert pilot.rehearsals > 500
     assert not [moment for moment in dds.holds_s if 7.0 < moment < 12.0]
     assert not dds.px4.armed, "it was told to land at 12 s"
+
+
+@pytest.mark.ros
+def test_the_node_misses_its_tracker(tmp_path: Path):
+    flight = Flight(tmp_path, mocap_topic="mocap/pose")
+    tracker = Process(tmp_path, str(Path(__file__).with_name("ros_tracker.py")))
+    ages_ms: list[float] = []
+
+    def is_seen() -> bool:
+        said = flight.operator.diagnose()
+        ages_ms.append(float(said.get("state age [ms]", math.nan)))
+        return int(said["mocap poses"]) > 50 and ages_ms[-1] < 100.0
+
+    with ended(*flight.processes(), tracker):
+        flight.until(is_seen)
+        tracker.end(signal.SIGKILL)
+        flight.until(lambda: not is_seen() and ages_ms[-1] > 2000.0)
+        flown = flight.px4.result()
+    assert len(flown["seen_from_outside"]) == 10, "PX4 was given the poses"
 
 
 def test_poses_that_were_overtaken_or_come_twice_are_ill_timed():
