@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
+from corvids.deploy.mocap.correction import MocapCorrection
 from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.deploy.mocap.state_stream import StateSink
 from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
@@ -87,6 +88,7 @@ class MessageLink:
         """Set-points that were not sent, since the keeper holds."""
         self._keeper: KeeperEnd | None = None
         self._mocap: StateSink | None = None
+        self._correction: StateSink | MocapCorrection | None = None
         self._is_held = False
         self._turn = 0
         self._greeted_s = 0.0
@@ -106,7 +108,7 @@ class MessageLink:
 
     @property
     def state(self) -> VehicleState:
-        return self._mocap.state if self._mocap else self.reader.state
+        return self._correction.state if self._correction else self.reader.state
 
     @property
     def autopilot(self) -> Autopilot:
@@ -121,11 +123,18 @@ class MessageLink:
         self._news += 1
 
     def relay_to_estimator(self, pos_std_m: float, angle_std_rad: float) -> Callable[[Pose], None]:
-        """What hands poses of the vehicle to PX4's estimator, once PX4's clock is known."""
+        """What takes poses of the vehicle: PX4's estimator gets them, once PX4's clock is known.
+
+        From now on :attr:`state` is corrected by them, and its place grows old when they end.
+        """
         self.transport.advertise("vehicle_visual_odometry")
+        self._correction = correction = MocapCorrection()
 
         def relay(pose: Pose) -> None:
-            if pose.quat_wb is not None and self.reader.clock.is_known:
+            if pose.quat_wb is None:
+                return
+            correction.see(pose.stamp_s, pose.pos_w, pose.quat_wb)
+            if self.reader.clock.is_known:
                 stamps_us = self.reader.stamp_us(pose.stamp_s), self.reader.stamp_us(self.now_s)
                 message = self.messages.visual_odometry(
                     pose.pos_w, pose.quat_wb, *stamps_us, pos_std_m, angle_std_rad
@@ -148,7 +157,7 @@ class MessageLink:
 
     def take_mocap(self, sink: StateSink) -> None:
         """Hand what the keeper passes on of motion capture to ``sink``."""
-        self._mocap = sink
+        self._mocap = self._correction = sink
 
     def wait(self, until_s: float) -> Iterator[None]:
         if self._keeper and self.now_s - self._greeted_s > GREET_S:
@@ -215,8 +224,8 @@ class MessageLink:
     def _hear(self, topic: str, message: Any) -> None:
         self._news += 1
         self.reader.take_in(topic, message, self.now_s)
-        if self._mocap:
-            self._mocap.hear(self.reader.state)
+        if self._correction:
+            self._correction.hear(self.reader.state)
 
 
 def hear_all(transport: Transport, reader: MessageReader) -> None:

@@ -30,9 +30,12 @@ class PoseSource:
     def __init__(self, frame: str) -> None:
         """``frame``: what the messages must call the world, empty for anything."""
         self.received = self.foreign = self.malformed = self.ill_timed = 0
-        """Messages; of them in another frame, not numbers, and stamped as a state stream's must not be."""
+        """Messages; of them in another frame, not numbers, and stamped as a state stream's must not be: too old, in the
+        future, or not after the one before."""
         self.newest: Pose | None = None
         self._frame = frame
+        self._stamp: tuple[int, int] | None = None
+        """The newest pose's, as its sender wrote it."""
         self._arrived: list[tuple[float, Triple]] = []
 
     @property
@@ -50,14 +53,18 @@ class PoseSource:
         place, turn = pose.position, pose.orientation
         pos_w = (float(place.x), float(place.y), float(place.z))
         stamp = message.header.stamp
-        stamp_s = stamp.sec + 1e-9 * stamp.nanosec + (now_s - unix_s)
+        said, stamp_s = (stamp.sec, stamp.nanosec), stamp.sec + 1e-9 * stamp.nanosec + (now_s - unix_s)
         if not max(map(abs, pos_w)) <= DISTANCE_MAX_M or not math.isfinite(sum(pos_w)):
             self.malformed += 1
             return None
         # One from the future would make PX4's estimator refuse all that follow until then.
-        if not now_s - AGE_MAX_S <= stamp_s <= now_s + FUTURE_MAX_S:
+        is_timely = now_s - AGE_MAX_S <= stamp_s <= now_s + FUTURE_MAX_S
+        # A source that starts anew is heard a second later at most: what is timely then is newer than the newest. Two
+        # readings of our clocks turn one stamp into two: that one comes twice is seen by what its sender wrote.
+        if not is_timely or stamp_s <= self.stamp_s or said == self._stamp:
             self.ill_timed += 1
             return None
+        self._stamp = said
         quat = (float(turn.w), float(turn.x), float(turn.y), float(turn.z))
         self.newest = Pose(stamp_s, pos_w, unit(quat) if math.isfinite(sum(quat)) else None)
         self._arrived = [*self._arrived[1 - KEPT :], (stamp_s, pos_w)]

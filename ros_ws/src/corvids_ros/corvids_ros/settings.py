@@ -45,7 +45,12 @@ SETTINGS = (
     Setting("ball_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
     Setting("load_topic", "", "poses of the load; empty: none"),
     Setting("load_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
-    Setting("mocap_topic", "", "poses of the vehicle for PX4's estimator; empty: PX4 gets them otherwise"),
+    Setting(
+        "mocap_topic",
+        "",
+        "poses of the vehicle, stamped when the pictures were taken: for PX4's estimator, and to correct what it says;"
+        " empty: PX4 gets them otherwise",
+    ),
     Setting("mocap_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
     Setting("mocap_pos_std_m", 0.002, "standard deviation of such a place [m]", 1e-5, 1),
     Setting("mocap_angle_std_rad", 0.01, "standard deviation of such an attitude [rad]", 1e-5, 1),
