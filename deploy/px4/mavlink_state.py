@@ -97,8 +97,6 @@ class StateReader:
         )
 
     def _read_mode(self, message: Any, now_s: float) -> None:
-        if self.autopilot.mode is Mode.LAND and self.autopilot.landed:
-            return  # PX4 leaves LAND as it disarms, which its heartbeat says: both are heard together
         self.autopilot = self.autopilot._replace(mode=mode_of(message.custom_mode))
 
     def _read_landed(self, message: Any, now_s: float) -> None:

@@ -108,6 +108,8 @@ class Supervisor:
         self._entered_s = 0.0
         self._asked: Request | None = None
         self._asked_s = self._repeated_s = 0.0
+        self._reached = False
+        """Whether the mode that was asked for has been seen since: whoever changes it after that is not overruled."""
         self._steady_since_s = math.inf
         self._resumes = False
         """Whether the policy may fly again without a word of the operator's."""
@@ -166,8 +168,14 @@ class Supervisor:
         self._confirmed = self.state in STREAMING and (self._confirmed or mode is Mode.OFFBOARD)
         if self.state not in STREAMING:
             return
-        is_wanted = mode is Mode.OFFBOARD or (asked is not None and _MODES.get(asked) is mode)
-        if self._confirmed and not is_wanted:
+        is_asked_for = asked is not None and _MODES.get(asked) is mode
+        self._reached |= is_asked_for
+        if self._reached and not is_asked_for:
+            # PX4 leaves LAND as it disarms, too, which may be heard later: in silence, either is right.
+            found[Violation.TAKEOVER] = (
+                f"mode {mode.value} after the one asked for, unless it has just disarmed"
+            )
+        elif self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
             found[Violation.DISARMED] = "as the autopilot reports"
@@ -330,18 +338,23 @@ class Supervisor:
     def _enter(self, state: State) -> None:
         if state is not self.state:
             self.state, self._entered_s = state, self._clock_s
-        self._asked, self._resumes = None, False
+        self._asked, self._reached, self._resumes = None, False, False
         self._steady_since_s = math.inf
 
     def _ask(self, request: Request) -> None:
         self._asked, self._asked_s, self._repeated_s = request, self._clock_s, -math.inf
+        self._reached = False
 
     def _is_overdue(self) -> bool:
         return self._clock_s - self._asked_s > self.procedure.confirm_s
 
     def _request(self) -> Request | None:
-        """The request in force whenever it is to be sent (again)."""
-        if self._asked is None or self._clock_s - self._repeated_s < self.procedure.ask_every_s:
+        """The request in force whenever it is to be sent (again): until its mode is seen."""
+        if (
+            self._asked is None
+            or self._reached
+            or self._clock_s - self._repeated_s < self.procedure.ask_every_s
+        ):
             return None
         self._repeated_s = self._clock_s
         return self._asked

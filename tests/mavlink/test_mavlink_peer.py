@@ -108,17 +108,18 @@ def test_a_change_of_mode_is_heard_before_the_next_heartbeat():
     assert is_asked_for_its_mode(px4)
 
 
-def test_the_mode_after_a_landing_comes_with_the_news_that_it_is_disarmed():
-    """PX4 leaves LAND as it disarms: without that it would seem that somebody took over."""
+@pytest.mark.parametrize("landed", [None, False, True])
+def test_a_change_of_mode_is_heard_while_it_lands(landed: bool | None):
+    """Whether a pilot took over or PX4 disarmed, which its heartbeat tells."""
     px4 = Standin()
     px4.armed, px4.main, px4.sub = True, AUTO, LAND
     peer = connected(px4)
-    peer.take_in(px4.landed(True), 100.1)
-    px4.armed, px4.sub = False, LOITER
+    if landed is not None:
+        peer.take_in(px4.landed(landed), 100.1)
+    assert peer.reader.autopilot.landed is landed
+    px4.main, px4.sub = POSCTL, 0
     peer.take_in(px4.current_mode(), 100.2)
-    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (True, Mode.LAND)
-    peer.take_in(px4.heartbeat(), 101.0)
-    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (False, Mode.HOLD)
+    assert peer.reader.autopilot.mode is Mode.OTHER
 
 
 def test_what_the_autopilot_says_of_itself():
