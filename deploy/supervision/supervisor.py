@@ -343,7 +343,6 @@ class Supervisor:
 
     def _ask(self, request: Request) -> None:
         self._asked, self._asked_s, self._repeated_s = request, self._clock_s, -math.inf
-        self._reached = False
 
     def _is_overdue(self) -> bool:
         return self._clock_s - self._asked_s > self.procedure.confirm_s

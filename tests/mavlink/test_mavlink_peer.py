@@ -146,13 +146,16 @@ def test_a_mode_that_nobody_intended_is_a_failsafe(main: int, sub: int, status: 
     assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (False, False), "it is over"
 
 
-def test_a_mode_that_somebody_intended_ends_no_failsafe():
-    """Only PX4's status does: it may fly in that mode in failsafe all the same."""
+@pytest.mark.parametrize("status", [common.MAV_STATE_CRITICAL, common.MAV_STATE_FLIGHT_TERMINATION])
+def test_a_mode_that_somebody_intended_ends_neither_failsafe_nor_kill(status: int):
+    """Only PX4's status does: it may be in that mode all the same."""
     px4 = Standin()
-    px4.main, px4.sub, px4.status = AUTO, LAND, common.MAV_STATE_CRITICAL
+    px4.main, px4.sub, px4.status = AUTO, LAND, status
     peer = connected(px4)
+    before = peer.reader.autopilot
     peer.take_in(px4.current_mode(), 100.1)
-    assert peer.reader.autopilot.failsafe
+    assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (before.failsafe, before.killed)
+    assert before.failsafe or before.killed
 
 
 def test_an_autopilot_that_does_not_tell_what_was_intended_is_in_no_failsafe():

@@ -190,6 +190,9 @@ def test_a_takeover_from_land_is_not_overruled(scene: Scene, supervisor: Supervi
     assert "mode was changed" in verdict.entries[0].reason
     run(scene, supervisor, 40)
     assert (supervisor.state, scene.mode) == (State.ARMED, mode)
+    say(scene, supervisor, Word.ENGAGE)
+    assert run(scene, supervisor, 20).state is State.POLICY, "the operator may engage again, and land"
+    assert say(scene, supervisor, Word.LAND).request is Request.LAND
 
 
 def test_the_mode_after_a_landing_may_come_before_the_news_that_it_is_disarmed(scene, supervisor):
