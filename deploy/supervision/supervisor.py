@@ -170,12 +170,7 @@ class Supervisor:
             return
         is_asked_for = asked is not None and _MODES.get(asked) is mode
         self._reached |= is_asked_for
-        if self._reached and not is_asked_for:
-            # PX4 leaves LAND as it disarms, too, which may be heard later: in silence, either is right.
-            found[Violation.TAKEOVER] = (
-                f"mode {mode.value} after the one asked for, unless it has just disarmed"
-            )
-        elif self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
+        if self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
             found[Violation.DISARMED] = "as the autopilot reports"
@@ -243,9 +238,8 @@ class Supervisor:
             return self._proceed_engaging(seen, found)
         if self.state is State.RECOVERING:
             return self._proceed_recovering(seen, found)
-        if self.state is State.LANDING and self._is_overdue() and autopilot.mode is not Mode.LAND:
-            self._enter(State.FAILED)
-            return "the autopilot does not land: silence, for its own failsafe"
+        if self.state is State.LANDING and autopilot.mode is not Mode.LAND:
+            return self._proceed_landing()
         if self.state is State.FAILED and Word.RESET in words and self._may_reset(seen):
             self._enter(State.DISCONNECTED)
             return "the operator said reset"
@@ -313,6 +307,17 @@ class Supervisor:
         if self._is_steady(self._resumes and not self._obstacles(found, State.POLICY)):
             self._enter(State.POLICY)
             return "nothing against the policy any more"
+        return ""
+
+    def _proceed_landing(self) -> str:
+        """In another mode than LAND."""
+        if self._reached:
+            # PX4 goes back to OFFBOARD as it disarms, which may be heard later: in silence, either is right.
+            self._enter(State.ARMED)
+            return "the autopilot has left its landing: it has disarmed, or somebody else flies"
+        if self._is_overdue():
+            self._enter(State.FAILED)
+            return "the autopilot does not land: silence, for its own failsafe"
         return ""
 
     def _may_reset(self, seen: Seen) -> bool:

@@ -187,7 +187,8 @@ def test_a_takeover_from_land_is_not_overruled(scene: Scene, supervisor: Supervi
     scene.mode = mode
     verdict = run(scene, supervisor)
     assert (verdict.state, verdict.command, verdict.request) == (State.ARMED, None, None)
-    assert "mode was changed" in verdict.entries[0].reason
+    said = "has left its landing" if mode is Mode.OFFBOARD else "mode was changed by somebody else"
+    assert said in verdict.entries[0].reason
     run(scene, supervisor, 40)
     assert (supervisor.state, scene.mode) == (State.ARMED, mode)
     say(scene, supervisor, Word.ENGAGE)
