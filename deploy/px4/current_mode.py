@@ -2,7 +2,8 @@
 
 PX4 (v1.17 does) sends it within the interval that it is asked for, its heartbeat once a second and no sooner: a pilot
 who takes over must not be overruled by whoever has not heard of it yet. The layout is that of MAVLink's definition:
-``custom_mode`` as in HEARTBEAT, the one that is intended, and a number that is the same for all autopilots.
+``custom_mode`` as in HEARTBEAT, the one that its user intends (0: not told), which is another one in a failsafe, and a
+number that is the same for all autopilots.
 """
 
 from __future__ import annotations

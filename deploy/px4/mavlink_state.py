@@ -14,7 +14,7 @@ from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
 from corvids.deploy.px4.state import VehicleState, finite, is_news, unit
 from corvids.deploy.supervision.checks import Autopilot, Mode
 
-MAIN_AUTO, MAIN_OFFBOARD = 4, 6
+MAIN_AUTO, MAIN_OFFBOARD, MAIN_TERMINATION = 4, 6, 10
 """PX4's main modes that matter here."""
 SUB_LOITER, SUB_LAND = 3, 6
 """PX4's sub-modes of AUTO: hold and land."""
@@ -56,6 +56,11 @@ def mode_of(custom_mode: int) -> Mode:
     )
 
 
+def is_terminated(custom_mode: int) -> bool:
+    """Whether PX4's ``custom_mode`` is flight termination."""
+    return custom_mode >> 16 & 0xFF == MAIN_TERMINATION
+
+
 class StateReader:
     """Takes in decoded messages of one PX4."""
 
@@ -93,13 +98,18 @@ class StateReader:
             armed=bool(message.base_mode & common.MAV_MODE_FLAG_SAFETY_ARMED),
             mode=mode_of(message.custom_mode),
             failsafe=message.system_status in (common.MAV_STATE_CRITICAL, common.MAV_STATE_EMERGENCY),
-            killed=message.system_status == common.MAV_STATE_FLIGHT_TERMINATION,
+            killed=message.system_status == common.MAV_STATE_FLIGHT_TERMINATION
+            or is_terminated(message.custom_mode),
         )
 
     def _read_mode(self, message: Any, now_s: float) -> None:
-        if self.autopilot.mode is Mode.LAND and self.autopilot.landed:
-            return  # PX4 leaves LAND as it disarms, which its heartbeat says: both are heard together
-        self.autopilot = self.autopilot._replace(mode=mode_of(message.custom_mode))
+        # Where PX4 took it by itself, its heartbeat says so up to a second later, and alone says when that is over.
+        is_by_itself = message.intended_custom_mode not in (0, message.custom_mode)  # 0: not told
+        self.autopilot = self.autopilot._replace(
+            mode=mode_of(message.custom_mode),
+            failsafe=self.autopilot.failsafe or is_by_itself,
+            killed=self.autopilot.killed or is_terminated(message.custom_mode),
+        )
 
     def _read_landed(self, message: Any, now_s: float) -> None:
         self.autopilot = self.autopilot._replace(

@@ -46,7 +46,8 @@ class Autopilot(NamedTuple):
     failsafe: bool = False
     killed: bool = False
     """Kill switch, or flight termination."""
-    landed: bool = True
+    landed: bool | None = None
+    """None before it was told."""
     battery: float = math.nan
     """Remaining share, 0 to 1; NaN where unknown."""
 

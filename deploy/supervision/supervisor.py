@@ -108,6 +108,8 @@ class Supervisor:
         self._entered_s = 0.0
         self._asked: Request | None = None
         self._asked_s = self._repeated_s = 0.0
+        self._reached = False
+        """Whether the mode that was asked for has been seen since: whoever changes it after that is not overruled."""
         self._steady_since_s = math.inf
         self._resumes = False
         """Whether the policy may fly again without a word of the operator's."""
@@ -166,8 +168,9 @@ class Supervisor:
         self._confirmed = self.state in STREAMING and (self._confirmed or mode is Mode.OFFBOARD)
         if self.state not in STREAMING:
             return
-        is_wanted = mode is Mode.OFFBOARD or (asked is not None and _MODES.get(asked) is mode)
-        if self._confirmed and not is_wanted:
+        is_asked_for = asked is not None and _MODES.get(asked) is mode
+        self._reached |= is_asked_for
+        if self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
             found[Violation.DISARMED] = "as the autopilot reports"
@@ -235,9 +238,8 @@ class Supervisor:
             return self._proceed_engaging(seen, found)
         if self.state is State.RECOVERING:
             return self._proceed_recovering(seen, found)
-        if self.state is State.LANDING and self._is_overdue() and autopilot.mode is not Mode.LAND:
-            self._enter(State.FAILED)
-            return "the autopilot does not land: silence, for its own failsafe"
+        if self.state is State.LANDING and autopilot.mode is not Mode.LAND:
+            return self._proceed_landing()
         if self.state is State.FAILED and Word.RESET in words and self._may_reset(seen):
             self._enter(State.DISCONNECTED)
             return "the operator said reset"
@@ -307,6 +309,17 @@ class Supervisor:
             return "nothing against the policy any more"
         return ""
 
+    def _proceed_landing(self) -> str:
+        """In another mode than LAND."""
+        if self._reached:
+            # PX4 goes back to OFFBOARD as it disarms, which may be heard later: in silence, either is right.
+            self._enter(State.ARMED)
+            return "the autopilot has left its landing: it has disarmed, or somebody else flies"
+        if self._is_overdue():
+            self._enter(State.FAILED)
+            return "the autopilot does not land: silence, for its own failsafe"
+        return ""
+
     def _may_reset(self, seen: Seen) -> bool:
         """Out of FAILED only where nobody could be surprised: the stream plays no part any more."""
         autopilot = seen.autopilot
@@ -330,7 +343,7 @@ class Supervisor:
     def _enter(self, state: State) -> None:
         if state is not self.state:
             self.state, self._entered_s = state, self._clock_s
-        self._asked, self._resumes = None, False
+        self._asked, self._reached, self._resumes = None, False, False
         self._steady_since_s = math.inf
 
     def _ask(self, request: Request) -> None:
@@ -340,8 +353,12 @@ class Supervisor:
         return self._clock_s - self._asked_s > self.procedure.confirm_s
 
     def _request(self) -> Request | None:
-        """The request in force whenever it is to be sent (again)."""
-        if self._asked is None or self._clock_s - self._repeated_s < self.procedure.ask_every_s:
+        """The request in force whenever it is to be sent (again): until its mode is seen."""
+        if (
+            self._asked is None
+            or self._reached
+            or self._clock_s - self._repeated_s < self.procedure.ask_every_s
+        ):
             return None
         self._repeated_s = self._clock_s
         return self._asked

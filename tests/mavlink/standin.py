@@ -12,8 +12,8 @@ from typing import Any
 
 from pymavlink.dialects.v20 import common, development
 
-OFFBOARD, AUTO, POSCTL = 6, 4, 3
-LOITER, LAND = 3, 6
+OFFBOARD, AUTO, POSCTL, TERMINATION = 6, 4, 3, 10
+LOITER, RTL, LAND = 3, 5, 6
 LOSS_S = 0.2
 """PX4's COM_OF_LOSS_T [s]; see :attr:`Standin.loss_s`."""
 
@@ -63,7 +63,11 @@ class Standin:
         self.resumed = 0
         """How often a stream that had been lost took the vehicle back into OFFBOARD."""
         self._streamed_s = -math.inf
-        self._lost_offboard = False
+        self._lost_offboard = self._failed = False
+
+    def fail(self, main: int, sub: int, status: int) -> None:
+        """Leave OFFBOARD by itself; a stream does not bring it back."""
+        self.main, self.sub, self.status, self._failed = main, sub, status, True
 
     def pack(self, message: Any) -> bytes:
         packet = bytes(message.pack(self.mav))
@@ -81,7 +85,8 @@ class Standin:
 
     def current_mode(self) -> bytes:
         mode = custom_mode(self.main, self.sub)
-        return self.pack(development.MAVLink_current_mode_message(0, mode, mode))
+        intended = custom_mode(OFFBOARD) if self._lost_offboard or self._failed else mode
+        return self.pack(development.MAVLink_current_mode_message(0, mode, intended))
 
     def odometry(self, now_s: float, in_body: bool = False) -> bytes:
         truth = self.truth
@@ -168,7 +173,7 @@ class Standin:
         elif message.command == common.MAV_CMD_DO_SET_MODE:
             main, sub = int(message.param2), int(message.param3)
             if main != OFFBOARD or now_s - self._streamed_s < self.loss_s:
-                self.main, self.sub, self._lost_offboard = main, sub, False
+                self.main, self.sub, self._lost_offboard, self._failed = main, sub, False, False
                 self.status = common.MAV_STATE_ACTIVE if self.armed else common.MAV_STATE_STANDBY
         return self.pack(common.MAVLink_command_ack_message(message.command, 0))
 

@@ -7,7 +7,8 @@ import math
 import pytest
 from fault_lab import KINDS, PHASES, CirclingPilot, check_safe, fault_in, flown
 from flying import FlyingStandin, VirtualLink
-from standin import OFFBOARD, POSCTL
+from pymavlink.dialects.v20 import common
+from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, RTL, TERMINATION
 
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer
@@ -23,6 +24,36 @@ class PilotedLink(VirtualLink):
             self.px4.main, self.px4.sub = POSCTL, 0
         if self.now_s == pytest.approx(9.112):
             self.px4.truth.pos_ned = (5.0, 0.0, -1.5)
+
+
+class FailingLink(VirtualLink):
+    """PX4 leaves OFFBOARD by itself just after a heartbeat."""
+
+    failure: tuple[int, int, int] = (AUTO, LAND, common.MAV_STATE_CRITICAL)
+    """Main mode, sub-mode and status from then on."""
+
+    def step(self) -> None:
+        super().step()
+        if self.now_s == pytest.approx(9.012):
+            self.px4.fail(*self.failure)
+
+
+class LandingPilotedLink(VirtualLink):
+    """A pilot takes over from LAND, 1.2 m above the ground."""
+
+    says_landed: bool | None = None
+    """What PX4 says of it meanwhile, perhaps wrongly, if it says anything."""
+
+    def step(self) -> None:
+        super().step()
+        if self.now_s == pytest.approx(13.032):
+            assert (self.px4.main, self.px4.sub) == (AUTO, LAND)
+            self.px4.main, self.px4.sub = POSCTL, 0
+
+    def _report(self, now_s: float) -> None:
+        super()._report(now_s)
+        if self._steps % 50 == 0 and self.says_landed is not None:
+            self._heard(self.px4.landed(self.says_landed and now_s > 12.5))
 
 
 class SlowlyDisarming(FlyingStandin):
@@ -98,6 +129,32 @@ def test_a_pilot_who_takes_over_has_the_last_word():
     visited = flown_over(PilotedLink(px4))
     assert State.POLICY in visited and not visited & {State.LANDING, State.FAILED}
     assert px4.main == POSCTL
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (AUTO, RTL, common.MAV_STATE_CRITICAL),
+        (AUTO, LOITER, common.MAV_STATE_CRITICAL),
+        (TERMINATION, 0, common.MAV_STATE_FLIGHT_TERMINATION),
+    ],
+)
+def test_px4_that_fails_by_itself_is_no_pilot_who_takes_over(failure: tuple[int, int, int]):
+    link = FailingLink(FlyingStandin(full_thrust_mps2=20.0))
+    link.failure = failure
+    visited = flown_over(link)
+    assert visited >= {State.POLICY, State.FAILED} and State.LANDING not in visited
+    assert (link.px4.main, link.px4.sub) == failure[:2], "its failsafe is left alone"
+
+
+@pytest.mark.parametrize("says_landed", [None, False, True])
+def test_a_pilot_who_takes_over_from_land_has_the_last_word(says_landed: bool | None):
+    link = LandingPilotedLink(FlyingStandin(full_thrust_mps2=20.0))
+    link.says_landed = says_landed
+    visited = flown_over(link)
+    assert State.LANDING in visited and State.FAILED not in visited
+    assert (link.px4.main, link.px4.armed) == (POSCTL, True)
+    assert link.px4.truth.pos_ned[2] == pytest.approx(-1.0, abs=0.05), "held"
 
 
 @pytest.mark.parametrize("kind", KINDS)

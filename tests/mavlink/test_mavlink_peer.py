@@ -8,8 +8,8 @@ import random
 
 import pytest
 from flying import is_asked_for_its_mode
-from pymavlink.dialects.v20 import common
-from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, Standin, custom_mode
+from pymavlink.dialects.v20 import common, development
+from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, RTL, TERMINATION, Standin, custom_mode
 
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.mavlink_state import mode_of
@@ -108,17 +108,68 @@ def test_a_change_of_mode_is_heard_before_the_next_heartbeat():
     assert is_asked_for_its_mode(px4)
 
 
-def test_the_mode_after_a_landing_comes_with_the_news_that_it_is_disarmed():
-    """PX4 leaves LAND as it disarms: without that it would seem that somebody took over."""
+@pytest.mark.parametrize("landed", [None, False, True])
+def test_a_change_of_mode_is_heard_while_it_lands(landed: bool | None):
+    """Whether a pilot took over or PX4 disarmed, which its heartbeat tells."""
     px4 = Standin()
     px4.armed, px4.main, px4.sub = True, AUTO, LAND
     peer = connected(px4)
-    peer.take_in(px4.landed(True), 100.1)
-    px4.armed, px4.sub = False, LOITER
+    if landed is not None:
+        peer.take_in(px4.landed(landed), 100.1)
+    assert peer.reader.autopilot.landed is landed
+    px4.main, px4.sub = POSCTL, 0
     peer.take_in(px4.current_mode(), 100.2)
-    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (True, Mode.LAND)
-    peer.take_in(px4.heartbeat(), 101.0)
-    assert (peer.reader.autopilot.armed, peer.reader.autopilot.mode) == (False, Mode.HOLD)
+    assert peer.reader.autopilot.mode is Mode.OTHER
+
+
+@pytest.mark.parametrize(
+    ("main", "sub", "status", "killed"),
+    [
+        (AUTO, RTL, common.MAV_STATE_CRITICAL, False),
+        (AUTO, LOITER, common.MAV_STATE_CRITICAL, False),
+        (POSCTL, 0, common.MAV_STATE_CRITICAL, False),
+        (TERMINATION, 0, common.MAV_STATE_FLIGHT_TERMINATION, True),
+    ],
+)
+def test_a_mode_that_nobody_intended_is_a_failsafe(main: int, sub: int, status: int, killed: bool):
+    """Its heartbeat tells of that up to a second later than of its mode."""
+    px4 = Standin()
+    px4.armed, px4.main, px4.sub = True, OFFBOARD, 0
+    peer = connected(px4)
+    px4.fail(main, sub, status)
+    peer.take_in(px4.current_mode(), 100.1)
+    assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (True, killed)
+    peer.take_in(px4.heartbeat(), 100.2)
+    assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (not killed, killed)
+    px4.main, px4.sub, px4.status = POSCTL, 0, common.MAV_STATE_ACTIVE
+    peer.take_in(px4.heartbeat(), 101.2)
+    assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (False, False), "it is over"
+
+
+@pytest.mark.parametrize("status", [common.MAV_STATE_CRITICAL, common.MAV_STATE_FLIGHT_TERMINATION])
+def test_a_mode_that_somebody_intended_ends_neither_failsafe_nor_kill(status: int):
+    """Only PX4's status does: it may be in that mode all the same."""
+    px4 = Standin()
+    px4.main, px4.sub, px4.status = AUTO, LAND, status
+    peer = connected(px4)
+    before = peer.reader.autopilot
+    peer.take_in(px4.current_mode(), 100.1)
+    assert (peer.reader.autopilot.failsafe, peer.reader.autopilot.killed) == (before.failsafe, before.killed)
+    assert before.failsafe or before.killed
+
+
+def test_an_autopilot_that_does_not_tell_what_was_intended_is_in_no_failsafe():
+    px4 = Standin()
+    peer = connected(px4)
+    peer.take_in(px4.pack(development.MAVLink_current_mode_message(0, custom_mode(POSCTL), 0)), 100.1)
+    assert (peer.reader.autopilot.mode, peer.reader.autopilot.failsafe) == (Mode.OTHER, False)
+
+
+def test_termination_is_known_by_its_mode():
+    """Whatever PX4's status says."""
+    px4 = Standin()
+    px4.main, px4.sub, px4.status = TERMINATION, 0, common.MAV_STATE_CRITICAL
+    assert connected(px4).reader.autopilot.killed
 
 
 def test_what_the_autopilot_says_of_itself():

@@ -41,6 +41,8 @@ class Auditor:
         self._repeated_since_s = math.inf
         self._asked_hold_or_land = False
         self._offboard_seen = False
+        self._land_seen = False
+        """Whether the autopilot has begun the landing that it was asked for."""
 
     def check(self, seen: Seen, verdict: Verdict) -> None:
         """Raises AssertionError where ``verdict`` breaks a rule."""
@@ -50,7 +52,7 @@ class Auditor:
         self._said |= seen.words
         self._check_command(seen, verdict)
         self._check_ways(seen, verdict)
-        self._check_requests(verdict)
+        self._check_requests(seen, verdict)
         self._check_reactions(seen, verdict)
         self.state, self._source = verdict.state, verdict.source
         self.visited.add(self.state)
@@ -96,7 +98,9 @@ class Auditor:
         if verdict.state is State.ARMED:
             self._said.discard(Word.ARM)
 
-    def _check_requests(self, verdict: Verdict) -> None:
+    def _check_requests(self, seen: Seen, verdict: Verdict) -> None:
+        self._land_seen |= seen.autopilot.mode is Mode.LAND
+        self._land_seen &= self.state is State.LANDING
         if verdict.request is Request.ARM:
             assert Word.ARM in self._said
             assert verdict.state is State.READY
@@ -105,6 +109,7 @@ class Auditor:
             assert verdict.state is State.ENGAGING
         if verdict.request in (Request.HOLD, Request.LAND):
             assert verdict.state in (State.RECOVERING, State.LANDING)
+            assert not self._land_seen, "who takes over from there would be overruled"
             self._asked_hold_or_land = True
         if verdict.state in (State.POLICY, State.ENGAGING) or verdict.state not in STREAMING:
             self._asked_hold_or_land = False
@@ -115,7 +120,8 @@ class Auditor:
         if self.state in STREAMING:
             mode = seen.autopilot.mode
             self._offboard_seen |= mode is Mode.OFFBOARD
-            if self._offboard_seen and mode is Mode.OTHER:  # nobody asks for that one
+            is_foreign = self._offboard_seen and mode is Mode.OTHER  # nobody asks for that one
+            if is_foreign or (self._land_seen and mode is not Mode.LAND):
                 found[Violation.TAKEOVER] = ""
             if not seen.autopilot.armed:
                 found[Violation.DISARMED] = ""

@@ -179,6 +179,48 @@ def test_a_takeover_by_radio_wins_at_once(scene: Scene, supervisor: Supervisor):
     assert run(scene, supervisor, 20).command is None, "nothing is streamed until the operator engages"
 
 
+@pytest.mark.parametrize("mode", [Mode.OTHER, Mode.HOLD, Mode.OFFBOARD])
+def test_a_takeover_from_land_is_not_overruled(scene: Scene, supervisor: Supervisor, mode: Mode):
+    to_policy(scene, supervisor)
+    say(scene, supervisor, Word.LAND)
+    assert [run(scene, supervisor).request for _ in range(20)] == [None] * 20, "it lands: not asked again"
+    scene.mode = mode
+    verdict = run(scene, supervisor)
+    assert (verdict.state, verdict.command, verdict.request) == (State.ARMED, None, None)
+    said = "has left its landing" if mode is Mode.OFFBOARD else "mode was changed by somebody else"
+    assert said in verdict.entries[0].reason
+    run(scene, supervisor, 40)
+    assert (supervisor.state, scene.mode) == (State.ARMED, mode)
+    say(scene, supervisor, Word.ENGAGE)
+    assert run(scene, supervisor, 20).state is State.POLICY, "the operator may engage again, and land"
+    assert say(scene, supervisor, Word.LAND).request is Request.LAND
+
+
+def test_the_mode_after_a_landing_may_come_before_the_news_that_it_is_disarmed(scene, supervisor):
+    """PX4 goes back to OFFBOARD as it disarms; by MAVLink its mode is heard first."""
+    to_policy(scene, supervisor)
+    say(scene, supervisor, Word.LAND)
+    run(scene, supervisor, 20)
+    scene.mode = Mode.OFFBOARD
+    verdicts = [run(scene, supervisor) for _ in range(50)]
+    assert all((v.command, v.request) == (None, None) for v in verdicts), "silence until that is known"
+    scene.armed = False
+    assert run(scene, supervisor).state is State.READY
+
+
+def test_a_takeover_from_land_counts_where_offboard_was_never_seen(scene: Scene, supervisor: Supervisor):
+    scene.armed, scene.obeys = True, False
+    run(scene, supervisor, 2)
+    say(scene, supervisor, Word.ENGAGE)
+    run(scene, supervisor, 5)
+    scene.obeys = True
+    assert say(scene, supervisor, Word.LAND).request is Request.LAND
+    run(scene, supervisor, 5)
+    assert (supervisor.state, scene.mode) == (State.LANDING, Mode.LAND)
+    scene.mode = Mode.OTHER
+    assert run(scene, supervisor).state is State.ARMED
+
+
 def test_a_lost_link_falls_silent_and_stays_so(scene: Scene, supervisor: Supervisor):
     to_policy(scene, supervisor)
     scene.is_heard = False
