@@ -28,8 +28,8 @@ STEP_MAX_S = 0.02
 """Longest time between two sights that a gain is made for [s]."""
 UNSEEN_MAX_S = 0.25
 """After a longer gap the offset begins afresh [s], and until then nobody knows where the vehicle is."""
-FAR_M = 0.5
-"""PX4 that is off by more was reset, or follows something else: the offset begins afresh."""
+FAR_M, FAR_RAD = 0.15, math.radians(20.0)
+"""PX4 that is off by more, or turned by more, was reset, or follows something else: the offset begins afresh."""
 AGREEING = 5
 """Where PX4 does not say that it was reset, so many sights in a row have to agree on that: a picture in which the
 vehicle was taken for something else must not move it."""
@@ -54,8 +54,8 @@ class MocapCorrection:
         """How often the offset began afresh: each is a jump, as a reset of PX4's estimator is."""
         self._resets_said: int | None = None
         """PX4's resets when the offset was right last, if it was."""
-        self._far: list[tuple[float, Triple]] = []
-        """When the last sights were that do not agree with the offset, but with each other; and theirs."""
+        self._far: list[tuple[float, tuple[Triple, Quaternion]]] = []
+        """When the last sights were that do not agree with offset and rotation, but with each other; and theirs."""
 
     def hear(self, said: VehicleState) -> None:
         """PX4's newest state."""
@@ -63,7 +63,7 @@ class MocapCorrection:
         if math.isfinite(stamp_s) and not (self._said and self._said[-1][1].stamps_s == said.stamps_s):
             self._said.append((stamp_s, dataclasses.replace(said)))
         since_s = said.pose_stamp_s - self._seen_s
-        if UNSEEN_MAX_S < since_s < math.inf:
+        if UNSEEN_MAX_S < since_s < math.inf or self._is_reset(said):
             self.state.attitude_stamp_s, self.state.omega_b = said.attitude_stamp_s, said.omega_b
             self.state.quat_wb = _times(self._turn, said.quat_wb)
             return
@@ -74,43 +74,53 @@ class MocapCorrection:
             self.state.pos_w, self.state.vel_w = _plus(said.pos_w, off_m), _plus(said.vel_w, self._off_mps)
             self.state.quat_wb = _times(self._turn, said.quat_wb)
 
-    def see(self, stamp_s: float, pos_w: Triple, quat_wb: Quaternion) -> None:
-        """Motion capture saw the vehicle there at ``stamp_s`` on our clock [s]."""
+    def see(self, stamp_s: float, pos_w: Triple, quat_wb: Quaternion) -> bool:
+        """Motion capture saw the vehicle there at ``stamp_s`` on our clock [s]; whether that is believed."""
         if not self._said or not stamp_s > max(self._seen_s, self._far[-1][0] if self._far else -math.inf):
-            return
+            return False
         said_s, said = min(self._said, key=lambda each: abs(each[0] - stamp_s))
         if not abs(said_s - stamp_s) <= AHEAD_MAX_S:
-            return
+            return False
         elapsed_s = stamp_s - self._seen_s
         there = _plus(said.pos_w, said.vel_w, stamp_s - said.pose_stamp_s)
         so = _times(said.quat_wb, _rotation(said.omega_b, stamp_s - said.attitude_stamp_s))
         off_m, turn = _plus(pos_w, there, -1.0), _times(quat_wb, _inverse(so))
         expected_m = _plus(self._off_m, self._off_mps, elapsed_s if elapsed_s <= UNSEEN_MAX_S else 0.0)
         missed_m = _plus(off_m, expected_m, -1.0)
-        begins_afresh = elapsed_s > UNSEEN_MAX_S or math.hypot(*missed_m) > FAR_M
-        was_reset = self._resets_said not in (None, said.resets)
-        if begins_afresh and not self._agree(stamp_s, off_m) and not was_reset:
-            return
+        begins_afresh = elapsed_s > UNSEEN_MAX_S or _is_far((_ZERO, self._turn), (missed_m, turn))
+        if begins_afresh and not self._agree(stamp_s, off_m, turn) and not self._is_reset(said):
+            return False
         self._seen_s, self._resets_said = stamp_s, said.resets
         self._far.clear()
         if begins_afresh:
             self._restarts += 1
             self._off_m, self._off_mps, self._turn = off_m, _ZERO, turn
-            return
+            return True
         step_s = min(elapsed_s, STEP_MAX_S)
         gain = 1.0 - math.exp(-math.sqrt(2.0) * BANDWIDTH_RADPS * step_s)
         self._off_m = _plus(expected_m, missed_m, gain)
         self._off_mps = _plus(self._off_mps, missed_m, BANDWIDTH_RADPS**2 * step_s)
         self._turn = _between(self._turn, turn, 1.0 - math.exp(-TURN_PS * step_s))
+        return True
 
-    def _agree(self, stamp_s: float, off_m: Triple) -> bool:
-        """Whether enough sights in a row, with this one, agree on an offset other than the one that was right last."""
+    def _is_reset(self, said: VehicleState) -> bool:
+        """Whether PX4 was reset since: it is off by what nobody knows."""
+        return self._resets_said not in (None, said.resets)
+
+    def _agree(self, stamp_s: float, off_m: Triple, turn: Quaternion) -> bool:
+        """Whether enough sights in a row, with this one, agree on something else than what was right last."""
         if self._far:
-            far_s, far_m = self._far[-1]
-            if stamp_s - far_s > UNSEEN_MAX_S or math.dist(off_m, far_m) > FAR_M:
+            far_s, far = self._far[-1]
+            if stamp_s - far_s > UNSEEN_MAX_S or _is_far(far, (off_m, turn)):
                 self._far.clear()
-        self._far.append((stamp_s, off_m))
+        self._far.append((stamp_s, (off_m, turn)))
         return len(self._far) >= AGREEING
+
+
+def _is_far(a: tuple[Triple, Quaternion], b: tuple[Triple, Quaternion]) -> bool:
+    """Whether one is too far from the other to come from the same."""
+    along = abs(sum(p * q for p, q in zip(a[1], b[1], strict=True)))
+    return math.dist(a[0], b[0]) > FAR_M or along < math.cos(0.5 * FAR_RAD)
 
 
 def _plus(a: Triple, b: Triple, times: float = 1.0) -> Triple:

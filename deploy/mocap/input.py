@@ -62,9 +62,9 @@ class MocapInput:
         if frame is None:
             return
         pose = pose_of(self._vehicle_number, frame)
-        if pose is not None:
+        # A picture that took something else for the vehicle says nothing of the ball either.
+        if pose is not None and self._correction.see(frame.stamp_s, pose.pos_w_m, pose.quat_wb):
             self._vehicle = Body(pose.pos_w_m, pose.quat_wb)
-            self._correction.see(frame.stamp_s, pose.pos_w_m, pose.quat_wb)
         place = self._ball_in(frame)
         if place is not None:
             self.score.take_in(place[2], self._vehicle.pos_w[2], frame.stamp_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pymavlink.dialects.v20 import common
 
@@ -13,7 +13,7 @@ from corvids.errors import CorvidsError
 AT_ONCE = 5
 """Parameters that are sent before listening again; PX4 saves them meanwhile."""
 LISTEN_S = 0.05
-"""How long to listen for answers [s]; whether PX4 is armed is acted upon so long after it came, at most."""
+"""How long to listen for answers [s]."""
 SAVING_S, ASK_AGAIN_S = 1.0, 0.5
 """PX4 says that it will save, and has saved so long after; how often it is asked until it does [s]."""
 
@@ -27,15 +27,21 @@ def load_parameters(
     asked for before every :data:`AT_ONCE`, and without a new one nothing is set. To one that arms meanwhile go those
     that were under way, at most.
     """
-    missing, end_s, turn = [*parameters], channel.now_s + seconds, 0
+    missing, end_s, turn, heard = [*parameters], channel.now_s + seconds, 0, 0
+
+    def heartbeats() -> int:
+        return peer.arrivals.get("HEARTBEAT", 0)
+
     while missing and channel.now_s < end_s:
-        heartbeats = peer.arrivals.get("HEARTBEAT", 0)
-        channel.send(PACKET, peer.ask_heartbeat())
         exchange(channel, peer, LISTEN_S)
         missing = [name for name in missing if not _agrees(peer.parameters.get(name), parameters[name])]
+        asked = heartbeats()
+        channel.send(PACKET, peer.ask_heartbeat())
+        exchange(channel, peer, LISTEN_S, until=lambda asked=asked: heartbeats() > asked)
         if peer.reader.autopilot.armed:
             raise CorvidsError("PX4 is armed: its parameters are not touched; disarm it first")
-        if peer.arrivals.get("HEARTBEAT", 0) > heartbeats:
+        if heartbeats() > heard:
+            heard = heartbeats()
             for name in (missing * 2)[turn % max(len(missing), 1) :][: min(AT_ONCE, len(missing))]:
                 channel.send(PACKET, peer.set_parameter(name, parameters[name]))
             turn += AT_ONCE
@@ -63,13 +69,15 @@ def save_parameters(channel: Channel, peer: Peer, seconds: float) -> bool:
     return False
 
 
-def exchange(channel: Channel, peer: Peer, seconds: float) -> None:
-    """Take in what arrives within ``seconds``, then send what keeps the link alive."""
+def exchange(channel: Channel, peer: Peer, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    """Take in what arrives within ``seconds``, or ``until`` that holds; then send what keeps the link alive."""
     for datagram in channel.wait(channel.now_s + seconds):
         received = peer.counters.received
         peer.take_in(datagram, channel.now_s)
         if peer.counters.received > received:
             channel.accept()
+        if until():
+            break
     for packet in peer.housekeeping(channel.now_s):
         channel.send(PACKET, packet)
 

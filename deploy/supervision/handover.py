@@ -88,7 +88,7 @@ class Handover:
         else:
             self._is_place_due |= before in (Source.POLICY, Source.LAST)
             # Where the policy left it is another place once the estimator was reset.
-            self._is_place_due |= is_reset and state is State.RECOVERING
+            self._is_place_due |= is_reset and state in (State.RECOVERING, State.LANDING)
             self.source, wanted = Source.HOVER, self._hover(seen, is_current, is_attitude_current)
         thrust_n, rates = self._envelope.clip(*wanted)
         if self.source is not before:

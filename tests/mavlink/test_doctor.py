@@ -92,10 +92,22 @@ def test_it_says_whether_processors_may_be_kept_awake(monkeypatch: pytest.Monkey
 def test_a_place_that_is_known_too_badly_to_juggle_is_said_so():
     px4 = healthy()
     assert "place" not in verdicts(px4), "this PX4 does not say how well it knows its place"
+    px4.pos_std_m = 0.0
+    assert "place" not in verdicts(px4), "nor this one, which leaves it out"
     px4.pos_std_m = 0.01
     assert verdicts(px4)["place"] == "go"
     px4.pos_std_m = 0.35
     assert verdicts(px4)["place"] == "warn"
+
+
+def test_a_vehicle_that_sends_no_odometry_gets_its_table(monkeypatch: pytest.MonkeyPatch):
+    """Its state is known from two other messages."""
+    px4 = healthy()
+    monkeypatch.setattr(px4, "odometry", lambda now_s: px4.position(now_s) + px4.attitude(now_s))
+    found = verdicts(px4)
+    assert found["odometry"] == "no-go"
+    assert found["vehicle state"] == "go"
+    assert "place" not in found
 
 
 def test_what_is_wrong_is_named():

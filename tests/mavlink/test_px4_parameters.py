@@ -12,7 +12,7 @@ from standin import Standin
 
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
 from corvids.deploy.px4.mavlink_peer import Peer
-from corvids.deploy.px4.parameters import AT_ONCE, LISTEN_S, load_parameters
+from corvids.deploy.px4.parameters import AT_ONCE, load_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
@@ -78,7 +78,7 @@ def test_one_that_arms_meanwhile_is_left_alone_at_once(arms_s: float):
     assert any(now_s < arms_s for now_s in talk.set_s)
     while_armed_s = [now_s for now_s in talk.set_s if now_s > arms_s]
     assert len(while_armed_s) <= AT_ONCE
-    assert max(while_armed_s, default=arms_s) < arms_s + LISTEN_S + 0.001
+    assert max(while_armed_s, default=arms_s) < arms_s + 0.01, "they were under way"
 
 
 def test_only_a_heartbeat_tells_that_it_is_disarmed():

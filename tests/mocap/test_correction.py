@@ -131,16 +131,37 @@ def test_px4_that_does_not_say_that_it_was_reset_is_found_out():
 
 
 @pytest.mark.parametrize("pictures", [1, AGREEING - 1])
-def test_a_picture_of_something_else_moves_nothing(pictures: int):
-    """The vehicle hovers; a body 1.5 m beside it is taken for it, for a moment, and then for another elsewhere."""
+@pytest.mark.parametrize(
+    ("aside_m", "turned_deg"), [(1.5, 0), (0.45, 0), (0.2, 0), (0.0, 150), (0.0, 90), (0.0, 30)]
+)
+def test_a_picture_of_something_else_moves_nothing(pictures: int, aside_m: float, turned_deg: float):
+    """The vehicle hovers; another body is taken for it, for a moment, and then one elsewhere."""
     correction, hovering = MocapCorrection(), (0.0, 0.0, 1.0)
     for step in range(100):
         now_s = 0.008 * step
         correction.hear(said(now_s, hovering, (0.0, 0.0, 0.0)))
         assert correction.state.pos_w == pytest.approx(hovering, abs=1e-9)
+        assert correction.state.vel_w == pytest.approx((0.0, 0.0, 0.0), abs=1e-9)
+        assert correction.state.quat_wb == pytest.approx(LEVEL, abs=1e-9)
         is_wrong, is_elsewhere = 50 <= step < 50 + pictures, 50 + pictures <= step < 50 + 2 * pictures
-        correction.see(now_s, (1.5 if is_wrong else -1.5 if is_elsewhere else 0.0, 0.0, 1.0), LEVEL)
+        sign = 1.0 if is_wrong else -1.0 if is_elsewhere else 0.0
+        is_believed = correction.see(
+            now_s, (sign * aside_m, 0.0, 1.0), tilted(sign * math.radians(turned_deg))
+        )
+        assert is_believed == (sign == 0.0 and step >= AGREEING - 1 and not 50 <= step < 50 + pictures)
     assert correction.state.resets == 3 + 1
+
+
+def test_a_reset_that_px4_tells_of_moves_nothing_either():
+    """Its place is unknown until it is seen next."""
+    correction, hovering = MocapCorrection(), (0.0, 0.0, 1.0)
+    for step in range(100):
+        now_s, resets = 0.008 * step, 3 + (step >= 50)
+        correction.hear(said(now_s, (4.0 if step >= 50 else 0.0, 0.0, 1.0), (0.0, 0.0, 0.0), resets=resets))
+        assert correction.state.pos_w == pytest.approx(hovering, abs=1e-9)
+        assert now_s - correction.state.pose_stamp_s < 0.01
+        correction.see(now_s, hovering, LEVEL)
+    assert correction.state.resets == 4 + 2
 
 
 def test_pictures_that_never_agree_are_as_good_as_none():

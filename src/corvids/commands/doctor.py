@@ -195,8 +195,9 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     is_young = age_s <= STATE_AGE_MAX_S
     fix = "" if is_young else f"policies train with up to {1e3 * STATE_AGE_MAX_S:.0f} ms"
     yield Line("vehicle state", f"{1e3 * age_s:.0f} ms old", "go" if is_young else "warn", fix)
-    variances = [peer.messages["ODOMETRY"].pose_covariance[index] for index in (0, 6, 11)]
-    if all(0.0 <= variance < math.inf for variance in variances):
+    odometry = peer.messages.get("ODOMETRY")
+    variances = [odometry.pose_covariance[index] for index in (0, 6, 11)] if odometry else [math.nan]
+    if all(0.0 < variance < math.inf for variance in variances):
         std_m = math.sqrt(max(variances))
         is_sure = std_m <= PLACE_STD_MAX_M
         fix = "" if is_sure else "enough to hover; to juggle it takes motion capture, or RTK"
