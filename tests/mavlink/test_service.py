@@ -164,7 +164,15 @@ def test_stopping_it_in_flight_leaves_a_vehicle_that_px4_holds(
     environment = os.environ | dict(word.split("=", 1) for word in shlex.split(settings["Environment"]))
     px4 = Px4(way, key)
     with open(tmp_path / "said", "w", encoding="utf-8") as said:
-        process = subprocess.Popen(shlex.split(line), stdout=said, stderr=said, cwd=tmp_path, env=environment)
+        process = subprocess.Popen(
+            shlex.split(line),
+            stdout=said,
+            stderr=said,
+            cwd=tmp_path,
+            env=environment,
+            # Of a parent in a shell's background, which ignores it, SIGINT would be ignored too.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
     try:
         deadline_s = time.monotonic() + 120.0
         while px4.height_m < 0.7 and time.monotonic() < deadline_s and process.poll() is None:
