@@ -135,7 +135,11 @@ class Controller:
         """Largest error of such a pose, and longest time without one in the air."""
         self.commands_before_pilot = 0
         """Commands that it had heard when a pilot chose a mode."""
-        self.sent = self.answered = 0
+        self.sent = self.answered = self.hurried = 0
+        """Of the states sent: those that were answered before the next one; and those that this process was itself so
+        late with that the next one followed at once."""
+        self.late_max_s = 0.0
+        """How late it was at most [s]."""
         self.round_trips_s: list[float] = []
         self._sent_s: float | None = None
         self._rng = random.Random(0)
@@ -147,8 +151,10 @@ class Controller:
         while not self.is_over and time.monotonic() - begin_s < self.options.seconds:
             step += 1
             jitter_s = self.options.jitter * self._rng.uniform(-0.5, 0.5) * STEP_S
-            self._listen(begin_s + step * STEP_S + jitter_s)
+            due_s = begin_s + step * STEP_S + jitter_s
+            self._listen(due_s)
             now_s = time.monotonic()
+            self.late_max_s = max(self.late_max_s, now_s - due_s)
             # A step that comes late, since the machine had other things to do, is made up for.
             self.px4.advance(now_s)
             if self.tracker:
@@ -163,6 +169,7 @@ class Controller:
                         fields |= {"position": [math.nan] * 3, "velocity": [math.nan] * 3}
                     self._sent_s = self.wire.write("vehicle_odometry", fields)
                     self.sent += 1
+                    self.hurried += now_s - due_s > 0.75 * STEP_S
             if step % 25 == 0:
                 self._obey()
 
@@ -208,7 +215,8 @@ class Controller:
                 self.px4.main, self.px4.sub = int(value), 0
                 self.commands_before_pilot = len(self.px4.commands_heard)
             elif key == "begin":
-                self.sent, self.answered, self.round_trips_s = 0, 0, []
+                self.sent, self.answered, self.hurried, self.late_max_s = 0, 0, 0, 0.0
+                self.round_trips_s = []
             elif key == "end":
                 self.is_over = True
 
@@ -234,6 +242,8 @@ class Controller:
             "resumed": self.px4.resumed,
             "sent": self.sent,
             "answered": self.answered,
+            "hurried": self.hurried,
+            "late_max_ms": 1e3 * self.late_max_s,
             "round_trip_median_ms": 1e3 * trips[len(trips) // 2] if trips else None,
             "round_trip_p95_ms": 1e3 * trips[int(0.95 * len(trips))] if trips else None,
         }

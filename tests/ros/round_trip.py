@@ -5,8 +5,9 @@ state is to be answered: all of the runtime is in the way, network, ball filter 
 hovers or juggles. The flight controller's steps jitter, so that nobody can answer by the clock. A state is answered if
 a set-point comes before the next one.
 
-On a busy machine the figures are the machine's. ``echo_median_ms`` is measured beside it, with a node that only
-answers. ``chrt -f 20`` before the command gives the processes their turn.
+On a busy machine the figures are the machine's. ``late_max_ms`` is what the flight controller itself was late by at
+most, and ``hurried`` the states that it sent so late that nobody had time to answer. ``echo_median_ms`` is measured
+beside it, with a node that only answers. ``chrt -f 20`` before the command gives the processes their turn.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def measure(folder: Path, seconds: float, full_thrust_mps2: float, jitter: float
         time.sleep(seconds)
         result = px4.result()
     states = [line.split("]: ")[-1] for line in node.lines if " -> " in line]
-    kept = ("sent", "answered", "round_trip_median_ms", "round_trip_p95_ms")
+    kept = ("sent", "answered", "hurried", "late_max_ms", "round_trip_median_ms", "round_trip_p95_ms")
     return {**{key: result[key] for key in kept}, "states": states}
 
 
