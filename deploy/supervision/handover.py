@@ -52,8 +52,6 @@ class Handover:
         self._offset_n = self._offset_since_s = 0.0
         self._is_place_due = False
         """Whether to hover where the policy left the vehicle, as soon as that is known."""
-        self._resets = 0
-        """The estimator's, at the last tick."""
 
     def hold(self, place_w: Triple) -> None:
         """Hover at the place nearest to ``place_w`` [m] that the fence allows."""
@@ -69,14 +67,15 @@ class Handover:
         is_current: bool,
         is_attitude_current: bool,
         is_repeating: bool,
+        is_reset: bool,
     ) -> tuple[Source, Command | None]:
         """Source and command in ``state``.
 
         ``clock_s`` [s] never goes back; ``is_current``: the vehicle's state is known, ``is_attitude_current``: its
-        attitude is; ``is_repeating``: the policy's last command is to be repeated.
+        attitude is; ``is_repeating``: the policy's last command is to be repeated; ``is_reset``: the estimator was
+        reset since the last tick.
         """
         before = self.source
-        is_reset, self._resets = seen.resets != self._resets, seen.resets
         if state not in STREAMING:
             self.source = Source.SILENT
             return self.source, None

@@ -138,6 +138,7 @@ class Supervisor:
             is_current=self._checks.is_current,
             is_attitude_current=self._checks.is_attitude_current,
             is_repeating=reaction is Reaction.HOLD_LAST,
+            is_reset=Violation.ESTIMATOR_RESET in found,
         )
         entries = ()
         if reason or (reaction, self._asked) != self._told:

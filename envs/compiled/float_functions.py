@@ -16,7 +16,7 @@ from corvids.envs.compiled.tracing import Program, Term, evaluated
 def on_floats(function: Callable[..., Iterable[Any]], arguments: int) -> Callable[..., tuple[Any, ...]]:
     """``function``, written on scalars that may be tensors, as one of as many floats as it has ``arguments``.
 
-    What has no value there is no error, as among tensors: it is infinite, or not a number.
+    Where there is no value it is infinite, or not a number, as among tensors: nothing is raised.
     """
     program = Program()
     names = [f"a{number}" for number in range(arguments)]
