@@ -108,10 +108,8 @@ class Supervisor:
         self._entered_s = 0.0
         self._asked: Request | None = None
         self._asked_s = self._repeated_s = 0.0
-        self._mode = Mode.OTHER
-        self._is_new = self._reached = False
-        """Whether the mode that was asked for is another than the one before; and whether it has been seen since:
-        whoever changes it after that is not overruled."""
+        self._reached = False
+        """Whether the mode that was asked for has been seen since: whoever changes it after that is not overruled."""
         self._steady_since_s = math.inf
         self._resumes = False
         """Whether the policy may fly again without a word of the operator's."""
@@ -168,14 +166,11 @@ class Supervisor:
     def _judge_mode(self, seen: Seen, found: dict[Violation, str]) -> None:
         """Find out whether the autopilot left OFFBOARD for a mode that it was not asked for, or disarmed."""
         mode, asked = seen.autopilot.mode, self._asked
-        self._mode = mode
         self._confirmed = self.state in STREAMING and (self._confirmed or mode is Mode.OFFBOARD)
         if self.state not in STREAMING:
             return
         is_asked_for = asked is not None and _MODES.get(asked) is mode
-        # A mode of before is not the answer yet, unless it stays: what was asked before may still take effect.
-        self._is_new |= not is_asked_for or self._clock_s - self._asked_s >= self.procedure.ask_every_s
-        self._reached |= is_asked_for and self._is_new
+        self._reached |= is_asked_for
         if self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
@@ -354,7 +349,6 @@ class Supervisor:
 
     def _ask(self, request: Request) -> None:
         self._asked, self._asked_s, self._repeated_s = request, self._clock_s, -math.inf
-        self._is_new, self._reached = _MODES.get(request) is not self._mode, False
 
     def _is_overdue(self) -> bool:
         return self._clock_s - self._asked_s > self.procedure.confirm_s

@@ -312,35 +312,6 @@ def test_after_a_reset_it_hovers_where_it_is_by_the_new_account(
     )
 
 
-def test_a_mode_of_before_is_no_answer(scene: Scene, supervisor: Supervisor):
-    """PX4 is in LAND from the last flight, and was asked for OFFBOARD, when the operator says land."""
-    scene.armed, scene.mode, scene.obeys = True, Mode.LAND, False
-    run(scene, supervisor, 2)
-    say(scene, supervisor, Word.ENGAGE)
-    requests = [run(scene, supervisor).request for _ in range(4)]
-    assert Request.OFFBOARD in requests
-    assert say(scene, supervisor, Word.LAND).request is Request.LAND
-    run(scene, supervisor)
-    scene.mode = Mode.OFFBOARD  # which was under way
-    requests = [run(scene, supervisor).request for _ in range(8)]
-    assert supervisor.state is State.LANDING
-    assert Request.LAND in requests
-    scene.mode = Mode.LAND
-    run(scene, supervisor)
-    assert {run(scene, supervisor).request for _ in range(40)} == {None}
-
-
-def test_a_landing_that_was_there_already_is_asked_for_once_more(scene: Scene, supervisor: Supervisor):
-    scene.armed, scene.mode, scene.obeys = True, Mode.LAND, False
-    run(scene, supervisor, 2)
-    say(scene, supervisor, Word.ENGAGE)
-    run(scene, supervisor, 4)
-    say(scene, supervisor, Word.LAND)
-    requests = [run(scene, supervisor).request for _ in range(100)]
-    assert requests.count(Request.LAND) <= 1
-    assert supervisor.state is State.LANDING
-
-
 def test_without_a_commanded_place_it_climbs_above_where_it_stands(scene: Scene, supervisor: Supervisor):
     scene.armed = True
     run(scene, supervisor)
