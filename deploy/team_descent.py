@@ -63,15 +63,22 @@ class TeamDescent:
         self.phase, self._now_s, self._since_s = Phase.HOLDING, now_s, now_s
         return True
 
-    def advance(self, now_s: float, outside_w_mps2: Array) -> float:
-        """How far all places sink [m] until ``now_s`` [s]; ``outside_w_mps2`` (rows, 3) is what pulls at members."""
+    def advance(
+        self, now_s: float, outside_w_mps2: Array, are_flown: NDArray[np.bool_] | None = None
+    ) -> float:
+        """How far all places sink [m] until ``now_s`` [s]; ``outside_w_mps2`` (rows, 3) is what pulls at members.
+
+        ``are_flown`` (rows,): whose cables count, all if None; of a member that nobody here flies any more none can be
+        awaited to go slack.
+        """
         config, step_s = self._config, max(0.0, now_s - self._now_s)
         self._now_s = max(self._now_s, now_s)
         if self.phase is Phase.HOLDING and now_s - self._since_s >= config.hold_s:
             self.phase, self._since_s = Phase.LOWERING, now_s
         if self.phase is not Phase.LOWERING:
             return 0.0
-        is_slack = bool((-outside_w_mps2[:, 2] < config.slack_part * self._share_mps2).all())
+        are_slack = -outside_w_mps2[:, 2] < config.slack_part * self._share_mps2
+        is_slack = bool((are_slack if are_flown is None else are_slack | ~are_flown).all())
         self._slack_since_s = min(self._slack_since_s, now_s) if is_slack else math.inf
         if now_s - self._slack_since_s >= config.slack_s:
             self.phase = Phase.RELEASED

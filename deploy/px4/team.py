@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corvids.deploy.fallback import GRAVITY_MPS2, Fallback
 from corvids.deploy.pilot import Array, TeamReadings
@@ -18,11 +19,11 @@ from corvids.deploy.px4.flight import Link
 from corvids.deploy.px4.frames import yaw_ned_rad
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
-from corvids.deploy.supervision.checks import Proposal, Seen, Thresholds, Word
+from corvids.deploy.supervision.checks import Mode, Proposal, Seen, Thresholds, Word
 from corvids.deploy.supervision.envelope import Triple
 from corvids.deploy.supervision.load_watch import LoadWatch
 from corvids.deploy.supervision.reactions import RULES, STREAMING, TAUT_RULES, State
-from corvids.deploy.supervision.supervisor import Supervisor, Verdict
+from corvids.deploy.supervision.supervisor import Request, Supervisor, Verdict
 
 SAY_S = 1.0
 """Time between two words of the operator's to one member [s]."""
@@ -68,8 +69,10 @@ class Member(NamedTuple):
 class Px4Team:
     """The members, and an operator who arms each, engages all at once, and has them land once they bear nothing.
 
-    While members bear their load, what ends the flight of one makes the whole team lower it: see
-    :data:`corvids.deploy.supervision.reactions.TAUT_RULES`. Whoever flies the team asks :attr:`must_lower`.
+    All engage at one tick, when nothing is against it for any of them. While members bear their load, what ends the
+    flight of one makes the whole team lower it: see :data:`corvids.deploy.supervision.reactions.TAUT_RULES`. Whoever
+    flies the team asks :attr:`must_lower`. A member that its PX4 had to hold is asked to land when the others begin to
+    sink: hovering on, it would end up with the whole load. PX4 sinks faster than they do: its cable goes slack first.
     """
 
     def __init__(
@@ -86,7 +89,13 @@ class Px4Team:
         self._loads = [LoadWatch(member.supervisor.thresholds) for member in members]
         self._said_s = np.zeros(len(members))
         self._told_s = self._over_s = -math.inf
-        self._has_engaged = [False] * len(members)
+        self._has_flown = [False] * len(members)
+        self._is_held = [False] * len(members)
+        """Whether a member's PX4 holds it since its supervisor asked for that, and nobody has changed its mode."""
+        self._engages = False
+        """Whether members that have not flown yet are told to engage at this tick."""
+        self._engage_said_s = -math.inf
+        self._sinks = False
         self._now_s = members[0].link.now_s
 
     def bear(self, bears: bool) -> None:
@@ -97,7 +106,8 @@ class Px4Team:
             member.fallback.load_kg = member.share_n / GRAVITY_MPS2 if bears else 0.0
 
     def lower(self, by_m: float) -> None:
-        """Move the places down at which members would hover."""
+        """Move the places down at which members would hover; those that PX4s hold begin to land."""
+        self._sinks |= by_m > 0.0
         for member in self.members:
             member.supervisor.lower(by_m)
 
@@ -115,6 +125,20 @@ class Px4Team:
     def states(self) -> list[State]:
         """Of the members' supervisors."""
         return [member.supervisor.state for member in self.members]
+
+    @property
+    def are_flown(self) -> NDArray[np.bool_]:
+        """Which members we fly: the others' cables are nothing that we could wait for, (members,)."""
+        return np.array([state in STREAMING for state in self.states])
+
+    @property
+    def against_engaging(self) -> str:
+        """Why the members that have not flown yet do not engage; empty where nothing is against it."""
+        return "; ".join(
+            f"member {index}: {member.supervisor.against_engaging}"
+            for index, member in enumerate(self.members)
+            if not self._has_flown[index] and member.supervisor.against_engaging
+        )
 
     def imu(self, until_s: float) -> tuple[Array, Array]:
         """Let time pass until ``until_s``: specific force [m/s², FLU] (n, 3) and attitude (n, 4) as reported last."""
@@ -142,6 +166,9 @@ class Px4Team:
 
     def send(self, thrust_n: Array, rate_b_radps: Array, /) -> None:
         """Propose thrust [N] (n,) and body rates [rad/s, FLU] (n, 3) to the supervisors; stream what they allow."""
+        self._engages = self._now_s - self._engage_said_s >= SAY_S and not self.against_engaging
+        if self._engages:
+            self._engage_said_s = self._now_s
         for index, member in enumerate(self.members):
             x, y, z = rate_b_radps[index].tolist()
             self._command(index, member, Proposal(float(thrust_n[index]), (x, y, z)))
@@ -198,8 +225,10 @@ class Px4Team:
             link.engage()
         elif before in STREAMING and verdict.state not in STREAMING:
             link.release()
+        self._has_flown[index] |= verdict.state in STREAMING
         if verdict.request is not None:
             link.request(verdict.request)
+        self._land_if_held(index, member, verdict)
         if self._bears and not self.must_lower:
             has_left = before is State.POLICY and verdict.state is not State.POLICY
             if has_left or verdict.lowers:
@@ -215,21 +244,29 @@ class Px4Team:
     def _words(self, index: int) -> frozenset[Word]:
         """What the operator says to a member now."""
         state = self.states[index]
+        if self._engages and not self._has_flown[index]:
+            return frozenset({Word.ENGAGE})
         if self._now_s - self._said_s[index] < SAY_S:
             return frozenset()
         if self._is_over and state in STREAMING:
             if not self._is_told[index] and self._now_s - self._over_s < TELL_MAX_S:
                 return frozenset()
             word = Word.LAND
-        elif state is State.READY and not self._has_engaged[index]:
+        elif state is State.READY and not self._has_flown[index]:
             word = Word.ARM
-        elif state is State.ARMED and not self._has_engaged[index] and self._are_all_armed():
-            word = Word.ENGAGE
-            self._has_engaged[index] = True
         else:
             return frozenset()
         self._said_s[index] = self._now_s
         return frozenset({word})
 
-    def _are_all_armed(self) -> bool:
-        return all(state is State.ARMED or state in STREAMING for state in self.states)
+    def _land_if_held(self, index: int, member: Member, verdict: Verdict) -> None:
+        """Ask the PX4 of a member that it holds, and nobody else has taken, to land once the team goes down."""
+        mode = member.link.autopilot.mode
+        if verdict.request is Request.HOLD:
+            self._is_held[index] = True
+        elif verdict.state not in STREAMING and mode is not Mode.HOLD:
+            self._is_held[index] = False
+        is_alone = self._is_held[index] and verdict.state is State.ARMED
+        if is_alone and (self._sinks or self._is_over) and self._now_s - self._said_s[index] >= SAY_S:
+            self._said_s[index] = self._now_s
+            member.link.request(Request.LAND)

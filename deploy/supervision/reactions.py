@@ -155,10 +155,14 @@ TAUT_RULES: Mapping[Violation, Rule] = {
     Violation.BATTERY_LOW: Rule(Reaction.LOWER, after_s=1.0, states=_BEFORE_LANDING),
     Violation.OPERATOR_STOP: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
     Violation.OPERATOR_LAND: Rule(Reaction.LOWER, states=_BEFORE_LANDING),
+    Violation.FENCE_OUTER: Rule(Reaction.HOVER, states=_BEFORE_LANDING),
 }
 """Those of a member that bears a load: it must neither leave that to the others, nor hover as if it bore nothing.
 
 Where the load is lost its pilot holds it where it is and its inner loop bears the cable: that command is let through. A
 load that is seen where it cannot be is not seen: the policy flies on by what it saw before, until that is too old.
-Neither is a reason to end a flight, and either is one not to let a policy begin (:data:`UNSEEN`).
+Neither is a reason to end a flight, and either is one not to let a policy begin (:data:`UNSEEN`). Outside the fence it
+hovers at the nearest place inside, its share borne, and the team lowers. A member whose own state is missing or frozen
+can only be held by its PX4, which alone still knows where it is, and which was told what hovering takes with its share:
+see :class:`corvids.deploy.px4.team.Px4Team` for how it comes down.
 """

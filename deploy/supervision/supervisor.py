@@ -117,6 +117,8 @@ class Supervisor:
         """Whether OFFBOARD was seen since the operator engaged."""
         self._handover = Handover(envelope, fallback, self.fence)
         self._repeating_since_s = 0.0
+        self.against_engaging = "it is not armed"
+        """What would have the operator's word refused to engage, as of the last tick; empty where nothing would."""
         self._told: tuple[Reaction, Request | None] = (Reaction.NONE, None)
 
     def tick(self, seen: Seen) -> Verdict:
@@ -126,6 +128,9 @@ class Supervisor:
         found = self._checks.find(seen)
         self._judge_mode(seen, found)
         due = self._due(found)
+        self.against_engaging = (
+            self._obstacles(found, State.ENGAGING) if self.state is State.ARMED else "it is not armed"
+        )
         reaction = self._strongest(due)
         reason = self._react(reaction, due, found) or self._proceed(seen, found)
         request = self._request()

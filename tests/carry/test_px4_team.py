@@ -41,6 +41,7 @@ class ObedientPx4:
         self.asked: list[tuple[float, Request]] = []
         self.streamed: list[tuple[float, Triple, Level]] = []
         self.hover_thrust = 0.0
+        self.is_estimating = True
 
     @property
     def now_s(self) -> float:
@@ -48,9 +49,10 @@ class ObedientPx4:
 
     def wait(self, until_s: float) -> Iterator[None]:
         self._clock[0] = max(self._clock[0], until_s)
-        self.state.pose_stamp_s = self.state.attitude_stamp_s = self.now_s
-        x, y, z = self.state.pos_w
-        self.state.pos_w = (x, y, z + 1e-9)  # what never moves at all is frozen
+        if self.is_estimating:
+            self.state.pose_stamp_s = self.state.attitude_stamp_s = self.now_s
+            x, y, z = self.state.pos_w
+            self.state.pos_w = (x, y, z + 1e-9)  # what never moves at all is frozen
         self.autopilot = self.autopilot._replace(heard_s=self.now_s)
         yield
 
@@ -118,7 +120,7 @@ def test_they_engage_together_once_all_are_armed_and_then_their_policies_fly():
     engaged = list(sky.first_engaged_s.values())
     assert len(engaged) == 3
     assert min(engaged) > 4.0, "one was slow to arm"
-    assert max(engaged) - min(engaged) < 1.1
+    assert len(set(engaged)) == 1, "all at one tick"
     assert sky.team.states == [State.POLICY] * 3
     for link in sky.links:
         thrust, rates, level = link.streamed[-1]
@@ -215,6 +217,65 @@ def test_a_weak_battery_makes_the_whole_team_lower_and_nobody_lands_on_a_taut_ca
     assert sky.team.must_lower.startswith("member 1: the battery is low")
     assert sky.team.states == [State.POLICY] * 3, "their pilots' commands stand, also the weak one's"
     assert not {Request.LAND, Request.HOLD} & {request for link in sky.links for _, request in link.asked}
+
+
+@pytest.mark.parametrize("height_m", [9.0, 4.2])
+def test_outside_the_fence_a_member_on_a_taut_cable_hovers_and_the_team_lowers(height_m: float):
+    """Landing by itself it would leave its load to the others, or hang in it."""
+    sky = flying()
+    sky.links[2].state.pos_w = (2.0, 0.0, height_m)
+    sky.fly(12.0)
+    assert sky.team.must_lower.startswith("member 2: the vehicle is outside the fence")
+    assert sky.team.states == [State.POLICY, State.POLICY, State.RECOVERING]
+    assert not {Request.LAND, Request.HOLD} & {request for link in sky.links for _, request in link.asked}
+    assert sky.links[2].streamed[-1][2].thrust == pytest.approx((FALCON.weight_n + SHARE_N) / 25.0)
+
+
+def test_a_member_that_its_px4_must_hold_lands_when_the_others_sink():
+    """Its PX4 alone knows where it is; held on, it would bear the whole load once the others are down."""
+    sky = flying()
+    blind = sky.links[2]
+    blind.is_estimating = False
+    sky.fly(11.0)
+    assert blind.asked[-1][1] is Request.HOLD
+    assert blind.hover_thrust == pytest.approx((FALCON.weight_n + SHARE_N) / 25.0), "it holds with its share"
+    assert sky.team.must_lower.startswith("member 2: the vehicle's state is late")
+    assert sky.team.are_flown.tolist() == [True, True, False]
+    sky.team.lower(0.0)
+    sky.fly(12.5)
+    assert blind.asked[-1][1] is Request.HOLD, "the team holds yet"
+    sky.team.lower(0.01)
+    sky.fly(13.0)
+    assert blind.asked[-1][1] is Request.LAND
+    assert Request.LAND not in [request for link in sky.links[:2] for _, request in link.asked]
+
+
+def test_a_member_that_somebody_has_taken_is_not_told_to_land():
+    sky = flying()
+    taken = sky.links[2]
+    taken.is_estimating = False
+    sky.fly(11.0)
+    taken.autopilot = taken.autopilot._replace(mode=Mode.OTHER)
+    sky.fly(11.1)
+    taken.autopilot = taken.autopilot._replace(mode=Mode.HOLD)  # the pilot's own
+    sky.team.lower(0.01)
+    sky.fly(13.0)
+    assert Request.LAND not in [request for _, request in taken.asked]
+
+
+def test_none_engages_before_nothing_is_against_it_for_all():
+    sky = Sky()
+    weak = sky.links[0]
+    weak.autopilot = weak.autopilot._replace(battery=0.01)
+    sky.fly(4.0)
+    weak.autopilot = weak.autopilot._replace(armed=True)  # by its pilot
+    sky.fly(8.0)
+    assert sky.team.states == [State.ARMED] * 3
+    assert sky.team.against_engaging.startswith("member 0: the battery is low")
+    weak.autopilot = weak.autopilot._replace(battery=1.0)
+    sky.fly(14.0)
+    assert sky.team.states == [State.POLICY] * 3
+    assert len(set(sky.first_engaged_s.values())) == 1
 
 
 def test_a_member_whose_policy_is_taken_away_makes_the_others_lower_with_it():

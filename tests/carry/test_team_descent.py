@@ -70,7 +70,10 @@ def test_a_member_that_bears_a_load_is_never_asked_to_land_or_hold_for_what_the_
         assert TAUT_RULES[violation].states == RULES[violation].states
     unseen = {Violation.LOAD_LOST, Violation.LOAD_IMPLAUSIBLE}
     assert {TAUT_RULES[violation].reaction for violation in unseen} == {Reaction.CLIP}
-    alike = set(Violation) - {*together, *unseen}
+    outside = Violation.FENCE_OUTER
+    assert RULES[outside].reaction is Reaction.PX4_LAND
+    assert TAUT_RULES[outside].reaction is Reaction.HOVER
+    alike = set(Violation) - {*together, *unseen, outside}
     assert all(TAUT_RULES[violation] == RULES[violation] for violation in alike)
 
 

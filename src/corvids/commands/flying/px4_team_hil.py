@@ -25,6 +25,7 @@ from corvids.deploy.inner_loop import InnerLoop
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import udp_address
+from corvids.deploy.px4.hil_link import system_of
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.team import Member, Px4Team, member_thresholds
@@ -84,8 +85,7 @@ class TeamHil:
         self.world = world
         with contextlib.ExitStack() as opened:
             self.ends = [
-                opened.enter_context(contextlib.closing(HilEnd(link, number)))
-                for number, link in enumerate(links, 1)
+                opened.enter_context(contextlib.closing(HilEnd(link, system_of(link)))) for link in links
             ]
             self._opened = opened.pop_all()
 
@@ -111,6 +111,8 @@ class MemberChannel:
 
     team: TeamHil
     end: HilEnd
+    system: int
+    """MAVLink system of its PX4."""
 
     @property
     def now_s(self) -> float:
@@ -159,10 +161,10 @@ def fly_team_hil(
             flush=True,
         )
         hil.connect()
-        channels = [MemberChannel(hil, end) for end in hil.ends]
+        channels = [MemberChannel(hil, end, system_of(own)) for own, end in zip(links, hil.ends, strict=True)]
         share_n = _share_n(team)
-        for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
-            load_into(channel, _parameters(member.vehicle, share_n), system=number)
+        for channel, member in zip(channels, team.members, strict=True):
+            load_into(channel, _parameters(member.vehicle, share_n), system=channel.system)
         return _Trial(file, config, team, world, channels, referee, trials, mission).fly()
 
 
@@ -185,9 +187,11 @@ class _Trial:
         share_n = _share_n(team)
         limits, self._mission = contract.limits, mission
         members = []
-        for number, (channel, member) in enumerate(zip(channels, team.members, strict=True), 1):
+        for channel, member in zip(channels, team.members, strict=True):
             fallback, craft = Fallback(limits), member.vehicle
-            link = MavlinkLink(channel, Peer(PeerConfig(number, origin=ORIGIN, imu_hz=1.0 / world.step_s)))
+            link = MavlinkLink(
+                channel, Peer(PeerConfig(channel.system, origin=ORIGIN, imu_hz=1.0 / world.step_s))
+            )
             thresholds = member_thresholds(member.rigging.reach_m)
             supervisor = Supervisor(envelope_of(limits, craft), fallback, FENCE, thresholds)
             members.append(Member(link, supervisor, fallback, thrust_map_of(craft), craft.weight_n, share_n))
@@ -220,7 +224,11 @@ class _Trial:
         )
         if self._world.trial_s < 0.0:
             states = ", ".join(state.value for state in self._plant.states)
-            raise CorvidsError(f"the team did not engage within {PREPARE_S:.0f} s: its members are {states}")
+            against = self._plant.against_engaging
+            raise CorvidsError(
+                f"the team did not engage within {PREPARE_S:.0f} s: its members are {states}"
+                + (f"; {against}" if against else "")
+            )
         wall_s = (time.monotonic() - began_s) / self._world.now_s
         by_policy = self._by_policy / max(self._ticks, 1)
         return TeamOutcome(self._referee.verdict, flight, by_policy, wall_s, self._has_landed)
@@ -272,7 +280,7 @@ class _Trial:
             self._referee.may_land = True
             self._pilot.held[:] = True
         before = descent.phase
-        down_m = descent.advance(now_s, self._inner.outside_w_mps2)
+        down_m = descent.advance(now_s, self._inner.outside_w_mps2, plant.are_flown)
         self._pilot.member_fallback.sink(down_m)
         plant.lower(down_m)
         if descent.phase is Phase.RELEASED and before is not Phase.RELEASED:
