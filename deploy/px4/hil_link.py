@@ -186,6 +186,11 @@ def port_of(link: str) -> int:
     return PORT + max(0, udp_address(link)[1] - 14540)
 
 
+def system_of(link: str) -> int:
+    """The MAVLink system of the instance that goes with an off-board link: instance n is system n + 1."""
+    return 1 + port_of(link) - PORT
+
+
 def _sensor_message(time_us: int, sensed: Sensed) -> common.MAVLink_message:
     w, x, y, z = quat_enu_ned(sensed.quat_wb)
     pressure_hpa = 1013.25 * (1.0 - 2.25577e-5 * sensed.height_m) ** 5.25588  # ICAO standard atmosphere

@@ -55,6 +55,12 @@ IMU_STREAMS = (common.MAVLINK_MSG_ID_HIGHRES_IMU, common.MAVLINK_MSG_ID_ATTITUDE
 """Those that an inner loop lives on."""
 
 
+def check_system(system: int) -> None:
+    """Refuse what no vehicle's MAVLink system can be."""
+    if not 1 <= system <= 255:
+        raise CorvidsError(f"MAVLink system {system}: must be 1 to 255")
+
+
 @dataclasses.dataclass(frozen=True)
 class PeerConfig:
     """Who talks to whom."""
@@ -81,8 +87,7 @@ class PeerConfig:
             latitude, longitude, height_m = self.origin
             if not (abs(latitude) <= 90.0 and abs(longitude) <= 180.0 and abs(height_m) < 1e4):
                 raise CorvidsError(f"origin {self.origin}: must be latitude and longitude [°] and height [m]")
-        if not 1 <= self.target_system <= 255:
-            raise CorvidsError(f"MAVLink system {self.target_system}: must be 1 to 255")
+        check_system(self.target_system)
 
 
 class Peer:

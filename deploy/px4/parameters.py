@@ -1,8 +1,8 @@
-"""Loading parameters into a PX4 over MAVLink: each is sent until PX4 says that it has that value."""
+"""Parameters of a PX4 over MAVLink: each is asked for, or sent, until PX4 says what it has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from pymavlink.dialects.v20 import common
 
@@ -46,6 +46,17 @@ def load_parameters(
                 channel.send(PACKET, peer.set_parameter(name, parameters[name]))
             turn += AT_ONCE
     return missing
+
+
+def read_parameters(channel: Channel, peer: Peer, names: Iterable[str], seconds: float) -> dict[str, float]:
+    """What PX4 says of the parameters ``names`` within ``seconds``: those of which it says nothing are missing."""
+    wanted, end_s = [*names], channel.now_s + seconds
+    while channel.now_s < end_s and (missing := [name for name in wanted if name not in peer.parameters]):
+        exchange(channel, peer, LISTEN_S)
+        if peer.counters.received:
+            for name in missing[:AT_ONCE]:
+                channel.send(PACKET, peer.ask_parameter(name))
+    return {name: peer.parameters[name] for name in wanted if name in peer.parameters}
 
 
 def save_parameters(channel: Channel, peer: Peer, seconds: float) -> bool:

@@ -95,3 +95,10 @@ def test_a_load_that_is_lost_is_seen_by_nobody():
 def test_conditions_that_px4s_cannot_play_are_refused_before_anything_is_waited_for(condition: str, capsys):
     assert main(["fly", "carry", "--plant", "px4-hil", "--condition", condition]) == 2
     assert f"--condition {condition}: is not flown with px4-hil" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--lose-load-s", "--land-s"])
+@pytest.mark.parametrize("seconds", ["nan", "-5"])
+def test_times_that_no_trial_has_are_refused_before_anything_is_waited_for(option: str, seconds: str, capsys):
+    assert main(["fly", "carry", "--plant", "px4-hil", f"{option}={seconds}"]) == 2
+    assert f"{option} " in capsys.readouterr().err

@@ -39,7 +39,7 @@ class DeafEnd:
 @pytest.mark.parametrize("is_tracked", [True, False])
 def test_the_runtime_sees_what_px4_is_told_of(is_tracked: bool, monkeypatch):
     end = DeafEnd()
-    monkeypatch.setattr(px4_hil, "HilEnd", lambda link, origin: end)
+    monkeypatch.setattr(px4_hil, "HilEnd", lambda link, system, origin: end)
     world = HilWorld(MujocoEngine(AIR, 1, compile_kernels=False), AIR, 0.6, BallConfig(), seed=0)
     channel = px4_hil.HilChannel(world, "udp:14540", speed=100.0, is_tracked=is_tracked)
     arrived = [(channel.now_s, datagram) for datagram in channel.wait(0.4)]
@@ -89,7 +89,7 @@ class SatellitePx4:
 
 def test_px4_with_satellites_is_told_its_origin_once_it_knows_where_it_is():
     px4 = SatellitePx4(known_s=7.0)
-    px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+    px4_hil._settle(px4, 1)  # pyright: ignore[reportArgumentType]
     assert 7.0 + px4_hil.SETTLE_S - px4_hil.ASK_S <= px4.told[0][0] < 13.0, (
         "earlier, it would take the place for 0° N 0° E"
     )
@@ -103,14 +103,14 @@ def test_px4_with_satellites_is_told_its_origin_once_it_knows_where_it_is():
 def test_px4_that_never_finds_its_place_is_said_plainly():
     px4 = SatellitePx4(known_s=1e9)
     with pytest.raises(CorvidsError, match="did not find its place within 60 s"):
-        px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+        px4_hil._settle(px4, 1)  # pyright: ignore[reportArgumentType]
     assert not px4.told
 
 
 def test_px4_that_does_not_begin_its_frame_where_it_is_told_is_said_plainly():
     px4 = SatellitePx4(known_s=55.0, obeys=False)
     with pytest.raises(CorvidsError, match="did not begin its frame where it was told to within 10 s"):
-        px4_hil._settle(px4)  # pyright: ignore[reportArgumentType]
+        px4_hil._settle(px4, 1)  # pyright: ignore[reportArgumentType]
     assert len(px4.told) >= 10
 
 

@@ -25,6 +25,7 @@ from corvids.deploy.supervision.reactions import State
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.conditions import APEX_M, PLACE_W_M
 from corvids.envs.plants.virtual_ball import VirtualBall
+from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
 
 AIR = load_vehicle("air")
@@ -122,6 +123,25 @@ def test_the_exit_code_says_whether_it_flew(monkeypatch, capsys, arms: bool, cod
     assert capsys.readouterr().out.rstrip().rsplit("; ", 1)[-1].startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [([], "flight.mcap"), (["--record", "a.mcap"], "a.mcap"), (["--record", "none"], None)],
+)
+def test_every_flight_is_recorded_unless_told_otherwise(monkeypatch, options: list[str], kept: str | None):
+    plans: list[Plan] = []
+
+    def fly_px4(file: Any, link: str, plan: Plan, arm: bool) -> None:
+        plans.append(plan)
+        raise CorvidsError("enough")
+
+    monkeypatch.setattr(px4_fly, "fly_px4", fly_px4)
+    box = ["--fence-low", "-1", "-2", "-0.5", "--fence-high", "1", "2", "3", "--system", "7"]
+    assert main(["fly", "juggle", "--plant", "px4", "--policy", str(POLICY), "--arm", *box, *options]) == 2
+    assert plans[0].record == (Path(kept) if kept else None)
+    assert (plans[0].fence.low_w_m, plans[0].fence.high_w_m) == ((-1.0, -2.0, -0.5), (1.0, 2.0, 3.0))
+    assert plans[0].system == 7
+
+
 def test_ctrl_c_while_it_is_written_ends_the_flight_with_a_whole_record(tmp_path: Path, monkeypatch):
     interrupt, add, seen = signal.signal(signal.SIGINT, signal.default_int_handler), FlightRecord._add, 0
 
@@ -181,7 +201,13 @@ def test_the_operator_does_not_take_back_what_somebody_took():
         (["--arm", "--seconds", "0"], "must be a positive number"),
         (["--arm", "--link", "tcp:1"], "must be udp:PORT"),
         (["--arm", "--record", "a.txt"], "must end in .mcap"),
-        (["--arm", "--place", "9", "0", "1"], "must lie within the fence"),
+        (["--arm", "--place", "9", "0", "1"], "must lie 0.5 m inside the fence"),
+        (["--arm", "--place", "0", "0", "0.2"], "must lie 0.5 m inside the fence"),
+        (["--arm", "--fence-high", "1", "2", "0.4"], "fence: z from -0.5 to 0.4 m must span"),
+        (["--arm", "--fence-low", "nan", "-2", "-1"], "fence: x from nan"),
+        (["--arm", "--mocap", "udp:14600", "--mocap-vehicle", "0"], "--mocap-vehicle 0: must be 1 to 65535"),
+        (["--arm", "--system", "256"], "MAVLink system 256: must be 1 to 255"),
+        (["--arm", "--pace", "2"], "--pace: is for --plant px4-hil"),
         (["--arm", "--apex", "-1"], "must be a height"),
         (["--arm", "--mocap", "14600"], "must be udp:PORT"),
         (["--arm", "--tracked"], "for --plant px4 motion capture is --mocap"),

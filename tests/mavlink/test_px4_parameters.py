@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import struct
@@ -10,8 +11,9 @@ import pytest
 from pymavlink.dialects.v20 import common
 from standin import Standin
 
+from corvids.commands.flying.px4 import check_px4
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
-from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import AT_ONCE, load_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle
@@ -79,6 +81,38 @@ def test_one_that_arms_meanwhile_is_left_alone_at_once(arms_s: float):
     while_armed_s = [now_s for now_s in talk.set_s if now_s > arms_s]
     assert len(while_armed_s) <= AT_ONCE
     assert max(while_armed_s, default=arms_s) < arms_s + 0.01, "they were under way"
+
+
+HOVER, LOSS = AIR.px4.MPC_THR_HOVER, 0.2
+
+
+@pytest.mark.parametrize(
+    ("hover", "loss_s", "refused"),
+    [
+        (HOVER, LOSS, ""),
+        (0.8 * HOVER, LOSS, ""),
+        (0.7 * HOVER, LOSS, "MPC_THR_HOVER is 0.19, vehicle 'air' hovers at 0.271"),
+        (1.3 * HOVER, LOSS, "MPC_THR_HOVER"),
+        (math.nan, LOSS, "MPC_THR_HOVER"),
+        (HOVER, 1.0, "COM_OF_LOSS_T is 1 s"),
+        (HOVER, 0.0, "COM_OF_LOSS_T is 0 s"),
+    ],
+)
+def test_a_flight_begins_on_the_vehicle_that_it_is_for(hover: float, loss_s: float, refused: str):
+    """As vehicle `air`, an x500 was commanded a fifth of the thrust that it hovers with."""
+    px4 = Standin(boot_s=-100.0)
+    px4.parameters |= {"MPC_THR_HOVER": (hover, 9), "COM_OF_LOSS_T": (loss_s, 9)}
+    with pytest.raises(CorvidsError, match=refused) if refused else contextlib.nullcontext():
+        check_px4(Talk(px4, lossy=True), Peer(), AIR)
+    assert not [message for message in px4.heard if message.get_type() == "PARAM_SET"]
+
+
+def test_a_flight_that_hears_no_px4_of_its_system_says_so():
+    px4 = Standin(boot_s=-100.0)
+    with pytest.raises(CorvidsError, match="no PX4 was heard as MAVLink system 7"):
+        check_px4(Talk(px4), Peer(PeerConfig(7)), AIR)
+    with pytest.raises(CorvidsError, match="system 1 says nothing of MPC_THR_HOVER, COM_OF_LOSS_T"):
+        check_px4(Talk(px4), Peer(), AIR)
 
 
 def test_only_a_heartbeat_tells_that_it_is_disarmed():

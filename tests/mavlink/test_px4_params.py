@@ -45,6 +45,13 @@ def test_the_file_matches_the_vehicle(tmp_path: Path):
     assert written["EKF2_EV_CTRL"] == (11, 6)
 
 
+def test_a_file_is_for_the_system_that_it_is_made_for(tmp_path: Path):
+    out = tmp_path / "air.params"
+    assert main(["px4-params", "--out", str(out), "--system", "3"]) == 0
+    lines = [line.split("\t") for line in out.read_text().splitlines() if not line.startswith("#")]
+    assert {line[0] for line in lines} == {"3"}
+
+
 def test_a_file_that_is_there_stays(tmp_path: Path, capsys):
     out = tmp_path / "air.params"
     out.write_text("mine")
@@ -59,6 +66,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--system", "0"], "MAVLink system 0: must be 1 to 255"),
         (["--vehicle", "airr"], "did you mean air?"),
         (["--ev-delay-ms", "900"], "must be 0 to 300"),
         (["--loss-action", "6"], "must be 4 (land) or 5 (hold)"),

@@ -9,7 +9,7 @@ from typing import Literal
 
 from corvids.cli import first_word, option_value, parse
 from corvids.commands.files import check_writable
-from corvids.commands.numbers import check_positive, check_seed
+from corvids.commands.numbers import check_body, check_positive, check_seed
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
 
@@ -19,7 +19,7 @@ PX4_PLANTS = ("px4", "px4-hil")
 """Plants with PX4 in them."""
 PX4_OPTIONS = (
     "link", "mavlink_key", "arm", "record", "origin", "mocap", "mocap_vehicle", "mocap_ball", "mocap_key", "mocap_ptp",
-    "mocap_least_ms", "imu_noise", "tracked", "gps", "place", "apex",
+    "mocap_least_ms", "imu_noise", "tracked", "gps", "place", "apex", "system", "fence_low", "fence_high", "pace",
 )  # fmt: skip
 """Options that our own engines would take no notice of."""
 VIDEO_HZ = 50
@@ -55,8 +55,8 @@ class FlyOptions:
     """For px4: file of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     arm: bool = False
     """For px4: the operator's word to arm, take off and engage."""
-    record: Path | None = None
-    """For px4: where to write the flight's record (MCAP)."""
+    record: Path = Path("flight.mcap")
+    """For px4: where to write the flight's record (MCAP); none: nowhere."""
     origin: tuple[float, float, float] | None = None
     """For PX4 with motion capture alone, so that it can hold: world origin's latitude, longitude [°], height [m]."""
     mocap: str | None = None
@@ -81,6 +81,14 @@ class FlyOptions:
     """For px4: place to juggle at, or to be, x, y, z [m] in the room."""
     apex: float = 0.6
     """For px4: how high above the point of impact the ball is to rise [m]."""
+    system: int = 1
+    """For px4: MAVLink system of the vehicle (MAV_SYS_ID)."""
+    fence_low: tuple[float, float, float] = (-3.0, -3.0, -0.5)
+    """For px4: lower corner of the box that the vehicle must not leave, x, y, z [m] in the room; below its ground."""
+    fence_high: tuple[float, float, float] = (3.0, 3.0, 4.0)
+    """Its upper corner [m]."""
+    pace: float = 1.0
+    """For px4-hil: how many times as fast as real time it may be, if the machine lets it; inf: without limit."""
 
 
 def main(argv: list[str]) -> int:
@@ -148,6 +156,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     """Fly PX4 with a simulated ball or a real one, and say how it went; returns the exit code."""
     from corvids.commands.flying.px4 import Mocap, Plan, fly_px4
     from corvids.deploy.mocap.state_port import read_key
+    from corvids.deploy.supervision.envelope import Fence
 
     if options.video:
         raise CorvidsError(
@@ -157,9 +166,12 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
     check_seed(options.seed)
     if not 0.0 <= options.imu_noise < float("inf"):
         raise CorvidsError(f"--imu-noise {options.imu_noise}: must be a number from 0")
+    if not options.pace > 0.0:
+        raise CorvidsError(f"--pace {options.pace}: must be a positive number")
     file = read_policy_file(options.policy, task)
     mocap = None
     if options.mocap:
+        check_body(options.mocap_vehicle, "--mocap-vehicle")
         mocap = Mocap(
             options.mocap,
             options.mocap_vehicle,
@@ -172,7 +184,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.vehicle,
         options.seconds,
         options.seed,
-        options.record,
+        None if options.record == Path("none") else options.record,
         options.origin,
         options.place,
         options.apex,
@@ -181,6 +193,9 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.tracked,
         read_key(options.mavlink_key) if options.mavlink_key else None,
         options.gps,
+        options.system,
+        Fence(options.fence_low, options.fence_high),
+        options.pace,
     )
     if options.plant == "px4-hil":
         if plan.key:
@@ -191,6 +206,10 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
             raise CorvidsError(
                 "--mocap: px4-hil has a tracker and a ball of its own; it is for --plant px4, here it is --tracked"
             )
+        if options.system != 1:
+            raise CorvidsError(
+                "--system: is for --plant px4; with px4-hil it follows from the port in --link"
+            )
         from corvids.commands.flying.px4_hil import fly_hil
 
         outcome = fly_hil(file, options.link, plan)
@@ -198,6 +217,8 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         raise CorvidsError("--gps: is for --plant px4-hil; a vehicle's receiver is PX4's own matter")
     elif options.tracked:
         raise CorvidsError("--tracked: is for --plant px4-hil; for --plant px4 motion capture is --mocap")
+    elif options.pace != 1.0:
+        raise CorvidsError("--pace: is for --plant px4-hil; for --plant px4 time passes by itself")
     else:
         outcome = fly_px4(file, options.link, plan, arm=options.arm)
     flight, counters = outcome.flight, outcome.peer.counters

@@ -14,7 +14,7 @@ from corvids.commands.files import check_writable
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.px4.channels import Channel
 from corvids.deploy.px4.links import open_link
-from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig, check_system
 from corvids.deploy.px4.parameters import load_parameters, save_parameters
 from corvids.errors import CorvidsError
 from corvids.vehicle import Px4, Vehicle, load_vehicle
@@ -49,6 +49,8 @@ class Px4ParamsOptions:
     """Where a PX4 is heard to load them into, udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD; it must be disarmed."""
     mavlink_key: Path | None = None
     """File of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
+    system: int = 1
+    """MAVLink system of the vehicle (MAV_SYS_ID)."""
     force: bool = False
     """Replace a file that is there."""
 
@@ -66,14 +68,15 @@ def main(argv: list[str]) -> int:
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
     key = read_key(options.mavlink_key) if options.mavlink_key else None
+    check_system(options.system)
     with contextlib.ExitStack() as stack:
         channel = None
         if options.link:
             channel = stack.enter_context(contextlib.closing(open_link(options.link)))
-        write_whole(options.out, parameter_file(vehicle, parameters))
+        write_whole(options.out, parameter_file(vehicle, parameters, options.system))
         print(f"written: {options.out}, {len(parameters)} parameters for {vehicle.name}")
         if channel:
-            load_into(channel, parameters, save=True, key=key)
+            load_into(channel, parameters, save=True, system=options.system, key=key)
             print(
                 f"loaded and saved: {len(parameters)} parameters; start PX4 anew, for some act from then on"
             )
@@ -198,8 +201,8 @@ def sih_parameters_of(
     }
 
 
-def parameter_file(vehicle: Vehicle, parameters: dict[str, int | float]) -> str:
-    """The text of a file: vehicle, component, name, value and type, parted by tabs."""
+def parameter_file(vehicle: Vehicle, parameters: dict[str, int | float], system: int = 1) -> str:
+    """The text of a file: MAVLink ``system``, component, name, value and type, parted by tabs."""
     lines = [
         f"# Parameters for PX4 v1.17 that match the vehicle file {vehicle.name!r}, by corvids px4-params.",
         "# Vehicle-Id Component-Id Name Value Type",
@@ -207,6 +210,6 @@ def parameter_file(vehicle: Vehicle, parameters: dict[str, int | float]) -> str:
     for name, value in sorted(parameters.items()):
         is_whole = isinstance(value, int)
         lines.append(
-            f"1\t1\t{name}\t{value if is_whole else f'{value:.9g}'}\t{INT32 if is_whole else REAL32}"
+            f"{system}\t1\t{name}\t{value if is_whole else f'{value:.9g}'}\t{INT32 if is_whole else REAL32}"
         )
     return "\n".join(lines) + "\n"

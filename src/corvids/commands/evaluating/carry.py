@@ -102,6 +102,9 @@ def fly(argv: list[str]) -> int:
     )
     if options.video:
         check_writable(options.video, ".mp4")
+    for name, seconds in (("lose-load-s", options.lose_load_s), ("land-s", options.land_s)):
+        if not seconds >= 0.0:
+            raise CorvidsError(f"--{name} {seconds}: must be a time after the trial's start [s], 0 or later")
     is_px4 = options.plant == "px4-hil"
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:

@@ -31,7 +31,8 @@ from corvids.deploy.px4.channels import Channel, KeeperChannel, udp_address
 from corvids.deploy.px4.flight import Px4Flight
 from corvids.deploy.px4.links import check_link
 from corvids.deploy.px4.mavlink_link import MavlinkLink
-from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
+from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig, check_system
+from corvids.deploy.px4.parameters import read_parameters
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.record_about import about
@@ -50,6 +51,12 @@ PLACE_W_M, APEX_M = (0.0, 0.0, 1.0), 0.6
 """The task command [m] where none is given: as in the conditions that policies are judged in."""
 PREPARE_S, LANDING_S = 60.0, 20.0
 """Time for getting ready, and for landing after the flight [s]."""
+
+MUST_AGREE = ("MPC_THR_HOVER", "COM_OF_LOSS_T")
+"""What PX4 is asked for before each flight."""
+HOVER_TOLERANCE, LOSS_MAX_S = 0.25, 0.5
+"""How far PX4's hover thrust may be off, as a share of the vehicle file's, and when it must notice at the latest that
+nothing is streamed [s]."""
 
 Origin = tuple[float, float, float]
 """Where on the globe the world's origin is: see :class:`corvids.deploy.px4.mavlink_peer.PeerConfig`."""
@@ -162,11 +169,19 @@ class Plan:
     """What packets of MAVLink are signed with, both ways."""
     gps: str | None = None
     """For px4-hil: PX4 lives on a satellite navigation receiver of that grade, and no tracker sees the vehicle."""
+    system: int = 1
+    """MAVLink system of the vehicle."""
+    fence: Fence = dataclasses.field(default_factory=Fence)
+    """What the vehicle must not leave."""
+    pace: float = 1.0
+    """For px4-hil: how many times as fast as real time it may be."""
 
     def __post_init__(self) -> None:
-        if not Fence().contains(self.place_w_m):
+        check_system(self.system)
+        if self.fence.inside(self.place_w_m) != self.place_w_m:
             raise CorvidsError(
-                f"--place {self.place_w_m}: must lie within the fence, {Fence().low_w_m} to {Fence().high_w_m} m"
+                f"--place {self.place_w_m}: must lie {self.fence.margin_m} m inside the fence, "
+                f"{self.fence.low_w_m} to {self.fence.high_w_m} m (--fence-low, --fence-high)"
             )
         if not 0.0 < self.apex_m < 5.0:
             raise CorvidsError(f"--apex {self.apex_m}: must be a height in metres")
@@ -186,15 +201,46 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     with (
         recording(plan, file, craft) as log,
         awake(),
-        _keeper(link, plan.mocap, plan.key) as folder,
+        _keeper(link, plan.mocap, plan.key, plan.system) as folder,
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
         try:
+            check_px4(channel, Peer(PeerConfig(plan.system, key=plan.key), unix_s=time.time()), craft)
             return fly_over(file, craft, channel, ball, plan, log, mocap=mocap, is_real_time=True)
         finally:
             # Before the keeper is waited for, which may take minutes: whoever stops a service waits seconds.
             if log:
                 log.close()
+
+
+def check_px4(channel: Channel, peer: Peer, craft: Vehicle) -> None:
+    """Refuse to fly a PX4 whose parameters are another vehicle's; ``corvids doctor`` compares all of them.
+
+    PX4 hovers by MPC_THR_HOVER wherever it holds or lands for us, so a vehicle whose parameters were never made, or a
+    policy that is flown as the vehicle that it was trained for but on another, shows there.
+    """
+    found = read_parameters(channel, peer, MUST_AGREE, PREPARE_S)
+    if missing := [name for name in MUST_AGREE if name not in found]:
+        unsigned = f"; {peer.counters.unsigned} packets were not signed with the key" * bool(
+            peer.counters.unsigned
+        )
+        heard = f"system {peer.config.target_system} says nothing of {', '.join(missing)}"
+        if not peer.counters.received:
+            heard = f"no PX4 was heard as MAVLink system {peer.config.target_system} (--system)"
+        raise CorvidsError(
+            f"{heard} within {PREPARE_S:.0f} s{unsigned}: is it running, and does it send there?"
+        )
+    hover = craft.px4.MPC_THR_HOVER
+    if not abs(found["MPC_THR_HOVER"] - hover) <= HOVER_TOLERANCE * hover:
+        raise CorvidsError(
+            f"PX4's MPC_THR_HOVER is {found['MPC_THR_HOVER']:.3g}, vehicle {craft.name!r} hovers at {hover:.3g}: is it "
+            "that vehicle (--vehicle)? If so, load its parameters: corvids px4-params"
+        )
+    if not 0.0 < found["COM_OF_LOSS_T"] <= LOSS_MAX_S:
+        raise CorvidsError(
+            f"PX4's COM_OF_LOSS_T is {found['COM_OF_LOSS_T']:.3g} s: must be above 0 and at most {LOSS_MAX_S} s, the "
+            "last net that there is; load the vehicle's parameters: corvids px4-params"
+        )
 
 
 def _ball(file: PolicyFile, plan: Plan, craft: Vehicle) -> tuple[Ball | None, MocapInput | None]:
@@ -231,10 +277,10 @@ def fly_over(
     course = Course(contract.command, plan.place_w_m, plan.apex_m, truth)
     pilot = Pilot(file)
     fallback = Fallback(contract.limits.weighing(craft.weight_n))
-    supervisor = Supervisor(envelope_of(contract.limits, craft), fallback, Fence())
+    supervisor = Supervisor(envelope_of(contract.limits, craft), fallback, plan.fence)
     start_s = channel.now_s
     operator = Operator(plan.seconds, start_s)
-    peer = Peer(PeerConfig(origin=plan.origin, key=plan.key), unix_s=time.time())
+    peer = Peer(PeerConfig(plan.system, origin=plan.origin, key=plan.key), unix_s=time.time())
     states: dict[str, float] = {}
     told = None
     hits = hits_before = 0
@@ -307,11 +353,20 @@ def _note(
 
 
 @contextlib.contextmanager
-def _keeper(link: str, mocap: Mocap | None = None, key: bytes | None = None) -> Iterator[Path]:
+def _keeper(
+    link: str, mocap: Mocap | None = None, key: bytes | None = None, system: int = 1
+) -> Iterator[Path]:
     """A keeper in a session of its own, which Ctrl-C does not reach; it ends once nothing needs keeping."""
     with tempfile.TemporaryDirectory(prefix="corvids-") as name:
         folder = Path(name)
-        arguments = [sys.executable, "-m", "corvids.deploy.px4.link_keeper", link, str(folder / "keeper")]
+        arguments = [
+            sys.executable,
+            "-m",
+            "corvids.deploy.px4.link_keeper",
+            link,
+            str(folder / "keeper"),
+            str(system),
+        ]
         environment = dict(os.environ)
         if key:
             environment["CORVIDS_MAVLINK_KEY"] = key.hex()

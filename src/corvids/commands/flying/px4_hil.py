@@ -19,7 +19,7 @@ from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile
 from corvids.deploy.px4.channels import PACKET, SAFE, SETPOINT, UdpChannel
 from corvids.deploy.px4.frames import Globe, on_globe
-from corvids.deploy.px4.hil_link import GpsFix, HilLink, Pose, Sensed, port_of
+from corvids.deploy.px4.hil_link import GpsFix, HilLink, Pose, Sensed, port_of, system_of
 from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import exchange
@@ -58,7 +58,7 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
             "--origin: with --gps the world is where PX4's simulators are, for its magnetic field is of there"
         )
     # A PX4 with a receiver finds its origin itself.
-    plan = dataclasses.replace(plan, origin=None if grade else plan.origin or ORIGIN)
+    plan = dataclasses.replace(plan, origin=None if grade else plan.origin or ORIGIN, system=system_of(link))
     # Compiling takes half a minute, which such a flight does not last long enough to earn.
     world = HilWorld(
         MujocoEngine(craft, 1, compile_kernels=False),
@@ -72,27 +72,27 @@ def fly_hil(file: PolicyFile, link: str, plan: Plan) -> Outcome:
     with (
         recording(plan, file, craft) as log,
         contextlib.closing(
-            HilChannel(world, link, is_tracked=plan.is_tracked, origin=ORIGIN if grade else None)
+            HilChannel(world, link, plan.pace, is_tracked=plan.is_tracked, origin=ORIGIN if grade else None)
         ) as channel,
     ):
         channel.connect()
         parameters = parameters_of(craft, ev_delay_ms=1e3 * TRACKER_DELAY_S)
         if grade:
             parameters = gps_parameters_of(craft, grade.accuracy_m[0], 1e3 * DELAY_S)
-        load_into(channel, parameters)
+        load_into(channel, parameters, system=plan.system)
         if grade:
-            _settle(channel)
+            _settle(channel, plan.system)
         mocap = MocapInput(VEHICLE, NOBODY) if plan.is_tracked else None
         return fly_over(file, craft, channel, world, plan, log, mocap=mocap, truth=world.place)
 
 
-def _settle(channel: HilChannel) -> None:
+def _settle(channel: HilChannel, system: int) -> None:
     """Have PX4's local frame be the world's, by where the vehicle stands: what its receiver errs by now is left out.
 
     Not before its estimator knows where on the globe it is: told where its frame begins before that, it believes to be
     at latitude and longitude zero, takes the magnetic field of that place for its own, and does not arm.
     """
-    peer, began_s = Peer(PeerConfig(1)), channel.now_s
+    peer, began_s = Peer(PeerConfig(system)), channel.now_s
     end_s = began_s + KNOWN_S
     origin: Globe | None = None
     while origin is None or not peer.begins_at(origin):
@@ -175,7 +175,7 @@ class HilChannel:
         origin: Globe | None = None,
     ) -> None:
         self.world = world
-        self._end = HilEnd(link, origin=origin)
+        self._end = HilEnd(link, system_of(link), origin)
         self._tracker = StateSender(session=1) if is_tracked else None
         self._pace_s = world.step_s / speed
         self._due_s = 0.0
