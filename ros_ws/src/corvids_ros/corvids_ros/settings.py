@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from array import array
 from typing import Any, NamedTuple
 
 from corvids.deploy.px4.channels import udp_address
@@ -79,6 +80,14 @@ SETTINGS = (
     ),
 )
 """All of them."""
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list of numbers",
+}
+"""What a parameter is set to, by the type of its default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,16 +138,36 @@ class Settings:
         return command
 
 
+def as_declared(setting: Setting, value: Any) -> Any:
+    """A value as its parameter is declared: whole numbers stand for real ones too, as people write 5 for 5.0.
+
+    What is neither stays as it is, for :func:`problem` to tell.
+    """
+    if isinstance(setting.default, float) and type(value) is int:
+        return float(value)
+    if isinstance(setting.default, list) and _is_numbers(value):
+        return [float(number) for number in value]
+    return value
+
+
 def problem(setting: Setting, value: Any) -> str:
     """What is wrong with a value, or nothing."""
+    is_list = isinstance(setting.default, list)
+    if not (_is_numbers(value) if is_list else type(value) is type(setting.default)):
+        return f"parameter {setting.name} = {value!r}: must be {KINDS[type(setting.default)]}"
     if setting.choices and value not in setting.choices:
         return f"parameter {setting.name} = {value!r}: must be one of {', '.join(setting.choices)}"
     if setting.low is None or setting.high is None:
         return ""
-    for number in value if isinstance(setting.default, list) else [value]:
+    for number in value if is_list else [value]:
         if not (math.isfinite(number) and setting.low <= number <= setting.high):
             return f"parameter {setting.name}: {number} is not between {setting.low} and {setting.high}"
     return ""
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is a list of numbers, in any of the forms in which ROS hands them out."""
+    return isinstance(value, (list, tuple, array)) and all(type(number) in (int, float) for number in value)
 
 
 def _triple(name: str, values: Any) -> Triple:
