@@ -35,6 +35,7 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
         flight.operator.say("command 0 0 1.4 0.5")
         flight.operator.say("command 0 0 1.4", "refused")
         flight.operator.say("command 0 0 1000 0.5", "refused")
+        flight.operator.say("command 0 2.9 1.4 0.5", "refused")
         flight.until(is_diagnosed, {"ready": "arm", "armed": "engage"})
         flight.land()
         flown = flight.px4.result()
@@ -186,6 +187,7 @@ def test_messages_that_mean_something_else_are_refused(option: list[str], said: 
         ({"policy": ""}, "must name a policy file"),
         ({"policy": "nowhere.onnx"}, "nowhere.onnx"),
         ({"command": [1.0, 2.0]}, "must have: place_x_w_m"),
+        ({"command": [2.9, 0.0, 1.5, 0.5]}, "(2.9, 0.0, 1.5) m is not well within the fence"),
         ({"check_s": True}, "parameter check_s = True: must be a number"),
         ({"check_s": 0}, "parameter check_s: 0.0 is not between 1 and 120"),
         ({"command": 3}, "parameter command = 3: must be a list of numbers"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from array import array
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from corvids.deploy.pilot import PLACE
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.supervision.envelope import Fence, Triple
 from corvids.errors import CorvidsError
@@ -128,13 +130,20 @@ class Settings:
             _triple("fence_low_m", self["fence_low_m"]), _triple("fence_high_m", self["fence_high_m"])
         )
 
-    def command(self, names: tuple[str, ...]) -> list[float]:
-        """The task command, for components of these names."""
-        command = [float(value) for value in self["command"]]
+    def command(self, names: tuple[str, ...], values: Sequence[float] | None = None) -> list[float]:
+        """The task command, for components of these names, or another one; its place must be one to hold."""
+        command = [float(value) for value in (self["command"] if values is None else values)]
         if len(command) != len(names):
             raise CorvidsError(
                 f"parameter command has {len(command)} components, must have: {', '.join(names)}"
             )
+        if names[:3] == PLACE:
+            place_w = _triple("command", command[:3])
+            nearest_w = self.fence.inside(place_w)
+            if place_w != nearest_w:
+                raise CorvidsError(
+                    f"parameter command: {place_w} m is not well within the fence; the nearest place is {nearest_w} m"
+                )
         return command
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
@@ -222,10 +221,10 @@ class VehicleNode(LifecycleNode):
     def _take_in_flight(self, parameter: Parameter) -> str:
         if self._flying is None or parameter.name not in IN_FLIGHT:
             return f"parameter {parameter.name} is read when the node is configured: clean up first"
-        command = np.array(parameter.value, dtype=np.float64)
-        if command.shape != self._flying.command.shape:
-            return f"parameter command must have {len(self._flying.command)} components"
-        self._flying.command = command
+        try:
+            self._flying.aim(parameter.value)
+        except CorvidsError as error:
+            return str(error)
         return ""
 
 
