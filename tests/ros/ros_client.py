@@ -1,4 +1,4 @@
-"""Says an operator's words to the vehicle's node, or changes its state: a word a line, and a line in answer."""
+"""Says an operator's words to the vehicle's node, or changes or asks its state: a word a line, and a line in answer."""
 
 # ROS and DDS are not where types are checked.
 # pyright: reportMissingImports=false
@@ -11,8 +11,10 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.msg import Parameter
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.parameter import Parameter as RosParameter
+from rclpy.parameter import parameter_value_to_python
 from std_srvs.srv import Trigger
 
 TRANSITIONS = {"activate": Transition.TRANSITION_ACTIVATE, "deactivate": Transition.TRANSITION_DEACTIVATE}
@@ -38,10 +40,14 @@ def main(namespace: str) -> None:
             print(json.dumps({"level": ord(status.level), "message": status.message, **facts}), flush=True)
             continue
         if word.startswith("command "):
-            numbers = [float(number) for number in word.split()[1:]]
-            value = ParameterValue(type=ParameterType.PARAMETER_DOUBLE_ARRAY, double_array_value=numbers)
+            numbers = word.split()[1:]
+            kind = int if all(number.isdecimal() for number in numbers) else float  # as ros2 param set has it
+            value = RosParameter("command", value=[kind(number) for number in numbers]).get_parameter_value()
             kind, name = SetParameters, f"{node_name}/set_parameters"
             request = SetParameters.Request(parameters=[Parameter(name="command", value=value)])
+        elif word.startswith("get "):
+            kind, name = GetParameters, f"{node_name}/get_parameters"
+            request = GetParameters.Request(names=[word.removeprefix("get ")])
         elif word in TRANSITIONS:
             kind, name = ChangeState, f"{node_name}/change_state"
             request = ChangeState.Request(transition=Transition(id=TRANSITIONS[word]))
@@ -53,6 +59,10 @@ def main(namespace: str) -> None:
         future = clients[name].call_async(request)
         rclpy.spin_until_future_complete(node, future)
         answer = future.result()
+        if kind is GetParameters:
+            value = parameter_value_to_python(answer.values[0])
+            print(f"{word}: {value if isinstance(value, float) else list(value)}", flush=True)
+            continue
         is_heard = answer.results[0].successful if kind is SetParameters else answer.success
         print(f"{word}: {'heard' if is_heard else 'refused'}", flush=True)
 

@@ -24,6 +24,7 @@ from corvids.deploy.px4.flight import BallSource
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.runtime import Tick
 from corvids.deploy.supervision.envelope import Triple
+from corvids.errors import CorvidsError
 from corvids.vehicle import load_vehicle, save_vehicle
 from corvids_ros.flying import FlyingVehicle
 from corvids_ros.legs import Legs
@@ -127,3 +128,15 @@ def test_a_heavier_vehicle_is_held_by_its_own_weight(tmp_path: Path):
     place, level = np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0, 0.0]])
     thrust_n, _ = flying.supervisor._handover._fallback.command(place, place, level, place)
     assert thrust_n[0] == pytest.approx(heavy.weight_n)
+
+
+def test_a_task_command_begins_with_a_place_to_hold():
+    names = ("place_x_w_m", "place_y_w_m", "place_z_w_m", "apex_m")
+    settings = Settings(DEFAULTS)
+    assert settings.command(names) == [0.0, 0.0, 1.5, 0.5]
+    assert settings.command(names, [2.5, -2.5, 0.5, 0.5]) == [2.5, -2.5, 0.5, 0.5]
+    for place_w in ([2.6, 0.0, 1.5], [0.0, 0.0, 0.4], [0.0, 0.0, 3.6]):
+        with pytest.raises(CorvidsError, match=r"not well within the fence; the nearest place is"):
+            settings.command(names, [*place_w, 0.5])
+    with pytest.raises(CorvidsError, match="has 0 components"):
+        settings.command(names, [])

@@ -309,6 +309,7 @@ def test_no_pose_goes_to_an_estimator_whose_clock_is_not_known():
     ("change", "said"),
     [
         ({"target_system": 0}, "target_system: 0 is not between 1 and 250"),
+        ({"target_system": True}, "target_system = True: must be a whole number"),
         ({"ball_type": "Pose"}, "must be one of PoseStamped, Odometry"),
         ({"fence_low_m": [math.nan, 0.0, 0.0]}, "nan is not between"),
     ],

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 from ros_flight import HOLD, LAND, OFFBOARD, Flight
-from ros_lab import START_S, FlightController, VehicleNode, ended
+from ros_lab import START_S, Client, FlightController, VehicleNode, ended
 
 pytestmark = pytest.mark.ros
 SET_MODE = 176
@@ -35,6 +35,7 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
         flight.operator.say("command 0 0 1.4 0.5")
         flight.operator.say("command 0 0 1.4", "refused")
         flight.operator.say("command 0 0 1000 0.5", "refused")
+        flight.operator.say("command 0 2.9 1.4 0.5", "refused")
         flight.until(is_diagnosed, {"ready": "arm", "armed": "engage"})
         flight.land()
         flown = flight.px4.result()
@@ -186,6 +187,12 @@ def test_messages_that_mean_something_else_are_refused(option: list[str], said: 
         ({"policy": ""}, "must name a policy file"),
         ({"policy": "nowhere.onnx"}, "nowhere.onnx"),
         ({"command": [1.0, 2.0]}, "must have: place_x_w_m"),
+        ({"command": [2.9, 0.0, 1.5, 0.5]}, "(2.9, 0.0, 1.5) m is not well within the fence"),
+        ({"check_s": True}, "parameter check_s = True: must be a number"),
+        ({"check_s": 0}, "parameter check_s: 0.0 is not between 1 and 120"),
+        ({"command": 3}, "parameter command = 3: must be a list of numbers"),
+        ({"target_system": 1.0}, "parameter target_system = 1.0: must be a whole number"),
+        ({"autostart": 1}, "parameter autostart = 1: must be true or false"),
     ],
 )
 def test_mistakes_are_said_in_one_line(parameters: dict, said: str, tmp_path: Path):
@@ -193,3 +200,23 @@ def test_mistakes_are_said_in_one_line(parameters: dict, said: str, tmp_path: Pa
     with ended(node):
         assert said in node.wait_for("[ERROR]")
         assert node.process.wait(START_S) == 2
+    assert len(node.lines) == 1
+
+
+def test_what_ros_itself_cannot_read_is_said_in_one_line(tmp_path: Path):
+    node = VehicleNode(tmp_path, fence_high_m=[3, 3, 4.5])
+    with ended(node):
+        assert "Sequence should be of same type" in node.wait_for("corvids: ")
+        assert node.process.wait(START_S) == 2
+    assert len([line for line in node.lines if "[rcl]" not in line]) == 1
+
+
+def test_whole_numbers_will_do_for_real_ones(tmp_path: Path):
+    node = VehicleNode(tmp_path, policy="nowhere.onnx", autostart=False, check_s=5, fence_high_m=[3, 3, 4])
+    operator = Client(tmp_path)
+    with ended(operator, node):
+        assert operator.ask("get check_s") == "5.0"
+        assert operator.ask("get fence_high_m") == "[3.0, 3.0, 4.0]"
+        operator.say("command 0 0 1 1")
+        assert operator.ask("get command") == "[0.0, 0.0, 1.0, 1.0]"
+        operator.say("command 0 0 1000 1", "refused")

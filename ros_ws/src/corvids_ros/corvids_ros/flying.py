@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +72,9 @@ class FlyingVehicle:
             Fallback(contract.limits.weighing(craft.weight_n)),
             settings.fence,
         )
-        self.command: NDArray[np.float64] = np.array(settings.command(contract.command))
-        """The task command; may be replaced in flight."""
+        self._components = contract.command
+        self.command: NDArray[np.float64] = np.array(settings.command(self._components))
+        """The task command; :meth:`aim` replaces it, in flight too."""
         self.last: tuple[Seen, Verdict] | None = None
         """The newest tick."""
         self.legs = Legs(1.0 / contract.control_hz)
@@ -113,6 +114,10 @@ class FlyingVehicle:
         if self.settings["keeper"]:
             self._start_keeper(namespace)
         self._thread.start()
+
+    def aim(self, command: Sequence[float]) -> None:
+        """Take another task command, as the policy file names its components; its place must be one to hold."""
+        self.command = np.array(self.settings.command(self._components, command))
 
     def say(self, word: Word) -> None:
         """An operator's word."""

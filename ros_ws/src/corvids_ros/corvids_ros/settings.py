@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from array import array
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from corvids.deploy.pilot import PLACE
 from corvids.deploy.px4.channels import udp_address
 from corvids.deploy.supervision.envelope import Fence, Triple
 from corvids.errors import CorvidsError
@@ -79,6 +82,14 @@ SETTINGS = (
     ),
 )
 """All of them."""
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list of numbers",
+}
+"""What a parameter is set to, by the type of its default."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,26 +130,53 @@ class Settings:
             _triple("fence_low_m", self["fence_low_m"]), _triple("fence_high_m", self["fence_high_m"])
         )
 
-    def command(self, names: tuple[str, ...]) -> list[float]:
-        """The task command, for components of these names."""
-        command = [float(value) for value in self["command"]]
+    def command(self, names: tuple[str, ...], values: Sequence[float] | None = None) -> list[float]:
+        """The task command, for components of these names, or another one; its place must be one to hold."""
+        command = [float(value) for value in (self["command"] if values is None else values)]
         if len(command) != len(names):
             raise CorvidsError(
                 f"parameter command has {len(command)} components, must have: {', '.join(names)}"
             )
+        if names[:3] == PLACE:
+            place_w = _triple("command", command[:3])
+            nearest_w = self.fence.inside(place_w)
+            if place_w != nearest_w:
+                raise CorvidsError(
+                    f"parameter command: {place_w} m is not well within the fence; the nearest place is {nearest_w} m"
+                )
         return command
+
+
+def as_declared(setting: Setting, value: Any) -> Any:
+    """A value as its parameter is declared: whole numbers stand for real ones too, as people write 5 for 5.0.
+
+    What is neither stays as it is, for :func:`problem` to tell.
+    """
+    if isinstance(setting.default, float) and type(value) is int:
+        return float(value)
+    if isinstance(setting.default, list) and _is_numbers(value):
+        return [float(number) for number in value]
+    return value
 
 
 def problem(setting: Setting, value: Any) -> str:
     """What is wrong with a value, or nothing."""
+    is_list = isinstance(setting.default, list)
+    if not (_is_numbers(value) if is_list else type(value) is type(setting.default)):
+        return f"parameter {setting.name} = {value!r}: must be {KINDS[type(setting.default)]}"
     if setting.choices and value not in setting.choices:
         return f"parameter {setting.name} = {value!r}: must be one of {', '.join(setting.choices)}"
     if setting.low is None or setting.high is None:
         return ""
-    for number in value if isinstance(setting.default, list) else [value]:
+    for number in value if is_list else [value]:
         if not (math.isfinite(number) and setting.low <= number <= setting.high):
             return f"parameter {setting.name}: {number} is not between {setting.low} and {setting.high}"
     return ""
+
+
+def _is_numbers(value: Any) -> bool:
+    """Whether it is a list of numbers, in any of the forms in which ROS hands them out."""
+    return isinstance(value, (list, tuple, array)) and all(type(number) in (int, float) for number in value)
 
 
 def _triple(name: str, values: Any) -> Triple:

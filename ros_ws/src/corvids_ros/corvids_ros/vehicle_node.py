@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
@@ -42,7 +41,7 @@ from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.reports import Reports
 from corvids_ros.ros_transport import RosTransport
-from corvids_ros.settings import SETTINGS, Setting, Settings, problem
+from corvids_ros.settings import SETTINGS, Setting, Settings, as_declared, problem
 
 POSE_TYPES = {"PoseStamped": PoseStamped, "Odometry": Odometry}
 SWITCH_S = 0.0002
@@ -57,12 +56,8 @@ class VehicleNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("corvids", **options)
         for setting in SETTINGS:
-            self.declare_parameter(setting.name, setting.default, _descriptor(setting))
-        self.declare_parameter(
-            "autostart",
-            False,
-            ParameterDescriptor(description="configure and activate by itself", read_only=True),
-        )
+            self._declare(setting)
+        self._declare(Setting("autostart", False, "configure and activate by itself"), read_only=True)
         self.add_on_set_parameters_callback(self._judge_parameters)
         self._flying: FlyingVehicle | None = None
         self._transport: RosTransport | None = None
@@ -112,6 +107,28 @@ class VehicleNode(LifecycleNode):
         if self._flying and not self._flying.may_close():
             self.get_logger().error("PX4 does not hold: left to the keeper")
         self._close()
+
+    def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:
+        """As rclpy's, by which its services set parameters; here a whole number will do for a real one."""
+        by_name = {setting.name: setting for setting in SETTINGS}
+        return super().set_parameters_atomically(
+            [
+                Parameter(given.name, value=as_declared(by_name[given.name], given.value))
+                if given.name in by_name
+                else given
+                for given in parameter_list
+            ]
+        )
+
+    def _declare(self, setting: Setting, read_only: bool = False) -> None:
+        """Declare a parameter; refuses what the node was started with where that is none of its values."""
+        # What it was started with is told where anything may be declared; to another type rclpy says no.
+        anything = ParameterDescriptor(dynamic_typing=True)
+        value = as_declared(setting, self.declare_parameter(setting.name, setting.default, anything).value)
+        self.undeclare_parameter(setting.name)
+        if wrong := problem(setting, value):
+            raise CorvidsError(wrong)
+        self.declare_parameter(setting.name, value, _descriptor(setting, read_only), ignore_override=True)
 
     def _configure(self) -> FlyingVehicle:
         settings = Settings({setting.name: self.get_parameter(setting.name).value for setting in SETTINGS})
@@ -204,17 +221,17 @@ class VehicleNode(LifecycleNode):
     def _take_in_flight(self, parameter: Parameter) -> str:
         if self._flying is None or parameter.name not in IN_FLIGHT:
             return f"parameter {parameter.name} is read when the node is configured: clean up first"
-        command = np.array(parameter.value, dtype=np.float64)
-        if command.shape != self._flying.command.shape:
-            return f"parameter command must have {len(self._flying.command)} components"
-        self._flying.command = command
+        try:
+            self._flying.aim(parameter.value)
+        except CorvidsError as error:
+            return str(error)
         return ""
 
 
-def _descriptor(setting: Setting) -> ParameterDescriptor:
+def _descriptor(setting: Setting, read_only: bool = False) -> ParameterDescriptor:
     """What tools show of a parameter. Lists have no ranges in ROS 2; theirs are looked at when they are set."""
     about = setting.about + (f"; one of {', '.join(setting.choices)}" if setting.choices else "")
-    descriptor = ParameterDescriptor(description=about)
+    descriptor = ParameterDescriptor(description=about, read_only=read_only)
     if setting.low is None or setting.high is None or isinstance(setting.default, list):
         return descriptor
     if isinstance(setting.default, int):
@@ -229,12 +246,21 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of ``ros2 run corvids_ros vehicle``."""
     avoid_shared_memory(os.environ)  # the keeper inherits it
-    # ROS must not shut down at Ctrl-C before PX4 has been asked to hold.
-    rclpy.init(args=arguments, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    try:
+        # ROS must not shut down at Ctrl-C before PX4 has been asked to hold.
+        rclpy.init(args=arguments, signal_handler_options=rclpy.SignalHandlerOptions.NO)
+    except RuntimeError as error:  # arguments, or a file of parameters, that ROS itself cannot read
+        print(f"corvids: {error}", file=sys.stderr)
+        return 2
     is_over = threading.Event()
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, lambda *_: is_over.set())
-    node = VehicleNode()
+    try:
+        node = VehicleNode()
+    except CorvidsError as error:
+        rclpy.logging.get_logger("corvids").error(str(error))
+        rclpy.try_shutdown()
+        return 2
     if said := complaint():
         node.get_logger().warning(said)
     # The flight's thread and this one share an interpreter: whoever waits for it must not wait long.
