@@ -59,7 +59,8 @@ class FlightLog:
     inputs: dict[str, NDArray[np.float32]]
     """What it was given, by the contract's names, (p, ·)."""
     answers: NDArray[np.float64]
-    """Thrust [N] and body rates [rad/s] that it answered, or the fallback in its place, (p, 4)."""
+    """What it answered, or the fallback in its place: thrust [N] and body rates [rad/s], (p, 4); or, for an inner loop,
+    acceleration [m/s², world] and added roll and pitch rates [rad/s], (p, 5)."""
     mocap: tuple[dict[str, Any], ...]
     """How motion capture fared, about once a second."""
 
@@ -112,7 +113,7 @@ def _log(about: dict[str, str], messages: dict[str, list[dict[str, Any]]]) -> Fl
             name: _array([one["inputs"][name] for one in policy]).astype(np.float32)
             for name in (policy[0]["inputs"] if policy else ())
         },
-        _array([[one["thrust_n"], *one["rate_b_radps"]] for one in policy]).reshape(-1, 4),
+        _array([one["order"] for one in policy]).reshape(len(policy), -1 if policy else 4),
         tuple(messages["mocap"]),
     )
 

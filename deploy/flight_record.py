@@ -59,17 +59,16 @@ class FlightRecord:
         shown = {**verdict._asdict(), "entries": len(verdict.entries)}
         self._store(seen.now_s, [("seen", seen._asdict()), ("verdict", shown), *entries])
 
-    def note(self, tick: Tick) -> None:
-        """Record what the policy was given at a tick, what it answered, and how long that took."""
+    def note(self, tick: Tick, row: int = 0) -> None:
+        """Record what the policy was given at a tick for ``row``, what it answered, and how long all rows took."""
         decision = tick.decision
         content = {
             "now_s": tick.now_s,
             "late_s": tick.late_s,
             "compute_s": tick.compute_s,
-            "by_policy": bool(decision.by_policy[0]),
-            "thrust_n": float(decision.thrust_n[0]),
-            "rate_b_radps": decision.rate_b_radps[0].tolist(),
-            "inputs": {name: values[0].tolist() for name, values in decision.inputs.items()},
+            "by_policy": bool(decision.by_policy[row]),
+            "order": [float(one) for part in decision.order for one in part[row].flat],
+            "inputs": {name: values[row].tolist() for name, values in decision.inputs.items()},
         }
         self._store(tick.now_s, [("policy", content)])
 

@@ -59,6 +59,8 @@ class CarryFlyOptions:
     """Seed of all draws."""
     link: str = "udp:14540"
     """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
+    record: Path = Path("flight.mcap")
+    """For px4-hil: where to write members' flight records (MCAP), -member0 and so on after the name; none: nowhere."""
     video: Path | None = None
     """Where to write a video (MP4), rendered without a screen."""
     lose_load_s: float = math.inf
@@ -105,13 +107,24 @@ def fly(argv: list[str]) -> int:
     for name, seconds in (("lose-load-s", options.lose_load_s), ("land-s", options.land_s)):
         if not seconds >= 0.0:
             raise CorvidsError(f"--{name} {seconds}: must be a time after the trial's start [s], 0 or later")
-    is_px4 = options.plant == "px4-hil"
+    is_px4, is_recorded = options.plant == "px4-hil", options.record != Path("none")
+    if is_px4 and is_recorded:
+        check_writable(options.record, ".mcap")
+    elif not is_px4 and options.record != CarryFlyOptions.record:
+        raise CorvidsError(f"--record: is for --plant px4-hil; {options.plant} has none of it")
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
         from corvids.commands.flying.px4_team_hil import Mission, fly_team_hil
 
         mission = Mission(options.lose_load_s, options.take_off, options.land_s)
-        outcome = fly_team_hil(file, config, team, options.link, mission)
+        outcome = fly_team_hil(
+            file,
+            config,
+            team,
+            options.link,
+            mission,
+            options.record if is_recorded else None,
+        )
         verdict, flight = outcome.verdict, outcome.flight
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)
         print(

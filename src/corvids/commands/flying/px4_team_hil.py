@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,9 @@ from corvids.commands.evaluating.carry_trials import CarryTrialsConfig
 from corvids.commands.flying.px4_hil import CONNECT_S, ORIGIN, HilEnd
 from corvids.commands.px4_params import load_into, parameters_of
 from corvids.deploy.contract import INNER_LOOP
+from corvids.deploy.deferral import deferrable
 from corvids.deploy.fallback import Fallback
+from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.inner_loop import InnerLoop
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
@@ -30,6 +33,7 @@ from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.team import Member, Px4Team, member_thresholds
 from corvids.deploy.px4.thrust import thrust_map_of
+from corvids.deploy.record_about import about
 from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.supervision.checks import Seen
 from corvids.deploy.supervision.envelope import Fence, envelope_of
@@ -135,11 +139,17 @@ class MemberChannel:
 
 
 def fly_team_hil(
-    file: PolicyFile, config: CarryTrialsConfig, team: Team, link: str, mission: Mission
+    file: PolicyFile,
+    config: CarryTrialsConfig,
+    team: Team,
+    link: str,
+    mission: Mission,
+    record: Path | None = None,
 ) -> TeamOutcome:
     """Fly the first trial of the condition.
 
-    Member n's PX4 is the n-th instance, at ports that much above the first's.
+    Member n's PX4 is the n-th instance, at ports that much above the first's. Its ``record`` has ``-member0`` and so on
+    after its name.
     """
     condition = condition_named(config.condition)
     if mission.take_off and not condition.slack:
@@ -165,7 +175,29 @@ def fly_team_hil(
         share_n = _share_n(team)
         for channel, member in zip(channels, team.members, strict=True):
             load_into(channel, _parameters(member.vehicle, share_n), system=channel.system)
-        return _Trial(file, config, team, world, channels, referee, trials, mission).fly()
+        with _recording(record, file, team) as records:
+            return _Trial(file, config, team, world, channels, referee, trials, mission, records).fly()
+
+
+@contextlib.contextmanager
+def _recording(path: Path | None, file: PolicyFile, team: Team) -> Iterator[list[FlightRecord]]:
+    """Every member's record, finished in the end; Ctrl-C meanwhile leaves no half of a message in any."""
+    if path is None:
+        yield []
+        return
+    with deferrable() as whole, contextlib.ExitStack() as opened:
+        yield [
+            opened.enter_context(
+                contextlib.closing(
+                    FlightRecord(
+                        path.with_name(f"{path.stem}-member{index}{path.suffix}"),
+                        about(file, member.vehicle),
+                        whole,
+                    )
+                )
+            )
+            for index, member in enumerate(team.members)
+        ]
 
 
 class _Trial:
@@ -181,7 +213,9 @@ class _Trial:
         referee: TeamReferee,
         trials: TeamTrials,
         mission: Mission,
+        records: Sequence[FlightRecord],
     ) -> None:
+        self._records = records
         contract, rows = file.contract, len(team.members)
         self._world, self._referee, self._config, self._trials = world, referee, config, trials
         share_n = _share_n(team)
@@ -220,6 +254,7 @@ class _Trial:
             self._inner,
             lambda _: np.repeat(self._goal(), rows, axis=0),
             seconds=PREPARE_S + self._config.seconds + 1.0,
+            recorder=self._note,
             until=self._is_over,
         )
         if self._world.trial_s < 0.0:
@@ -289,7 +324,13 @@ class _Trial:
             )
             plant.land()
 
+    def _note(self, tick: Tick) -> None:
+        for row, record in enumerate(self._records):
+            record.note(tick, row)
+
     def _watch(self, index: int, seen: Seen, verdict: Verdict) -> None:
+        if self._records:
+            self._records[index].watch(seen, verdict)
         for entry in verdict.entries:
             change = f"{entry.before.value} -> {entry.after.value}"
             print(f"{entry.now_s:8.2f} s  member {index}: {change}: {entry.reason}", flush=True)

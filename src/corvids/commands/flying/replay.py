@@ -34,7 +34,7 @@ class Compared:
 
 
 def replay(log: FlightLog, file: PolicyFile) -> NDArray[np.float64]:
-    """What the policy answers to the recorded inputs, in their order: thrust [N] and body rates [rad/s], (p, 4).
+    """What the policy answers to the recorded inputs, in their order, as :attr:`FlightLog.answers` has it.
 
     It forgets its past where the fallback flew, as it did in flight.
     """
@@ -42,10 +42,10 @@ def replay(log: FlightLog, file: PolicyFile) -> NDArray[np.float64]:
     missing = set(policy.inputs) - set(log.inputs)
     if missing:
         raise CorvidsError(f"{file.path}: wants {', '.join(sorted(missing))}, which the record does not hold")
-    answers = np.zeros((len(log.policy_s), 4))
+    answers = np.zeros_like(log.answers)
     for tick in range(len(log.policy_s)):
-        thrust_n, rate_b_radps = policy.step({name: log.inputs[name][tick][None] for name in policy.inputs})
-        answers[tick] = thrust_n[0], *rate_b_radps[0]
+        order = policy.advance({name: log.inputs[name][tick][None] for name in policy.inputs})
+        answers[tick] = np.concatenate([part.reshape(-1) for part in order])
         if not log.by_policy[tick]:
             policy.reset()
     return answers
