@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named():
     px4 = healthy()
     px4.parameters["COM_OF_LOSS_T"] = (1.0, common.MAV_PARAM_TYPE_REAL32)
     px4.parameters["MC_ROLLRATE_P"] = (0.3, common.MAV_PARAM_TYPE_REAL32)
-    px4.parameters["EKF2_EV_DELAY"] = (90.0, common.MAV_PARAM_TYPE_REAL32)
+    px4.parameters["EKF2_EV_DELAY"] = (15.0, common.MAV_PARAM_TYPE_REAL32)
     del px4.parameters["IMU_GYRO_CUTOFF"]
     px4.status = common.MAV_STATE_CRITICAL
     found = verdicts(px4, odometry_hz=30.0)
@@ -134,7 +134,28 @@ def test_parameters_that_nobody_knows_are_no_go():
     px4.parameters.clear()
     found = verdicts(px4)
     assert found["COM_OF_LOSS_T"] == found["MC_ROLLRATE_P"] == found["parameters"] == "no-go"
-    assert found["EKF2_EV_DELAY"] == "warn"
+    assert found["EKF2_EV_DELAY"] == found["MPC_THR_HOVER"] == found["EKF2_EV_CTRL"] == "no-go"
+    assert found["IMU_GYRO_CUTOFF"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("EKF2_EV_CTRL", 0, "no-go"),  # motion capture is not fused
+        ("EKF2_EV_CTRL", 0b0011, "no-go"),  # nor its heading
+        ("EKF2_EV_CTRL", 0b1111, "warn"),  # more than is asked for
+        ("EKF2_EV_DELAY", 300.0, "no-go"),
+        ("EKF2_EV_DELAY", 21.0, "no-go"),
+        ("EKF2_EV_DELAY", 19.0, "warn"),
+        ("MPC_THR_HOVER", 0.8, "no-go"),  # PX4's own HOLD would begin with a leap
+        ("MPC_THR_HOVER", 0.37, "no-go"),  # 0.5 is wanted
+        ("MPC_THR_HOVER", 0.38, "warn"),
+        ("MPC_THR_HOVER", math.nan, "no-go"),
+    ],
+)
+def test_what_px4_itself_flies_by_may_differ_a_little(name: str, value: float, verdict: str):
+    found = verdicts(healthy({**parameters_of(VEHICLE), name: value}))
+    assert found[name] == found["parameters"] == verdict
 
 
 def test_parameters_that_are_not_all_known_are_not_simply_go():
@@ -206,6 +227,8 @@ def test_nobody_there_is_no_go(tmp_path: Path, capsys):
         (["--mavlink-key", "no.key"], "key file no.key: No such file"),
         (["--seconds", "nan"], "--seconds"),
         (["--vehicle", "airr"], "air"),
+        (["--tracked"], "--tracked: is for --sih"),
+        (["--ev-delay-ms", "400"], "--ev-delay-ms 400.0: must be 0 to 300"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys):

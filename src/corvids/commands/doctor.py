@@ -9,9 +9,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from corvids.cli import parse
+from corvids.commands.doctoring.line import Line
+from corvids.commands.doctoring.parameters import parameter_lines
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.mocap.state_port import read_key
@@ -31,12 +32,6 @@ TESTED_VERSION = (1, 17)
 ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
 PLACE_STD_MAX_M = 0.05
 """Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
-TOLERANCE = 1e-3
-"""Relative difference at which a parameter counts as different."""
-LOSS_ACTIONS = (4.0, 5.0)
-"""Of COM_OBL_RC_ACT, those that px4-params offers."""
-GRAVE = ("CA_", "MC_", "COM_", "THR_", "SIH_")
-"""Beginnings of the names of parameters that must be as wanted; without an answer nobody knows that they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +44,8 @@ class DoctorOptions:
     """File of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     vehicle: str = "air"
     """Vehicle that it is said to be, name or file."""
+    ev_delay_ms: float = 0.0
+    """What `corvids px4-params` was told: how much older than stamped motion capture is [ms]."""
     seconds: float = 6.0
     """How long to listen."""
     system: int = 1
@@ -61,16 +58,6 @@ class DoctorOptions:
     """Where to write the table as JSON, too."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One line of the table."""
-
-    check: str
-    found: str
-    verdict: Literal["go", "warn", "no-go"]
-    fix: str = ""
-
-
 def main(argv: list[str]) -> int:
     """Entry point; returns 0 for go, 3 for no-go."""
     options = parse(DoctorOptions, argv, "doctor")
@@ -78,8 +65,10 @@ def main(argv: list[str]) -> int:
         check_writable(options.json, ".json")
     if not 0.0 < options.seconds <= 600.0:
         raise CorvidsError(f"--seconds {options.seconds}: must be above 0 and at most 600")
+    if options.tracked and not options.sih:
+        raise CorvidsError("--tracked: is for --sih; a vehicle's position comes from motion capture anyway")
     vehicle = load_vehicle(options.vehicle)
-    wanted = parameters_of(vehicle)
+    wanted = parameters_of(vehicle, options.ev_delay_ms)
     if options.sih:
         wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
     key = read_key(options.mavlink_key) if options.mavlink_key else None
@@ -136,7 +125,7 @@ def diagnose(
     yield from _streams(peer, now_s, seconds)
     if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
         yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
-    yield from _parameters(peer.parameters, wanted, vehicle.name)
+    yield from parameter_lines(peer.parameters, wanted, vehicle.name)
     ratio = vehicle.thrust_to_weight
     yield Line(
         "thrust to weight",
@@ -209,28 +198,3 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     )
     found = "PX4 knows none" if peer.is_lost else "known"
     yield Line("place on the globe", found, "warn" if peer.is_lost else "go", fix)
-
-
-def _parameters(
-    found: Mapping[str, float], wanted: Mapping[str, int | float], vehicle: str
-) -> Iterator[Line]:
-    """One line for every parameter that differs, and one for how many agree: no better than the worst of those."""
-    agreeing, is_fatal = 0, False
-    for name, value in wanted.items():
-        has = found.get(name, math.nan)  # which agrees with nothing
-        is_near = abs(has - value) <= TOLERANCE * max(abs(value), 1e-3)
-        is_as_good = (name == "COM_OF_LOSS_T" and has <= value + 1e-6) or (
-            name == "COM_OBL_RC_ACT" and has in LOSS_ACTIONS
-        )
-        if is_near or is_as_good:
-            agreeing += 1
-            continue
-        is_grave = name.startswith(GRAVE)
-        is_fatal |= is_grave
-        said, fix = "not answered", "listen longer: --seconds 15"
-        if name in found:
-            said = f"{has:.6g}"
-            fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
-        yield Line(name, said, "no-go" if is_grave else "warn", fix)
-    verdict = "go" if agreeing == len(wanted) else "no-go" if is_fatal else "warn"
-    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", verdict)

@@ -1,0 +1,16 @@
+"""What the doctor says of one thing."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    check: str
+    found: str
+    verdict: Literal["go", "warn", "no-go"]
+    fix: str = ""
