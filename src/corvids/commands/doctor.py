@@ -6,13 +6,13 @@ import dataclasses
 import json
 import math
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from corvids.cli import parse
 from corvids.commands.doctoring.line import Line
 from corvids.commands.doctoring.parameters import parameter_lines
+from corvids.commands.doctoring.streams import STATE_AGE_MAX_S, Listener, date_line, stream_lines
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.mocap.state_port import read_key
@@ -29,14 +29,15 @@ NO_GO = 3
 """Exit code where something must be mended before flight."""
 TESTED_VERSION = (1, 17)
 """PX4's version that this code was written against."""
-ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
+ROUND_TRIP_MAX_S = 0.02
 PLACE_STD_MAX_M = 0.05
 """Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DoctorOptions:
-    """Check a vehicle or simulator before flight."""
+    """Check a vehicle or simulator before flight, over MAVLink; definitions of ROS 2's messages and versions of its
+    topics are compared by corvids_ros as it is configured."""
 
     link: str = "udp:14540"
     """Where PX4 is heard: udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD."""
@@ -91,9 +92,9 @@ def main(argv: list[str]) -> int:
     return 0 if is_go else NO_GO
 
 
-def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Peer:
+def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Listener:
     """Talk to PX4 for that long: streams, clock, version, and the parameters of these names."""
-    peer = Peer(config, time.time())
+    peer = Listener(config)
     end_s = channel.now_s + seconds
     wanted = [*names]
     turn = 0
@@ -109,7 +110,7 @@ def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: 
 
 
 def diagnose(
-    peer: Peer, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
+    peer: Listener, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
 ) -> Iterator[Line]:
     """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``."""
     heard_s = now_s - peer.reader.autopilot.heard_s
@@ -122,7 +123,9 @@ def diagnose(
     yield Line("link", f"PX4 is heard, {peer.counters.received} packets, {peer.counters.lost} lost", "go")
     yield _version(peer)
     yield _clock(peer)
-    yield from _streams(peer, now_s, seconds)
+    yield date_line(peer)
+    yield from stream_lines(peer, seconds)
+    yield from _place(peer, now_s)
     if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
         yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
     yield from parameter_lines(peer.parameters, wanted, vehicle.name)
@@ -172,11 +175,7 @@ def _clock(peer: Peer) -> Line:
     )
 
 
-def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
-    rate_hz = peer.arrivals.get("ODOMETRY", 0) / seconds
-    is_fast = rate_hz >= ODOMETRY_MIN_HZ
-    fix = "" if is_fast else f"at least {ODOMETRY_MIN_HZ:.0f} Hz: raise the link's data rate (MAV_*_RATE)"
-    yield Line("odometry", f"{rate_hz:.0f} Hz", "go" if is_fast else "no-go", fix)
+def _place(peer: Peer, now_s: float) -> Iterator[Line]:
     age_s = now_s - peer.reader.state.stamp_s
     if math.isnan(age_s):
         yield Line("vehicle state", "none", "no-go", "the estimator has no position: motion capture, or GPS")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+Verdict = Literal["go", "warn", "no-go"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Line:
@@ -12,5 +14,5 @@ class Line:
 
     check: str
     found: str
-    verdict: Literal["go", "warn", "no-go"]
+    verdict: Verdict
     fix: str = ""
