@@ -6,6 +6,7 @@ import json
 import math
 import socket
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,15 @@ from standin import Standin
 
 from corvids.cli import main
 from corvids.commands.doctor import diagnose, listen
+from corvids.commands.doctoring.line import Line
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
-from corvids.deploy.px4.mavlink_peer import PeerConfig
+from corvids.deploy.px4.mavlink_peer import STREAMS_HZ, PeerConfig
 from corvids.vehicle import load_vehicle
 
 VEHICLE = load_vehicle("px4_sih")
+
+
+STEP_S = 0.002
 
 
 class Talk:
@@ -26,19 +31,45 @@ class Talk:
 
     def __init__(self, px4: Standin, odometry_hz: float = 100.0) -> None:
         self.px4, self.period_s, self.now_s = px4, 1.0 / odometry_hz, 0.0
+        self.late_s = 0.0
+        """How long PX4's streams are under way [s]."""
+        self.silent: set[str] = set()
+        """Streams that do not come."""
+        self.date_off_s: float | None = 0.0
+        """How far PX4's calendar is ahead of this computer's [s]; None: it knows no date."""
         self._answers: list[bytes] = []
         self._due_s = 0.0
 
     def wait(self, until_s: float):
         while self.now_s < until_s:
-            self.now_s += 0.002
+            self.now_s += STEP_S
             if self.now_s >= self._due_s:
                 self._due_s += self.period_s
-                yield self.px4.odometry(self.now_s)
-            if round(self.now_s / 0.002) % 500 == 1:
+                yield self.px4.odometry(self.now_s - self.late_s)
+            if round(self.now_s / STEP_S) % 500 == 1:
                 yield self.px4.heartbeat()
+            yield from self._streams(round(self.now_s / STEP_S))
             while self._answers:
                 yield self._answers.pop(0)
+
+    def _streams(self, step: int):
+        """All but odometry, each as often as it is asked for."""
+        px4, sent_s = self.px4, self.now_s - self.late_s
+        due = {
+            "ATTITUDE_QUATERNION": (4, lambda: px4.attitude(sent_s)),
+            "HIGHRES_IMU": (10, lambda: px4.imu(sent_s)),
+            "CURRENT_MODE": (250, px4.current_mode),
+            "EXTENDED_SYS_STATE": (100, lambda: px4.landed(True)),
+            "BATTERY_STATUS": (250, lambda: px4.battery(80)),
+            "SYSTEM_TIME": (500, self._date),
+        }
+        for name, (steps, packet) in due.items():
+            if step % steps == 0 and name not in self.silent:
+                yield packet()
+
+    def _date(self) -> bytes:
+        unix_us = 0 if self.date_off_s is None else int(1e6 * (time.time() + self.date_off_s))
+        return self.px4.pack(common.MAVLink_system_time_message(unix_us, 1000))
 
     def accept(self) -> None:
         pass
@@ -62,21 +93,92 @@ def healthy(parameters: dict[str, int | float] | None = None) -> Standin:
     return px4
 
 
+def table(channel: Talk, wanted: dict[str, int | float] | None = None) -> dict[str, Line]:
+    wanted = wanted or parameters_of(VEHICLE)
+    peer = listen(channel, PeerConfig(), wanted, 4.0)
+    return {line.check: line for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
+
+
 def verdicts(
     px4: Standin, odometry_hz: float = 100.0, wanted: dict[str, int | float] | None = None
 ) -> dict[str, str]:
-    channel, wanted = Talk(px4, odometry_hz), wanted or parameters_of(VEHICLE)
-    peer = listen(channel, PeerConfig(), wanted, 4.0)
-    return {line.check: line.verdict for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
+    return {check: line.verdict for check, line in table(Talk(px4, odometry_hz), wanted).items()}
 
 
 def test_a_healthy_vehicle_is_go():
     found = verdicts(healthy())
     assert "no-go" not in found.values(), found
     assert found["time synchronisation"] == "go"
-    assert found["odometry"] == "go"
+    assert found["ODOMETRY"] == "go"
     assert found["parameters"] == "go"
     assert found["place on the globe"] == "warn", "it was told none, so it cannot hold"
+
+
+def test_every_stream_that_is_asked_for_has_its_rate_and_its_age():
+    channel = Talk(healthy())
+    channel.late_s = 0.03
+    lines = table(channel)
+    assert {common.mavlink_map[number].msgname for number in STREAMS_HZ} <= set(lines)
+    for name, rate in (("ODOMETRY", "100 Hz, asked for 125 Hz"), ("HIGHRES_IMU", "50 Hz, asked for 50 Hz")):
+        found, late = lines[name].found.split("; ")
+        assert found == rate
+        assert late in {f"{ms} ms old as it arrives" for ms in (29, 30, 31)}, (
+            "an echo here takes a step there alone"
+        )
+    assert lines["BATTERY_STATUS"].found == "2 Hz, asked for 2 Hz", "it has no stamp"
+    assert {lines[name].verdict for name in ("ODOMETRY", "ATTITUDE_QUATERNION", "CURRENT_MODE")} == {"go"}
+    assert lines["ATTITUDE_TARGET"].verdict == "go", (
+        "it comes in flight at the latest, and nothing lives on it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ATTITUDE_QUATERNION", "MAV_*_RATE"),
+        ("HIGHRES_IMU", "inner loop"),
+        ("CURRENT_MODE", "second late"),
+        ("EXTENDED_SYS_STATE", "on the ground"),
+        ("BATTERY_STATUS", "low battery"),
+    ],
+)
+def test_a_stream_that_does_not_come_is_warned_of(name: str, said: str):
+    channel = Talk(healthy())
+    channel.silent = {name}
+    line = table(channel)[name]
+    assert (line.verdict, line.found[:4]) == ("warn", "0 Hz")
+    assert said in line.fix
+
+
+def test_streams_that_come_too_late_are_warned_of():
+    channel = Talk(healthy())
+    channel.late_s = 0.07
+    lines = table(channel)
+    assert {lines[name].verdict for name in ("ODOMETRY", "ATTITUDE_QUATERNION", "HIGHRES_IMU")} == {"warn"}
+    assert "60 ms" in lines["ODOMETRY"].fix
+
+
+@pytest.mark.parametrize(
+    ("date_off_s", "verdict", "said"),
+    [(0.0, "go", "0.0 s from PX4's"), (-90.0, "warn", "90.0 s from PX4's"), (None, "go", "no date")],
+)
+def test_the_dates_of_both_are_compared(date_off_s: float | None, verdict: str, said: str):
+    channel = Talk(healthy())
+    channel.date_off_s = date_off_s
+    line = table(channel)["clock"]
+    assert line.verdict == verdict
+    assert said in line.found
+
+
+def test_a_clock_that_is_set_meanwhile_is_warned_of(monkeypatch: pytest.MonkeyPatch):
+    """As NTP does just after start; stamps by PTP, and those of packets that are signed, would leap with it."""
+    channel, wanted = Talk(healthy()), parameters_of(VEHICLE)
+    peer = listen(channel, PeerConfig(), wanted, 4.0)
+    true_s = time.time
+    monkeypatch.setattr(time, "time", lambda: true_s() + 0.3)
+    lines = {line.check: line for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
+    assert lines["clock"].verdict == "warn"
+    assert "leapt by 0.3" in lines["clock"].found
 
 
 def test_it_says_whether_processors_may_be_kept_awake(monkeypatch: pytest.MonkeyPatch):
@@ -105,7 +207,7 @@ def test_a_vehicle_that_sends_no_odometry_gets_its_table(monkeypatch: pytest.Mon
     px4 = healthy()
     monkeypatch.setattr(px4, "odometry", lambda now_s: px4.position(now_s) + px4.attitude(now_s))
     found = verdicts(px4)
-    assert found["odometry"] == "no-go"
+    assert found["ODOMETRY"] == "no-go"
     assert found["vehicle state"] == "go"
     assert "place" not in found
 
@@ -114,7 +216,7 @@ def test_what_is_wrong_is_named():
     px4 = healthy()
     px4.parameters["COM_OF_LOSS_T"] = (1.0, common.MAV_PARAM_TYPE_REAL32)
     px4.parameters["MC_ROLLRATE_P"] = (0.3, common.MAV_PARAM_TYPE_REAL32)
-    px4.parameters["EKF2_EV_DELAY"] = (90.0, common.MAV_PARAM_TYPE_REAL32)
+    px4.parameters["EKF2_EV_DELAY"] = (15.0, common.MAV_PARAM_TYPE_REAL32)
     del px4.parameters["IMU_GYRO_CUTOFF"]
     px4.status = common.MAV_STATE_CRITICAL
     found = verdicts(px4, odometry_hz=30.0)
@@ -122,7 +224,7 @@ def test_what_is_wrong_is_named():
         "COM_OF_LOSS_T",
         "MC_ROLLRATE_P",
         "parameters",
-        "odometry",
+        "ODOMETRY",
         "autopilot",
     }
     assert found["EKF2_EV_DELAY"] == found["IMU_GYRO_CUTOFF"] == "warn"
@@ -134,7 +236,28 @@ def test_parameters_that_nobody_knows_are_no_go():
     px4.parameters.clear()
     found = verdicts(px4)
     assert found["COM_OF_LOSS_T"] == found["MC_ROLLRATE_P"] == found["parameters"] == "no-go"
-    assert found["EKF2_EV_DELAY"] == "warn"
+    assert found["EKF2_EV_DELAY"] == found["MPC_THR_HOVER"] == found["EKF2_EV_CTRL"] == "no-go"
+    assert found["IMU_GYRO_CUTOFF"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "verdict"),
+    [
+        ("EKF2_EV_CTRL", 0, "no-go"),  # motion capture is not fused
+        ("EKF2_EV_CTRL", 0b0011, "no-go"),  # nor its heading
+        ("EKF2_EV_CTRL", 0b1111, "warn"),  # more than is asked for
+        ("EKF2_EV_DELAY", 300.0, "no-go"),
+        ("EKF2_EV_DELAY", 21.0, "no-go"),
+        ("EKF2_EV_DELAY", 19.0, "warn"),
+        ("MPC_THR_HOVER", 0.8, "no-go"),  # PX4's own HOLD would begin with a leap
+        ("MPC_THR_HOVER", 0.37, "no-go"),  # 0.5 is wanted
+        ("MPC_THR_HOVER", 0.38, "warn"),
+        ("MPC_THR_HOVER", math.nan, "no-go"),
+    ],
+)
+def test_what_px4_itself_flies_by_may_differ_a_little(name: str, value: float, verdict: str):
+    found = verdicts(healthy({**parameters_of(VEHICLE), name: value}))
+    assert found[name] == found["parameters"] == verdict
 
 
 def test_parameters_that_are_not_all_known_are_not_simply_go():
@@ -206,6 +329,8 @@ def test_nobody_there_is_no_go(tmp_path: Path, capsys):
         (["--mavlink-key", "no.key"], "key file no.key: No such file"),
         (["--seconds", "nan"], "--seconds"),
         (["--vehicle", "airr"], "air"),
+        (["--tracked"], "--tracked: is for --sih"),
+        (["--ev-delay-ms", "400"], "--ev-delay-ms 400.0: must be 0 to 300"),
     ],
 )
 def test_mistakes_are_said_in_one_line(arguments: list[str], said: str, capsys):

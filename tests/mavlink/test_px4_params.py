@@ -45,6 +45,18 @@ def test_the_file_matches_the_vehicle(tmp_path: Path):
     assert written["EKF2_EV_CTRL"] == (11, 6)
 
 
+def test_by_satellites_the_estimator_is_left_as_it_is(tmp_path: Path):
+    names = []
+    for options in ([], ["--gnss"]):
+        out = tmp_path / f"{len(options)}.params"
+        assert main(["px4-params", "--out", str(out), *options]) == 0
+        lines = out.read_text().splitlines()
+        names.append({line.split("\t")[2] for line in lines if not line.startswith("#")})
+    left_out = names[0] - names[1]
+    assert left_out and all(name.startswith("EKF2_") for name in left_out)
+    assert not [name for name in names[1] if name.startswith("EKF2_")]
+
+
 def test_a_file_is_for_the_system_that_it_is_made_for(tmp_path: Path):
     out = tmp_path / "air.params"
     assert main(["px4-params", "--out", str(out), "--system", "3"]) == 0
@@ -66,6 +78,7 @@ def test_a_file_that_is_there_stays(tmp_path: Path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--gnss", "--sih", "--tracked"], "--gnss: has no motion capture"),
         (["--system", "0"], "MAVLink system 0: must be 1 to 255"),
         (["--vehicle", "airr"], "did you mean air?"),
         (["--ev-delay-ms", "900"], "must be 0 to 300"),

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import policy_lab
 import pytest
 from supervisor_lab import DT_S, Scene, make_supervisor
 
 from corvids.cli import main
 from corvids.commands.flying.replay import replay
+from corvids.commands.report import ReportOptions, flight_page
 from corvids.deploy.flight_log import read_flight_log
 from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.pilot import Pilot
@@ -65,15 +70,12 @@ def file() -> PolicyFile:
 
 @pytest.fixture(scope="module")
 def path(file: PolicyFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("record") / "flight.mcap"
+    return recorded(tmp_path_factory.mktemp("record") / "flight.mcap", file, (0.0, 0.0, 1.0, 0.6))
+
+
+def recorded(path: Path, file: PolicyFile, command: tuple[float, ...]) -> Path:
     record = FlightRecord(path, about(file, load_vehicle("air")))
-    fly(
-        Pilot(file),
-        Hopping(),
-        lambda _: np.array([0.0, 0.0, 1.0, 0.6]),
-        seconds=TICKS * 0.02,
-        recorder=record.note,
-    )
+    fly(Pilot(file), Hopping(), lambda _: np.array(command), seconds=TICKS * 0.02, recorder=record.note)
     scene, supervisor = Scene(), make_supervisor()
     for index in range(40):
         scene.now_s += DT_S
@@ -153,6 +155,88 @@ def test_a_simulated_flight_stands_beside_it(path: Path, tmp_path: Path):
     page = out.read_text("utf-8")
     assert "Flight against simulation" in page
     assert "ball_pos_w z" in page
+
+
+@pytest.fixture(scope="module")
+def hover(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return policy_lab.save_policy(tmp_path_factory.mktemp("hover"), "hover")
+
+
+def test_a_flight_without_a_ball_stands_beside_simulated_ones(hover: Path, tmp_path: Path):
+    record = recorded(tmp_path / "flight.mcap", read_policy_file(hover, "hover"), (0.0, 0.0, 1.0))
+    arguments = ["report", str(record), "--policy", str(hover), "--against", "native", "--trials", "2"]
+    assert main([*arguments, "--seconds", "0.5"]) == 0
+    page = record.with_suffix(".html").read_text("utf-8")
+    assert "Flight against simulation" in page
+    assert "pos_w x" in page
+    assert "ball_pos_w" not in page
+
+
+def test_a_policy_for_another_task_than_flew_is_refused(path: Path, hover: Path, capsys):
+    assert main(["report", str(path), "--policy", str(hover), "--against", "none"]) == 2
+    error = capsys.readouterr().err
+    assert "is a policy for the task 'hover'; wanted is one for 'juggle'" in error
+    assert error.count("\n") == 1
+
+
+def test_a_task_without_simulated_flights_has_its_page(tmp_path: Path, capsys):
+    policy = policy_lab.with_metadata(
+        POLICY, tmp_path / "swing.onnx", lambda contract: contract.replace('"juggle"', '"swing"')
+    )
+    record = recorded(tmp_path / "flight.mcap", read_policy_file(policy, "swing"), (0.0, 0.0, 1.0, 0.6))
+    assert main(["report", str(record)]) == 0
+    said = "no simulated flights of the task swing to compare with; there are: juggle, hover, track"
+    assert said in record.with_suffix(".html").read_text("utf-8")
+    assert said in capsys.readouterr().out
+
+
+def test_what_flew_was_given_more_than_what_it_is_compared_with(path: Path, file: PolicyFile):
+    log = read_flight_log(path)
+    given = {name: values for name, values in log.inputs.items() if name != "ball_pos_w"}
+    page = flight_page("flight.mcap", log, file, given, ReportOptions()).decode()
+    assert "Flight against simulation" in page
+    assert "pos_w x" in page
+    assert "ball_pos_w" not in page
+
+
+@pytest.mark.parametrize(
+    ("absent", "against", "said"),
+    [
+        (["matplotlib", "torch"], "mujoco", "matplotlib, torch"),
+        (["matplotlib"], "none", "matplotlib"),
+        (["torch"], "native", "torch"),
+        (["mujoco"], "mujoco", "mujoco"),
+    ],
+)
+def test_a_vehicles_computer_is_told_where_pages_are_made(
+    absent: list[str], against: str, said: str, path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr(
+        "corvids.commands.report.find_spec", lambda name: None if name in absent else find_spec(name)
+    )
+    assert main(["report", str(path), "--policy", str(POLICY), "--against", against]) == 2
+    error = capsys.readouterr().err
+    assert f"the page needs {said}: pip install 'corvids[sim,train]'" in error
+    assert "copy the record" in error
+    assert error.count("\n") == 1
+
+
+def test_a_page_without_simulated_flights_needs_no_simulator(path: Path, tmp_path: Path):
+    out = tmp_path / "flight.html"
+    arguments = ["report", str(path), "--out", str(out), "--policy", str(POLICY), "--against", "none"]
+    program = f"""
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "mujoco", "rsl_rl", "onnx", "scipy"):
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Missing())
+from corvids.cli import main
+raise SystemExit(main({arguments!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "The same inputs again" in out.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

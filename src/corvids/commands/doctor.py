@@ -6,14 +6,15 @@ import dataclasses
 import json
 import math
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 from corvids.cli import parse
+from corvids.commands.doctoring.line import Line
+from corvids.commands.doctoring.parameters import parameter_lines
+from corvids.commands.doctoring.streams import STATE_AGE_MAX_S, Listener, date_line, stream_lines
 from corvids.commands.files import check_writable
-from corvids.commands.px4_params import parameters_of, sih_parameters_of
+from corvids.commands.px4_params import parameters_of, sih_parameters_of, without_estimator
 from corvids.deploy.mocap.state_port import read_key
 from corvids.deploy.processor_sleep import DEVICE, can_stay_awake
 from corvids.deploy.px4.channels import PACKET, Channel
@@ -28,20 +29,15 @@ NO_GO = 3
 """Exit code where something must be mended before flight."""
 TESTED_VERSION = (1, 17)
 """PX4's version that this code was written against."""
-ODOMETRY_MIN_HZ, STATE_AGE_MAX_S, ROUND_TRIP_MAX_S = 50.0, 0.06, 0.02
+ROUND_TRIP_MAX_S = 0.02
 PLACE_STD_MAX_M = 0.05
 """Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
-TOLERANCE = 1e-3
-"""Relative difference at which a parameter counts as different."""
-LOSS_ACTIONS = (4.0, 5.0)
-"""Of COM_OBL_RC_ACT, those that px4-params offers."""
-GRAVE = ("CA_", "MC_", "COM_", "THR_", "SIH_")
-"""Beginnings of the names of parameters that must be as wanted; without an answer nobody knows that they are."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DoctorOptions:
-    """Check a vehicle or simulator before flight."""
+    """Check a vehicle or simulator before flight, over MAVLink; definitions of ROS 2's messages and versions of its
+    topics are compared by corvids_ros as it is configured."""
 
     link: str = "udp:14540"
     """Where PX4 is heard: udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD."""
@@ -49,6 +45,8 @@ class DoctorOptions:
     """File of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     vehicle: str = "air"
     """Vehicle that it is said to be, name or file."""
+    ev_delay_ms: float = 0.0
+    """What `corvids px4-params` was told: how much older than stamped motion capture is [ms]."""
     seconds: float = 6.0
     """How long to listen."""
     system: int = 1
@@ -57,18 +55,10 @@ class DoctorOptions:
     """It is PX4's own simulator (SIH), with the parameters of `corvids px4-params --sih`."""
     tracked: bool = False
     """With --sih: its position comes from `corvids mocap sih`."""
+    gnss: bool = False
+    """Its position comes from a satellite receiver (RTK): nothing is expected of its estimator."""
     json: Path | None = None
     """Where to write the table as JSON, too."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-    """One line of the table."""
-
-    check: str
-    found: str
-    verdict: Literal["go", "warn", "no-go"]
-    fix: str = ""
 
 
 def main(argv: list[str]) -> int:
@@ -78,8 +68,14 @@ def main(argv: list[str]) -> int:
         check_writable(options.json, ".json")
     if not 0.0 < options.seconds <= 600.0:
         raise CorvidsError(f"--seconds {options.seconds}: must be above 0 and at most 600")
+    if options.tracked and options.gnss:
+        raise CorvidsError("--gnss: has no motion capture, --tracked has nothing else; choose one")
+    if options.tracked and not options.sih:
+        raise CorvidsError("--tracked: is for --sih; a vehicle's position comes from motion capture anyway")
     vehicle = load_vehicle(options.vehicle)
-    wanted = parameters_of(vehicle)
+    wanted = parameters_of(vehicle, options.ev_delay_ms)
+    if options.gnss:
+        wanted = without_estimator(wanted)
     if options.sih:
         wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
     key = read_key(options.mavlink_key) if options.mavlink_key else None
@@ -102,9 +98,9 @@ def main(argv: list[str]) -> int:
     return 0 if is_go else NO_GO
 
 
-def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Peer:
+def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: float) -> Listener:
     """Talk to PX4 for that long: streams, clock, version, and the parameters of these names."""
-    peer = Peer(config, time.time())
+    peer = Listener(config)
     end_s = channel.now_s + seconds
     wanted = [*names]
     turn = 0
@@ -120,7 +116,7 @@ def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: 
 
 
 def diagnose(
-    peer: Peer, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
+    peer: Listener, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
 ) -> Iterator[Line]:
     """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``."""
     heard_s = now_s - peer.reader.autopilot.heard_s
@@ -133,10 +129,12 @@ def diagnose(
     yield Line("link", f"PX4 is heard, {peer.counters.received} packets, {peer.counters.lost} lost", "go")
     yield _version(peer)
     yield _clock(peer)
-    yield from _streams(peer, now_s, seconds)
+    yield date_line(peer)
+    yield from stream_lines(peer, seconds)
+    yield from _place(peer, now_s)
     if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
         yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
-    yield from _parameters(peer.parameters, wanted, vehicle.name)
+    yield from parameter_lines(peer.parameters, wanted, vehicle.name)
     ratio = vehicle.thrust_to_weight
     yield Line(
         "thrust to weight",
@@ -183,11 +181,7 @@ def _clock(peer: Peer) -> Line:
     )
 
 
-def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
-    rate_hz = peer.arrivals.get("ODOMETRY", 0) / seconds
-    is_fast = rate_hz >= ODOMETRY_MIN_HZ
-    fix = "" if is_fast else f"at least {ODOMETRY_MIN_HZ:.0f} Hz: raise the link's data rate (MAV_*_RATE)"
-    yield Line("odometry", f"{rate_hz:.0f} Hz", "go" if is_fast else "no-go", fix)
+def _place(peer: Peer, now_s: float) -> Iterator[Line]:
     age_s = now_s - peer.reader.state.stamp_s
     if math.isnan(age_s):
         yield Line("vehicle state", "none", "no-go", "the estimator has no position: motion capture, or GPS")
@@ -209,28 +203,3 @@ def _streams(peer: Peer, now_s: float, seconds: float) -> Iterator[Line]:
     )
     found = "PX4 knows none" if peer.is_lost else "known"
     yield Line("place on the globe", found, "warn" if peer.is_lost else "go", fix)
-
-
-def _parameters(
-    found: Mapping[str, float], wanted: Mapping[str, int | float], vehicle: str
-) -> Iterator[Line]:
-    """One line for every parameter that differs, and one for how many agree: no better than the worst of those."""
-    agreeing, is_fatal = 0, False
-    for name, value in wanted.items():
-        has = found.get(name, math.nan)  # which agrees with nothing
-        is_near = abs(has - value) <= TOLERANCE * max(abs(value), 1e-3)
-        is_as_good = (name == "COM_OF_LOSS_T" and has <= value + 1e-6) or (
-            name == "COM_OBL_RC_ACT" and has in LOSS_ACTIONS
-        )
-        if is_near or is_as_good:
-            agreeing += 1
-            continue
-        is_grave = name.startswith(GRAVE)
-        is_fatal |= is_grave
-        said, fix = "not answered", "listen longer: --seconds 15"
-        if name in found:
-            said = f"{has:.6g}"
-            fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
-        yield Line(name, said, "no-go" if is_grave else "warn", fix)
-    verdict = "go" if agreeing == len(wanted) else "no-go" if is_fatal else "warn"
-    yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", verdict)

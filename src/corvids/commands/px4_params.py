@@ -45,6 +45,8 @@ class Px4ParamsOptions:
     """For PX4's own simulator (SIH): make it this vehicle, and leave its position to the simulated GPS."""
     tracked: bool = False
     """With --sih: its position comes from `corvids mocap sih`, not from that GPS."""
+    gnss: bool = False
+    """Its position comes from a satellite receiver (RTK), not from motion capture: PX4's estimator is left as it is."""
     link: str | None = None
     """Where a PX4 is heard to load them into, udp:PORT or udp:HOST:PORT, or serial:DEVICE:BAUD; it must be disarmed."""
     mavlink_key: Path | None = None
@@ -61,10 +63,14 @@ def main(argv: list[str]) -> int:
     check_writable(options.out, ".params")
     if options.out.exists() and not options.force:
         raise CorvidsError(f"{options.out}: is already there; --force replaces it")
+    if options.tracked and options.gnss:
+        raise CorvidsError("--gnss: has no motion capture, --tracked has nothing else; choose one")
     if options.tracked and not options.sih:
         raise CorvidsError("--tracked: is for --sih; a vehicle's position comes from motion capture anyway")
     vehicle = load_vehicle(options.vehicle)
     parameters = parameters_of(vehicle, options.ev_delay_ms, options.loss_action)
+    if options.gnss:
+        parameters = without_estimator(parameters)
     if options.sih:
         parameters = sih_parameters_of(vehicle, parameters, tracked=options.tracked)
     key = read_key(options.mavlink_key) if options.mavlink_key else None
@@ -139,6 +145,11 @@ def parameters_of(vehicle: Vehicle, ev_delay_ms: float = 0.0, loss_action: int =
     return parameters
 
 
+def without_estimator(parameters: Mapping[str, int | float]) -> dict[str, int | float]:
+    """``parameters`` without those of PX4's estimator."""
+    return {name: value for name, value in parameters.items() if not name.startswith("EKF2_")}
+
+
 def gps_parameters_of(vehicle: Vehicle, std_m: float, delay_ms: float) -> dict[str, int | float]:
     """PX4's parameters by name where it lives on satellite navigation, magnetometer and barometer instead.
 
@@ -182,7 +193,7 @@ def sih_parameters_of(
         aids = {"EKF2_GPS_CTRL": 0, "EKF2_BARO_CTRL": 0, "EKF2_DELAY_MAX": TRACKED_DELAY_MAX_MS}
         kept = {**kept, **aids}
     else:
-        kept = {name: value for name, value in kept.items() if not name.startswith("EKF2_")}
+        kept = without_estimator(kept)
     return dict(kept) | {
         "THR_MDL_FAC": 0.0,
         "SIH_MASS": body.mass_kg,

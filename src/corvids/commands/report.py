@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from corvids.cli import parse
 from corvids.commands.files import check_writable
+from corvids.commands.fly import PLACE_TASKS
 from corvids.commands.flying.flight_figures import heights, inputs_figure, latencies
 from corvids.commands.flying.replay import Compared, compare, replay
 from corvids.commands.page import figure_html, page, table_html
@@ -21,6 +23,11 @@ from corvids.whole_files import write_whole
 
 DECISIONS_MAX = 400
 """Decisions that a page shows."""
+TASKS = ("juggle", *PLACE_TASKS)
+"""Those whose policies fly in our engines one vehicle at a time, as the recorded one did."""
+THRUST_AND_RATES = (("thrust", "N", slice(0, 1)), ("body rates", "rad/s", slice(1, 4)))
+ACCELERATION_AND_RATES = (("acceleration", "m/s²", slice(0, 3)), ("added rates", "rad/s", slice(3, 5)))
+"""What a policy answers, by columns: for an inner loop, the latter."""
 PERCENTILES = (50.0, 95.0, 99.0, 100.0)
 
 
@@ -58,8 +65,14 @@ def main(argv: list[str]) -> int:
     check_writable(out, ".html")
     log = read_flight_log(path)
     file = _policy(options, log)
-    simulated = _simulated(file, options) if file and options.against != "none" else None
-    write_whole(out, flight_page(path.name, log, file, simulated, options))
+    flown, note = file if options.against != "none" else None, ""
+    if flown and flown.contract.task not in TASKS:
+        task, flown = flown.contract.task, None
+        note = f"no simulated flights of the task {task} to compare with; there are: {', '.join(TASKS)}"
+        print(note)
+    _check_installed(options.against if flown else "none")
+    simulated = _simulated(flown, options) if flown else None
+    write_whole(out, flight_page(path.name, log, file, simulated, options, note))
     print(f"written: {out}")
     return 0
 
@@ -70,8 +83,9 @@ def flight_page(
     file: PolicyFile | None,
     simulated: dict[str, NDArray[np.float32]] | None,
     options: ReportOptions,
+    note: str = "",
 ) -> bytes:
-    """The whole file."""
+    """The whole file; ``note``: why there are no simulated flights."""
     seconds = float(log.now_s[-1] - log.now_s[0])
     about = ", ".join(f"{key} {value}" for key, value in log.about.items() if key != "policy_sha256")
     parts = [_states(log), figure_html(*heights(log)), "<h2>Decisions</h2>", _decisions(log)]
@@ -81,7 +95,11 @@ def flight_page(
     if file:
         parts += ["<h2>The same inputs again</h2>", _same_inputs(log, file)]
     if simulated:
-        parts += ["<h2>Flight against simulation</h2>", _against(compare(log, simulated), options)]
+        both = {name: values for name, values in log.inputs.items() if name in simulated}
+        compared = compare(dataclasses.replace(log, inputs=both), simulated)
+        parts += ["<h2>Flight against simulation</h2>", _against(compared, options)]
+    elif note:
+        parts += ["<h2>Flight against simulation</h2>", f"<p>{html.escape(note)}</p>"]
     return page(name, f"{seconds:.1f} s; {about}", "".join(parts))
 
 
@@ -148,11 +166,13 @@ def _same_inputs(log: FlightLog, file: PolicyFile) -> str:
         return "<p>The policy did not fly.</p>"
     is_same = sha256 is None or sha256 == _sha256(file)
     which = "the policy that flew" if is_same else "another policy than the one that flew"
-    thrust, rate = error[:, 0].max(), error[:, 1:].max()
+    width = THRUST_AND_RATES if error.shape[1] == 4 else ACCELERATION_AND_RATES
+    parts = [(what, unit, error[:, columns].max()) for what, unit, columns in width]
     verdict = "identical" if error.max() == 0.0 else "different"
     return (
         f"<p>{html.escape(str(file.path))}, {which}, given the recorded inputs of {len(error)} ticks, answers "
-        f"{verdict}: thrust within {thrust:.3g} N, body rates within {rate:.3g} rad/s of what was recorded.</p>"
+        f"{verdict}: {', '.join(f'{what} within {most:.3g} {unit}' for what, unit, most in parts)} of what was "
+        "recorded.</p>"
     )
 
 
@@ -178,7 +198,7 @@ def _against(compared: list[Compared], options: ReportOptions) -> str:
 def _policy(options: ReportOptions, log: FlightLog) -> PolicyFile | None:
     """The file named by the user, or else the one that flew, where it is still there and the same."""
     if options.policy:
-        return read_policy_file(options.policy)
+        return read_policy_file(options.policy, log.about.get("task"))
     path = Path(log.about.get("policy", ""))
     if not path.is_file():
         return None
@@ -192,8 +212,21 @@ def _sha256(file: PolicyFile) -> str:
     return hashlib.sha256(file.onnx).hexdigest()
 
 
+def _check_installed(against: str) -> None:
+    """Say in one line, before anything is flown, what the page needs and a vehicle's computer lacks."""
+    simulator = {"none": (), "native": ("torch",), "mujoco": ("torch", "mujoco")}[against]
+    absent = [name for name in ("matplotlib", *simulator) if find_spec(name) is None]
+    if absent:
+        spared = " (--against none: no torch, no mujoco)" if against != "none" else ""
+        raise CorvidsError(
+            f"the page needs {', '.join(absent)}: pip install 'corvids[sim,train]', or copy the record to a computer"
+            f" that has them{spared}"
+        )
+
+
 def _simulated(file: PolicyFile, options: ReportOptions) -> dict[str, NDArray[np.float32]]:
-    """Inputs (n, ·) of the same policy in simulated flights, by name, where it flew."""
+    """Inputs (n, ·) of the same policy in simulated flights of its task, by name, where it flew."""
+    from corvids.commands.evaluating.place import PlaceOptions, fly_places
     from corvids.commands.evaluating.trials import TrialsConfig, fly_trials
     from corvids.deploy.runtime import Tick
 
@@ -203,6 +236,10 @@ def _simulated(file: PolicyFile, options: ReportOptions) -> dict[str, NDArray[np
         for name, values in tick.decision.inputs.items():
             gathered.setdefault(name, []).append(values[tick.decision.by_policy].copy())
 
-    config = TrialsConfig(options.against, options.condition, options.trials, options.seconds)
-    fly_trials(file, config, recorder=gather, progress=False)
+    plan = (options.against, options.condition, options.trials, options.seconds)
+    task = file.contract.task
+    if task in PLACE_TASKS:
+        fly_places(file, task, PlaceOptions(file.path, *plan), recorder=gather)
+    else:
+        fly_trials(file, TrialsConfig(*plan), recorder=gather, progress=False)
     return {name: np.concatenate(values) for name, values in gathered.items()}

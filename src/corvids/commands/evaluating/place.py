@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from corvids.commands.files import check_writable
 from corvids.commands.numbers import check_positive, check_seed
 from corvids.deploy.pilot import Pilot
 from corvids.deploy.policy import PolicyFile
-from corvids.deploy.runtime import Flight, fly
+from corvids.deploy.runtime import Flight, Tick, fly
 from corvids.deploy.trained_vehicle import vehicle_of
 from corvids.envs.plants.conditions import condition_named, draw
 from corvids.envs.plants.place_flight import (
@@ -76,7 +77,9 @@ def main(argv: list[str], task: str, verb: str = "eval") -> int:
     return 0
 
 
-def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[PlaceVerdict, Flight]:
+def fly_places(
+    file: PolicyFile, task: str, options: PlaceOptions, *, recorder: Callable[[Tick], None] | None = None
+) -> tuple[PlaceVerdict, Flight]:
     """Fly all trials; what the referee says, and how the runtime fared."""
     if options.plant not in PLANTS:
         raise CorvidsError(f"unknown plant {options.plant!r}; there are: {', '.join(PLANTS)}")
@@ -95,7 +98,7 @@ def fly_places(file: PolicyFile, task: str, options: PlaceOptions) -> tuple[Plac
     plant = Plant(engine, trials, seed=options.seed, referee=referee)
     # One period more than the limit, so that the referee sees the limit itself.
     flight = fly(
-        Pilot(file, options.trials), plant, command, seconds=options.seconds + 0.1,
+        Pilot(file, options.trials), plant, command, seconds=options.seconds + 0.1, recorder=recorder,
         until=lambda _: bool(referee.done.all()),
     )  # fmt: skip
     return referee.verdict, flight

@@ -1,0 +1,1 @@
+"""What ``corvids doctor`` looks at, a subject a module."""
