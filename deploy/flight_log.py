@@ -113,9 +113,14 @@ def _log(about: dict[str, str], messages: dict[str, list[dict[str, Any]]]) -> Fl
             name: _array([one["inputs"][name] for one in policy]).astype(np.float32)
             for name in (policy[0]["inputs"] if policy else ())
         },
-        _array([one["order"] for one in policy]).reshape(len(policy), -1 if policy else 4),
+        _array([_order(one) for one in policy]).reshape(len(policy), -1 if policy else 4),
         tuple(messages["mocap"]),
     )
+
+
+def _order(answer: dict[str, Any]) -> list[float]:
+    """What was answered, in records of before teams were recorded, too."""
+    return answer["order"] if "order" in answer else [answer["thrust_n"], *answer["rate_b_radps"]]
 
 
 def _array(values: list[Any]) -> Array:

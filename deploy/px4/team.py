@@ -133,12 +133,17 @@ class Px4Team:
 
     @property
     def against_engaging(self) -> str:
-        """Why the members that have not flown yet do not engage; empty where nothing is against it."""
-        return "; ".join(
-            f"member {index}: {member.supervisor.against_engaging}"
-            for index, member in enumerate(self.members)
-            if not self._has_flown[index] and member.supervisor.against_engaging
-        )
+        """Why members that have not flown yet do not engage; empty where nothing is against it."""
+        if self._is_over or self.must_lower:
+            return self.must_lower or "the flight is over"
+        found = []
+        for index, (member, has_flown) in enumerate(zip(self.members, self._has_flown, strict=True)):
+            against = member.supervisor.against_engaging
+            if has_flown:
+                against = "" if member.supervisor.state in STREAMING else "it has flown, and does no more"
+            if against:
+                found.append(f"member {index}: {against}")
+        return "; ".join(found)
 
     def imu(self, until_s: float) -> tuple[Array, Array]:
         """Let time pass until ``until_s``: specific force [m/s², FLU] (n, 3) and attitude (n, 4) as reported last."""
@@ -166,7 +171,8 @@ class Px4Team:
 
     def send(self, thrust_n: Array, rate_b_radps: Array, /) -> None:
         """Propose thrust [N] (n,) and body rates [rad/s, FLU] (n, 3) to the supervisors; stream what they allow."""
-        self._engages = self._now_s - self._engage_said_s >= SAY_S and not self.against_engaging
+        is_due = self._now_s - self._engage_said_s >= SAY_S and not all(self._has_flown)
+        self._engages = is_due and not self.against_engaging
         if self._engages:
             self._engage_said_s = self._now_s
         for index, member in enumerate(self.members):

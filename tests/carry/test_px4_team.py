@@ -278,6 +278,24 @@ def test_none_engages_before_nothing_is_against_it_for_all():
     assert len(set(sky.first_engaged_s.values())) == 1
 
 
+def test_a_member_left_behind_follows_only_while_the_others_fly():
+    """An obstacle in the very tick of the word is known to nobody before."""
+    sky = Sky()
+    while sky.team.against_engaging or sky.team.now_s < 4.0:
+        sky.fly(sky.team.now_s + STEP_S)
+        assert sky.team.now_s < 6.0
+    sky.links[1].state.pos_w = (1.0, 0.0, 9.0)  # outside the fence
+    sky.fly(5.1)
+    assert sky.team.states == [State.ENGAGING, State.ARMED, State.ENGAGING]
+    for link in sky.links[::2]:
+        link.autopilot = link.autopilot._replace(armed=False, mode=Mode.OTHER)  # by their pilots
+    sky.fly(7.0)
+    sky.links[1].state.pos_w = (1.0, 0.0, 2.0)
+    sky.fly(12.0)
+    assert sky.team.states[1] is State.ARMED
+    assert "member 0: it has flown, and does no more" in sky.team.against_engaging
+
+
 def test_a_member_whose_policy_is_taken_away_makes_the_others_lower_with_it():
     sky = flying()
     sky.links[2].state.pos_w = (2.0, 0.0, 9.0)  # outside the fence

@@ -203,6 +203,7 @@ def test_the_operator_does_not_take_back_what_somebody_took():
         (["--arm", "--record", "a.txt"], "must end in .mcap"),
         (["--arm", "--place", "9", "0", "1"], "must lie 0.5 m inside the fence"),
         (["--arm", "--place", "0", "0", "0.2"], "must lie 0.5 m inside the fence"),
+        (["--arm", "--place", "nan", "0", "1"], "must lie 0.5 m inside the fence"),
         (["--arm", "--fence-high", "1", "2", "0.4"], "fence: z from -0.5 to 0.4 m must span"),
         (["--arm", "--fence-low", "nan", "-2", "-1"], "fence: x from nan"),
         (["--arm", "--mocap", "udp:14600", "--mocap-vehicle", "0"], "--mocap-vehicle 0: must be 1 to 65535"),

@@ -19,3 +19,8 @@ def check_writable(path: Path, suffix: str) -> None:
         raise CorvidsError(f"{path}: folder {path.parent} does not exist; create it first")
     if not os.access(parent, os.W_OK):
         raise CorvidsError(f"{path}: folder {path.parent} is not writable")
+
+
+def record_of(option: Path | None) -> Path | None:
+    """Where a flight with PX4 is recorded that was told ``--record`` so: every one is, unless told ``none``."""
+    return None if option == Path("none") else option or Path("flight.mcap")

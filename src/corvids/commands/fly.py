@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from corvids.cli import first_word, option_value, parse
-from corvids.commands.files import check_writable
+from corvids.commands.files import check_writable, record_of
 from corvids.commands.numbers import check_body, check_positive, check_seed
 from corvids.deploy.policy import read_policy_file
 from corvids.errors import CorvidsError
@@ -55,8 +55,8 @@ class FlyOptions:
     """For px4: file of 64 hexadecimal digits: packets are signed with them, and only what is signed counts."""
     arm: bool = False
     """For px4: the operator's word to arm, take off and engage."""
-    record: Path = Path("flight.mcap")
-    """For px4: where to write the flight's record (MCAP); none: nowhere."""
+    record: Path | None = None
+    """For px4: where to write the flight's record (MCAP); default: flight.mcap; none: nowhere."""
     origin: tuple[float, float, float] | None = None
     """For PX4 with motion capture alone, so that it can hold: world origin's latitude, longitude [°], height [m]."""
     mocap: str | None = None
@@ -184,7 +184,7 @@ def fly_with_px4(task: str, options: FlyOptions) -> int:
         options.vehicle,
         options.seconds,
         options.seed,
-        None if options.record == Path("none") else options.record,
+        record_of(options.record),
         options.origin,
         options.place,
         options.apex,

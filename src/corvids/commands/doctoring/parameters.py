@@ -39,6 +39,8 @@ def parameter_lines(
         if name in found:
             said = f"{has:.6g}"
             fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
+            if name == "EKF2_EV_DELAY":
+                fix += f"; if it was made with --ev-delay-ms {has:.6g}, tell doctor, too"
         yield Line(name, said, "no-go" if grave else "warn", fix)
     verdict = "go" if agreeing == len(wanted) else "no-go" if is_fatal else "warn"
     yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", verdict)

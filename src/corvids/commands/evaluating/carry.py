@@ -15,7 +15,7 @@ from corvids.cli import parse
 from corvids.commands.evaluating.carry_report import write_carry_report
 from corvids.commands.evaluating.carry_trials import CarryTrialsConfig, check, fly_carry_trials
 from corvids.commands.evaluating.trials import open_policy
-from corvids.commands.files import check_writable
+from corvids.commands.files import check_writable, record_of
 from corvids.deploy.runtime import Flight
 from corvids.envs.engines.engine import Array
 from corvids.envs.plants.team_referee import LOOK_S, TeamVerdict
@@ -59,8 +59,8 @@ class CarryFlyOptions:
     """Seed of all draws."""
     link: str = "udp:14540"
     """For px4-hil: where to listen for the first member's PX4; the others' are the ports that follow."""
-    record: Path = Path("flight.mcap")
-    """For px4-hil: where to write members' flight records (MCAP), -member0 and so on after the name; none: nowhere."""
+    record: Path | None = None
+    """For px4-hil: where to write members' records (MCAP), -member0 … after the name; default: flight.mcap; or none."""
     video: Path | None = None
     """Where to write a video (MP4), rendered without a screen."""
     lose_load_s: float = math.inf
@@ -107,11 +107,11 @@ def fly(argv: list[str]) -> int:
     for name, seconds in (("lose-load-s", options.lose_load_s), ("land-s", options.land_s)):
         if not seconds >= 0.0:
             raise CorvidsError(f"--{name} {seconds}: must be a time after the trial's start [s], 0 or later")
-    is_px4, is_recorded = options.plant == "px4-hil", options.record != Path("none")
-    if is_px4 and is_recorded:
-        check_writable(options.record, ".mcap")
-    elif not is_px4 and options.record != CarryFlyOptions.record:
+    is_px4, record = options.plant == "px4-hil", record_of(options.record)
+    if options.record and not is_px4:
         raise CorvidsError(f"--record: is for --plant px4-hil; {options.plant} has none of it")
+    if record and is_px4:
+        check_writable(record, ".mcap")
     team = check(dataclasses.replace(config, plant="mujoco") if is_px4 else config, file)
     if is_px4:
         from corvids.commands.flying.px4_team_hil import Mission, fly_team_hil
@@ -123,7 +123,7 @@ def fly(argv: list[str]) -> int:
             team,
             options.link,
             mission,
-            options.record if is_recorded else None,
+            record,
         )
         verdict, flight = outcome.verdict, outcome.flight
         shares = ", ".join(f"{100.0 * share:.1f}" for share in outcome.by_policy)

@@ -178,7 +178,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_system(self.system)
-        if self.fence.inside(self.place_w_m) != self.place_w_m:
+        # NaN is in no box, and yet the same as itself.
+        if not (self.fence.contains(self.place_w_m) and self.fence.inside(self.place_w_m) == self.place_w_m):
             raise CorvidsError(
                 f"--place {self.place_w_m}: must lie {self.fence.margin_m} m inside the fence, "
                 f"{self.fence.low_w_m} to {self.fence.high_w_m} m (--fence-low, --fence-high)"
@@ -205,7 +206,12 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
         contextlib.closing(KeeperChannel(folder / "keeper", folder / "runtime")) as channel,
     ):
         try:
-            check_px4(channel, Peer(PeerConfig(plan.system, key=plan.key), unix_s=time.time()), craft)
+            try:
+                check_px4(channel, Peer(PeerConfig(plan.system, key=plan.key), unix_s=time.time()), craft)
+            except CorvidsError as error:
+                # Said at once: in the air, the keeper guides PX4 on until it has disarmed.
+                print(f"not flown: {error}", flush=True)
+                raise
             return fly_over(file, craft, channel, ball, plan, log, mocap=mocap, is_real_time=True)
         finally:
             # Before the keeper is waited for, which may take minutes: whoever stops a service waits seconds.
