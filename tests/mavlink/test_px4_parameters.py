@@ -11,7 +11,7 @@ import pytest
 from pymavlink.dialects.v20 import common
 from standin import Standin
 
-from corvids.commands.flying.px4 import check_px4
+from corvids.commands.flying.px4_check import check_px4
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.parameters import AT_ONCE, load_parameters
@@ -103,16 +103,16 @@ def test_a_flight_begins_on_the_vehicle_that_it_is_for(hover: float, loss_s: flo
     px4 = Standin(boot_s=-100.0)
     px4.parameters |= {"MPC_THR_HOVER": (hover, 9), "COM_OF_LOSS_T": (loss_s, 9)}
     with pytest.raises(CorvidsError, match=refused) if refused else contextlib.nullcontext():
-        check_px4(Talk(px4, lossy=True), Peer(), AIR)
+        check_px4(Talk(px4, lossy=True), Peer(), AIR, 10.0)
     assert not [message for message in px4.heard if message.get_type() == "PARAM_SET"]
 
 
 def test_a_flight_that_hears_no_px4_of_its_system_says_so():
     px4 = Standin(boot_s=-100.0)
     with pytest.raises(CorvidsError, match="no PX4 was heard as MAVLink system 7"):
-        check_px4(Talk(px4), Peer(PeerConfig(7)), AIR)
+        check_px4(Talk(px4), Peer(PeerConfig(7)), AIR, 10.0)
     with pytest.raises(CorvidsError, match="system 1 says nothing of MPC_THR_HOVER, COM_OF_LOSS_T"):
-        check_px4(Talk(px4), Peer(), AIR)
+        check_px4(Talk(px4), Peer(), AIR, 10.0)
 
 
 def test_only_a_heartbeat_tells_that_it_is_disarmed():

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from corvids.commands.flying.course import Course
+from corvids.commands.flying.px4_check import check_px4
 from corvids.deploy.contract import BALL_FILTER
 from corvids.deploy.deferral import deferrable
 from corvids.deploy.fallback import Fallback
@@ -32,7 +33,6 @@ from corvids.deploy.px4.flight import Px4Flight
 from corvids.deploy.px4.links import check_link
 from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig, check_system
-from corvids.deploy.px4.parameters import read_parameters
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.record_about import about
@@ -51,12 +51,6 @@ PLACE_W_M, APEX_M = (0.0, 0.0, 1.0), 0.6
 """The task command [m] where none is given: as in the conditions that policies are judged in."""
 PREPARE_S, LANDING_S = 60.0, 20.0
 """Time for getting ready, and for landing after the flight [s]."""
-
-MUST_AGREE = ("MPC_THR_HOVER", "COM_OF_LOSS_T")
-"""What PX4 is asked for before each flight."""
-HOVER_TOLERANCE, LOSS_MAX_S = 0.25, 0.5
-"""How far PX4's hover thrust may be off, as a share of the vehicle file's, and when it must notice at the latest that
-nothing is streamed [s]."""
 
 Origin = tuple[float, float, float]
 """Where on the globe the world's origin is: see :class:`corvids.deploy.px4.mavlink_peer.PeerConfig`."""
@@ -207,7 +201,8 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
     ):
         try:
             try:
-                check_px4(channel, Peer(PeerConfig(plan.system, key=plan.key), unix_s=time.time()), craft)
+                peer = Peer(PeerConfig(plan.system, key=plan.key), unix_s=time.time())
+                check_px4(channel, peer, craft, PREPARE_S)
             except CorvidsError as error:
                 # Said at once: in the air, the keeper guides PX4 on until it has disarmed.
                 print(f"not flown: {error}", flush=True)
@@ -217,36 +212,6 @@ def fly_px4(file: PolicyFile, link: str, plan: Plan, *, arm: bool) -> Outcome:
             # Before the keeper is waited for, which may take minutes: whoever stops a service waits seconds.
             if log:
                 log.close()
-
-
-def check_px4(channel: Channel, peer: Peer, craft: Vehicle) -> None:
-    """Refuse to fly a PX4 whose parameters are another vehicle's; ``corvids doctor`` compares all of them.
-
-    PX4 hovers by MPC_THR_HOVER wherever it holds or lands for us, so a vehicle whose parameters were never made, or a
-    policy that is flown as the vehicle that it was trained for but on another, shows there.
-    """
-    found = read_parameters(channel, peer, MUST_AGREE, PREPARE_S)
-    if missing := [name for name in MUST_AGREE if name not in found]:
-        unsigned = f"; {peer.counters.unsigned} packets were not signed with the key" * bool(
-            peer.counters.unsigned
-        )
-        heard = f"system {peer.config.target_system} says nothing of {', '.join(missing)}"
-        if not peer.counters.received:
-            heard = f"no PX4 was heard as MAVLink system {peer.config.target_system} (--system)"
-        raise CorvidsError(
-            f"{heard} within {PREPARE_S:.0f} s{unsigned}: is it running, and does it send there?"
-        )
-    hover = craft.px4.MPC_THR_HOVER
-    if not abs(found["MPC_THR_HOVER"] - hover) <= HOVER_TOLERANCE * hover:
-        raise CorvidsError(
-            f"PX4's MPC_THR_HOVER is {found['MPC_THR_HOVER']:.3g}, vehicle {craft.name!r} hovers at {hover:.3g}: is it "
-            "that vehicle (--vehicle)? If so, load its parameters: corvids px4-params"
-        )
-    if not 0.0 < found["COM_OF_LOSS_T"] <= LOSS_MAX_S:
-        raise CorvidsError(
-            f"PX4's COM_OF_LOSS_T is {found['COM_OF_LOSS_T']:.3g} s: must be above 0 and at most {LOSS_MAX_S} s, the "
-            "last net that there is; load the vehicle's parameters: corvids px4-params"
-        )
 
 
 def _ball(file: PolicyFile, plan: Plan, craft: Vehicle) -> tuple[Ball | None, MocapInput | None]:
