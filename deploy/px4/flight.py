@@ -47,6 +47,11 @@ class Link(Protocol):
         """What PX4 says of itself."""
         ...
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the keeper, if there is one, has asked PX4 to hold since :meth:`engage`."""
+        ...
+
     def wait(self, until_s: float) -> Iterator[None]:
         """Take in what arrives until ``until_s`` [s]; hands over after each piece of it."""
         ...
@@ -96,6 +101,18 @@ class Readings(NamedTuple):
     ball_stamp_s: Array = np.empty((1, 0))
     """None: where the ball was seen has gone into the pilot's filter as it arrived."""
     ball_pos_w: Array = np.empty((1, 0, 3))
+
+
+def ask(link: Link, request: Request | None) -> None:
+    """Ask PX4 for something, if for anything; to hold before it arms where it would not do so on the ground.
+
+    PX4 keeps the mode of the last flight. In LAND and OFFBOARD it does not arm; in a mission or a take-off it does, and
+    flies it.
+    """
+    if request is Request.ARM and link.autopilot.mode in (Mode.LAND, Mode.OFFBOARD, Mode.AUTO):
+        link.request(Request.HOLD)
+    if request is not None:
+        link.request(request)
 
 
 class Px4Flight:
@@ -216,11 +233,7 @@ class Px4Flight:
             self.link.engage()
         elif before in STREAMING and verdict.state not in STREAMING:
             self.link.release()
-        if verdict.request is Request.ARM and seen.autopilot.mode in (Mode.LAND, Mode.OFFBOARD):
-            # PX4 keeps the mode of the last flight, and arms in neither of these.
-            self.link.request(Request.HOLD)
-        if verdict.request is not None:
-            self.link.request(verdict.request)
+        ask(self.link, verdict.request)
         self._untold = seen, verdict
         if verdict.command is None:
             self._tell()
@@ -281,6 +294,7 @@ class Px4Flight:
             place_w,
             words,
             state.attitude_stamp_s,
+            is_kept=self.link.is_kept,
         )
 
 

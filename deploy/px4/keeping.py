@@ -117,8 +117,9 @@ class StreamWatch:
 
     def has_nothing_to_keep(self, now_s: float, autopilot: Autopilot, guides: bool = False) -> bool:
         """Whether nobody would miss it; a vehicle that it ``guides`` by motion capture does as long as it is armed."""
-        if not now_s - autopilot.heard_s <= self.config.gone_s:
+        # PX4 goes back to OFFBOARD as it disarms after a landing: its mode says nothing any more.
+        if not now_s - autopilot.heard_s <= self.config.gone_s or not autopilot.armed:
             return True
-        if guides and autopilot.armed:
+        if guides:
             return False
         return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD

@@ -35,6 +35,7 @@ from corvids.deploy.mocap.state_stream import StateReceiver
 from corvids.deploy.px4.channels import (
     BUFFER,
     ENGAGE,
+    HOLDS,
     PACKET,
     RELEASE,
     SAFE,
@@ -44,7 +45,7 @@ from corvids.deploy.px4.channels import (
     is_orphaned,
 )
 from corvids.deploy.px4.framing import VERSION_2, packet_size
-from corvids.deploy.px4.keeping import KeeperConfig, Level, StreamWatch
+from corvids.deploy.px4.keeping import KeeperConfig, Keeping, Level, StreamWatch
 from corvids.deploy.px4.links import check_link, is_serial, open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.serial_link import SerialChannel
@@ -52,6 +53,8 @@ from corvids.errors import CorvidsError
 
 PENDING_MAX = 1000
 """Datagrams kept for a runtime that is busy: about a second of them; then the oldest are dropped."""
+TELL_S = 0.1
+"""How often the runtime is told that PX4 is asked to hold [s]: of what is pending too long the oldest is dropped."""
 STALE_S = 0.05
 """Motion capture older than this is not handed to a runtime that has not fetched it."""
 BEHIND = 60
@@ -75,6 +78,8 @@ class Keeper:
         self.peer, self.stream = peer, StreamWatch(config)
         self.dropped = 0
         """Set-points that came while PX4 was asked to hold, or were no set-points."""
+        self._turn = b""
+        self._told_s = -1e9
 
     def from_runtime(self, frame: bytes, now_s: float) -> bytes | None:
         """A frame of the runtime's; what of it goes to the autopilot."""
@@ -82,6 +87,7 @@ class Keeper:
         if kind == PACKET:
             return rest or None
         if kind == ENGAGE:
+            self._turn = rest
             self.stream.engage()
         elif kind == RELEASE:
             self.stream.release()
@@ -105,6 +111,13 @@ class Keeper:
         if request is not None:
             out.append(self.peer.request(request))
         return out
+
+    def to_runtime(self, now_s: float) -> bytes | None:
+        """What to tell the runtime now; see :data:`corvids.deploy.px4.channels.HOLDS`."""
+        if self.stream.keeping is not Keeping.HOLDING or now_s - self._told_s < TELL_S:
+            return None
+        self._told_s = now_s
+        return HOLDS + self._turn
 
     def has_nothing_to_keep(self, now_s: float, guides: bool = False) -> bool:
         """Whether nobody would miss it; see :meth:`corvids.deploy.px4.keeping.StreamWatch.has_nothing_to_keep`."""
@@ -144,7 +157,7 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
                 keeper.peer.take_in(datagram, now_s)
                 if keeper.peer.counters.received > received:
                     channel.accept()
-                if runtime is not None:
+                if runtime is not None and datagram[:1] != HOLDS:  # that is the keeper's alone to say
                     pending.append(datagram)
             hand_over(pending, local, runtime, now_s)
             with contextlib.suppress(BlockingIOError):
@@ -156,6 +169,9 @@ def run(link: str, socket_path: Path, config: PeerConfig, mocap: MocapConfig | N
                         channel.send(PACKET, packet)
             for packet in keeper.watch(now_s):
                 channel.send(PACKET, packet)
+            told = keeper.to_runtime(now_s)
+            if told is not None and runtime is not None:
+                pending.append(told)
             is_idle = keeper.has_nothing_to_keep(now_s, guides=port is not None)
             is_alone = now_s - heard_s > keeper.stream.config.linger_s
             if is_idle and is_alone:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.deploy.mocap.state_stream import StateSink
-from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT, Channel
+from corvids.deploy.px4.channels import ENGAGE, HOLDS, PACKET, RELEASE, SETPOINT, Channel
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.mavlink_peer import Peer
 from corvids.deploy.px4.state import VehicleState
@@ -26,6 +26,7 @@ class MavlinkLink:
 
     def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
         self._channel, self._peer, self._mocap = channel, peer, mocap
+        self._turn, self._is_kept = 0, False
 
     @property
     def now_s(self) -> float:
@@ -39,6 +40,10 @@ class MavlinkLink:
     def autopilot(self) -> Autopilot:
         return self._peer.reader.autopilot
 
+    @property
+    def is_kept(self) -> bool:
+        return self._is_kept
+
     def wait(self, until_s: float) -> Iterator[None]:
         counters = self._peer.counters
         for datagram in self._channel.wait(until_s):
@@ -46,6 +51,9 @@ class MavlinkLink:
                 if self._mocap:
                     self._mocap.take_in(datagram, self.now_s)
                 yield
+                continue
+            if datagram[:1] == HOLDS:
+                self._is_kept |= datagram == HOLDS + bytes([self._turn])
                 continue
             received = counters.received
             self._peer.take_in(datagram, self.now_s)
@@ -58,7 +66,8 @@ class MavlinkLink:
             self._channel.send(PACKET, packet)
 
     def engage(self) -> None:
-        self._channel.send(ENGAGE)
+        self._turn, self._is_kept = (self._turn + 1) % 256, False
+        self._channel.send(ENGAGE, bytes([self._turn]))
 
     def release(self) -> None:
         self._channel.send(RELEASE)

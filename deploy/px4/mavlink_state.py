@@ -11,13 +11,19 @@ from pymavlink.dialects.v20 import common
 
 from corvids.deploy.clock_offset import ClockOffset
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
-from corvids.deploy.px4.state import VehicleState, finite, is_news, unit
+from corvids.deploy.px4.state import VehicleState, finite, is_news, is_place, unit
 from corvids.deploy.supervision.checks import Autopilot, Mode
 
 MAIN_AUTO, MAIN_OFFBOARD, MAIN_TERMINATION = 4, 6, 10
 """PX4's main modes that matter here."""
 SUB_LOITER, SUB_LAND = 3, 6
 """PX4's sub-modes of AUTO: hold and land."""
+AIDING, VALID = common.ESTIMATOR_PRED_POS_HORIZ_REL, common.ESTIMATOR_POS_HORIZ_REL
+"""Flags of ESTIMATOR_STATUS: PX4's estimator measures its place, or its velocity, now; and has done so not long ago, or
+stands where it will once it flies (EKF2_NOAID_TOUT: 5 s)."""
+UNAIDED_MAX_S = 1.0
+"""A place that has not been measured for longer is none [s]: in 5 s a vehicle that is told a wrong one leaves its
+fence."""
 ATTITUDE_STREAM_S = 0.03
 """As long as ATTITUDE_QUATERNION comes this often [s], attitude and rates are its: they have passed PX4's filter of
 the gyroscope, those of ODOMETRY have not."""
@@ -52,7 +58,7 @@ def mode_of(custom_mode: int) -> Mode:
     if main == MAIN_OFFBOARD:
         return Mode.OFFBOARD
     return (
-        {SUB_LOITER: Mode.HOLD, SUB_LAND: Mode.LAND}.get(sub, Mode.OTHER) if main == MAIN_AUTO else Mode.OTHER
+        {SUB_LOITER: Mode.HOLD, SUB_LAND: Mode.LAND}.get(sub, Mode.AUTO) if main == MAIN_AUTO else Mode.OTHER
     )
 
 
@@ -69,6 +75,12 @@ class StateReader:
         self.clock = ClockOffset()
         self.state = VehicleState()
         self.autopilot = Autopilot()
+        self._is_told = False
+        """Whether a heartbeat has come."""
+        self._is_aided, self._is_sure = True, True
+        """Whether PX4's estimator says that it measures its place, and that it knows it well enough."""
+        self._aided_s = -math.inf
+        """When it said last that it measures it [s]."""
         self._attitude_heard_s = -math.inf
         """When ATTITUDE_QUATERNION came last [s]."""
         self._readers: dict[str, Callable[[Any, float], None]] = {
@@ -77,6 +89,7 @@ class StateReader:
             "EXTENDED_SYS_STATE": self._read_landed,
             "BATTERY_STATUS": self._read_battery,
             "TIMESYNC": self._read_timesync,
+            "ESTIMATOR_STATUS": self._read_estimator,
             "ODOMETRY": self._read_odometry,
             "ATTITUDE_QUATERNION": self._read_attitude,
             "LOCAL_POSITION_NED": self._read_position,
@@ -85,15 +98,17 @@ class StateReader:
 
     def take_in(self, message: Any, now_s: float) -> None:
         """One message of the vehicle's, received at ``now_s`` on our clock [s]."""
-        self.autopilot = self.autopilot._replace(heard_s=now_s)
         reader = self._readers.get(message.get_type())
         if reader is not None:
             reader(message, now_s)
+        if self._is_told:
+            self.autopilot = self.autopilot._replace(heard_s=now_s)
 
     def _read_heartbeat(self, message: Any, now_s: float) -> None:
         if message.autopilot != common.MAV_AUTOPILOT_PX4:
             self.counters.foreign += 1
             return
+        self._is_told = True
         self.autopilot = self.autopilot._replace(
             armed=bool(message.base_mode & common.MAV_MODE_FLAG_SAFETY_ARMED),
             mode=mode_of(message.custom_mode),
@@ -125,6 +140,11 @@ class StateReader:
         if message.tc1 > 0:  # the echo of a stamp of ours
             self.clock.take_in(1e-9 * message.ts1, 1e-9 * message.tc1, now_s)
 
+    def _read_estimator(self, message: Any, now_s: float) -> None:
+        if message.flags & AIDING:
+            self._aided_s = now_s
+        self._is_aided = bool(message.flags & VALID) and now_s - self._aided_s <= UNAIDED_MAX_S
+
     def _read_odometry(self, message: Any, now_s: float) -> None:
         in_body = message.child_frame_id == common.MAV_FRAME_BODY_FRD
         frames = (common.MAV_FRAME_LOCAL_NED, common.MAV_FRAME_BODY_FRD)
@@ -142,9 +162,11 @@ class StateReader:
         stamp_s = self._stamp(1e-6 * message.time_usec, self.state.pose_stamp_s, now_s)
         if stamp_s is None or not finite((message.x, message.y, message.z), vel_ned, omega):
             return
-        state = self.state
-        state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
-        state.vel_w = enu_ned(vel_ned)
+        state, variances = self.state, message.pose_covariance
+        self._is_sure = is_place(variances[0], variances[6], variances[11])
+        if self._is_aided and self._is_sure:
+            state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
+            state.vel_w = enu_ned(vel_ned)
         is_streamed = now_s - self._attitude_heard_s <= ATTITUDE_STREAM_S
         if not is_streamed and is_news(stamp_s, state.attitude_stamp_s, now_s):
             state.attitude_stamp_s, state.quat_wb = stamp_s, quat_enu_ned(quat)
@@ -164,7 +186,7 @@ class StateReader:
 
     def _read_position(self, message: Any, now_s: float) -> None:
         pos_ned, vel_ned = (message.x, message.y, message.z), (message.vx, message.vy, message.vz)
-        if not finite(pos_ned, vel_ned):
+        if not (finite(pos_ned, vel_ned) and self._is_aided and self._is_sure):
             return
         stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.pose_stamp_s, now_s)
         if stamp_s is not None:

@@ -8,6 +8,9 @@ import math
 from corvids.deploy.px4.frames import Quaternion
 from corvids.deploy.supervision.envelope import Triple
 
+PLACE_STD_MAX_M = 1.0
+"""A place that PX4's estimator itself says it knows less well is none [m]: the estimator tells on, as fresh as ever,
+long after the last measurement of it."""
 FUTURE_MAX_S = 0.02
 """A stamp may lie this far in the future (clocks disagree a little)."""
 _NAN3 = (math.nan, math.nan, math.nan)
@@ -60,6 +63,11 @@ def is_news(stamp_s: float, newest_s: float, now_s: float) -> bool:
     A newest known that lies in the future itself, since a clock went back, forbids nothing.
     """
     return not (stamp_s > now_s + FUTURE_MAX_S or stamp_s <= newest_s <= now_s + FUTURE_MAX_S)
+
+
+def is_place(*variances_m2: float) -> bool:
+    """Whether a place with these variances is known; so it is where nothing is said of them (NaN)."""
+    return not any(variance_m2 > PLACE_STD_MAX_M**2 for variance_m2 in variances_m2)
 
 
 def finite(*vectors: Triple) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from corvids.deploy.fallback import GRAVITY_MPS2, Fallback
 from corvids.deploy.pilot import Array, TeamReadings
-from corvids.deploy.px4.flight import Link
+from corvids.deploy.px4.flight import Link, ask
 from corvids.deploy.px4.frames import yaw_ned_rad
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.thrust import ThrustMap
@@ -232,8 +232,7 @@ class Px4Team:
         elif before in STREAMING and verdict.state not in STREAMING:
             link.release()
         self._has_flown[index] |= verdict.state in STREAMING
-        if verdict.request is not None:
-            link.request(verdict.request)
+        ask(link, verdict.request)
         self._land_if_held(index, member, verdict)
         if self._bears and not self.must_lower:
             has_left = before is State.POLICY and verdict.state is not State.POLICY

@@ -19,6 +19,8 @@ class Mode(enum.Enum):
     OFFBOARD = "offboard"
     HOLD = "hold"
     LAND = "land"
+    AUTO = "auto"
+    """Another one in which the autopilot flies by a plan of its own, from arming on: mission, take-off, return."""
     OTHER = "other"
     __hash__ = object.__hash__
 
@@ -40,7 +42,7 @@ class Autopilot(NamedTuple):
     """What the autopilot says of itself."""
 
     heard_s: float = math.nan
-    """When anything of it arrived last [s]; NaN before the first."""
+    """When anything of it arrived last [s]; NaN before it said whether it is armed, and in which mode."""
     armed: bool = False
     mode: Mode = Mode.OTHER
     failsafe: bool = False
@@ -97,6 +99,8 @@ class Seen(NamedTuple):
     load_doubt: str = ""
     """Why the load was not believed to be where it was measured last, by
     :mod:`corvids.deploy.supervision.load_watch`; empty where it was."""
+    is_kept: bool = False
+    """Whether the keeper has asked the autopilot to hold since the operator engaged, as commands had stayed away."""
 
 
 @dataclasses.dataclass(frozen=True)

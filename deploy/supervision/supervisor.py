@@ -115,6 +115,10 @@ class Supervisor:
         """Whether the policy may fly again without a word of the operator's."""
         self._confirmed = False
         """Whether OFFBOARD was seen since the operator engaged."""
+        self._mode_before = Mode.OTHER
+        """In which mode the autopilot was then."""
+        self._holds = self._was_asked_to_hold = False
+        """Whether the autopilot has been in HOLD ever since it was flown, and whether this asked for it."""
         self._handover = Handover(envelope, fallback, self.fence)
         self._repeating_since_s = 0.0
         self.against_engaging = "it is not armed"
@@ -133,6 +137,8 @@ class Supervisor:
         )
         reaction = self._strongest(due)
         reason = self._react(reaction, due, found) or self._proceed(seen, found)
+        if self.state is State.ARMED:
+            self._holds = seen.autopilot.mode is Mode.HOLD and (self._holds or before in STREAMING)
         request = self._request()
         source, command = self._handover.command(
             self.state,
@@ -176,7 +182,8 @@ class Supervisor:
             return
         is_asked_for = asked is not None and _MODES.get(asked) is mode
         self._reached |= is_asked_for
-        if self._confirmed and not is_asked_for and mode is not Mode.OFFBOARD:
+        is_left = self._confirmed or mode is not self._mode_before
+        if is_left and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
             found[Violation.DISARMED] = "as the autopilot reports"
@@ -270,12 +277,21 @@ class Supervisor:
         if not seen.autopilot.armed:
             self._enter(State.READY)
             return "the autopilot is disarmed"
+        holds_for_us = (
+            self._holds and seen.autopilot.mode is Mode.HOLD and (self._was_asked_to_hold or seen.is_kept)
+        )
+        if Word.LAND in seen.words and holds_for_us:
+            self._ask(Request.LAND)
+            return "the operator said land, and the autopilot holds"
+        if self._asked is Request.LAND and (not holds_for_us or self._is_overdue()):
+            self._asked = None
         if Word.ENGAGE not in seen.words:
             return ""
         against = self._obstacles(found, State.ENGAGING)
         if against:
             return f"not engaged: {against}"
         self._enter(State.ENGAGING)
+        self._mode_before = seen.autopilot.mode
         x, y, z = seen.pos_w
         self._handover.hold(seen.place_w or (x, y, max(z, self.procedure.take_off_m)))
         return "the operator said engage"
@@ -303,6 +319,7 @@ class Supervisor:
         if self._asked is Request.HOLD:
             if seen.autopilot.mode is Mode.HOLD:
                 self._enter(State.ARMED)
+                self._was_asked_to_hold = True
                 return "the autopilot holds"
             if self._is_overdue():
                 self._enter(State.LANDING)
@@ -350,6 +367,7 @@ class Supervisor:
         if state is not self.state:
             self.state, self._entered_s = state, self._clock_s
         self._asked, self._reached, self._resumes = None, False, False
+        self._holds = self._was_asked_to_hold = False
         self._steady_since_s = math.inf
 
     def _ask(self, request: Request) -> None:

@@ -42,6 +42,7 @@ class ObedientPx4:
         self.streamed: list[tuple[float, Triple, Level]] = []
         self.hover_thrust = 0.0
         self.is_estimating = True
+        self.is_kept = False
 
     @property
     def now_s(self) -> float:

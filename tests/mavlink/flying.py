@@ -119,8 +119,9 @@ class FlyingStandin(Standin):
             self.crashed = f"hit the ground with {truth.vel_ned[2]:.1f} m/s"
         truth.pos_ned = (north, east, 0.0)
         truth.vel_ned = (0.0, 0.0, min(0.0, truth.vel_ned[2]))
-        if (self.main, self.sub) == (AUTO, LAND):
+        if self.armed and (self.main, self.sub) == (AUTO, LAND):
             self.armed, self.status = False, common.MAV_STATE_STANDBY
+            self.main, self.sub = OFFBOARD, 0  # where it was flown before, as PX4 does not arm in LAND
 
 
 def is_asked_for_its_mode(px4: Standin) -> bool:
@@ -208,6 +209,8 @@ class VirtualLink:
             self._report(now_s)
         for packet in self.keeper.watch(now_s):
             self._send(self._to_px4, packet)
+        if (told := self.keeper.to_runtime(now_s)) is not None:
+            self._push(self._to_us, 0.0, told)  # over no link
 
     def _report(self, now_s: float) -> None:
         px4, fault = self.px4, self.fault

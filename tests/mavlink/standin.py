@@ -13,7 +13,7 @@ from typing import Any
 from pymavlink.dialects.v20 import common, development
 
 OFFBOARD, AUTO, POSCTL, TERMINATION = 6, 4, 3, 10
-LOITER, RTL, LAND = 3, 5, 6
+TAKEOFF, LOITER, MISSION, RTL, LAND = 2, 3, 4, 5, 6
 LOSS_S = 0.2
 """PX4's COM_OF_LOSS_T [s]; see :attr:`Standin.loss_s`."""
 
@@ -112,6 +112,9 @@ class Standin:
             common.MAVLink_local_position_ned_message(time_ms, *self.truth.pos_ned, *self.truth.vel_ned)
         )
 
+    def estimator(self, now_s: float, flags: int) -> bytes:
+        return self.pack(common.MAVLink_estimator_status_message(self.time_us(now_s), flags, *[0.1] * 8))
+
     def imu(self, now_s: float) -> bytes:
         return self.pack(
             common.MAVLink_highres_imu_message(
@@ -179,7 +182,7 @@ class Standin:
 
     def watch(self, now_s: float) -> None:
         """Notice that the stream was lost."""
-        if self.main == OFFBOARD and now_s - self._streamed_s > self.loss_s:
+        if self.armed and self.main == OFFBOARD and now_s - self._streamed_s > self.loss_s:
             self.main, self.sub, self._lost_offboard = AUTO, LAND, True
             self.status = common.MAV_STATE_CRITICAL
 

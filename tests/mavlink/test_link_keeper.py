@@ -21,6 +21,7 @@ from corvids.deploy.mocap.state_port import StatePort
 from corvids.deploy.mocap.state_stream import StateReceiver
 from corvids.deploy.px4.channels import (
     ENGAGE,
+    HOLDS,
     PACKET,
     RELEASE,
     SAFE,
@@ -33,6 +34,7 @@ from corvids.deploy.px4.channels import (
 )
 from corvids.deploy.px4.keeping import Keeping
 from corvids.deploy.px4.link_keeper import BEHIND, COMPONENT, Keeper, hand_over
+from corvids.deploy.px4.mavlink_link import MavlinkLink
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.errors import CorvidsError
 
@@ -171,6 +173,45 @@ def test_it_has_nothing_to_keep_of_an_autopilot_that_is_gone():
     assert not keeper.has_nothing_to_keep(69.0), "off-board, and perhaps to be heard again"
     assert keeper.has_nothing_to_keep(71.0)
     assert flying(POSCTL)[0].has_nothing_to_keep(10.1)
+
+
+@pytest.mark.parametrize("guides", [False, True])
+def test_it_has_nothing_to_keep_of_a_vehicle_that_has_disarmed(guides: bool):
+    """After a landing PX4 is in OFFBOARD again, where a keeper that had to have it hold would wait for ever."""
+    keeper, px4 = flying()
+    play(keeper, px4, 10.0, 10.3)
+    assert keeper.stream.keeping is Keeping.HOLDING
+    px4.main, px4.sub = OFFBOARD, 0
+    keeper.peer.take_in(px4.heartbeat(), 15.0)
+    assert not keeper.has_nothing_to_keep(15.0, guides)
+    px4.armed = False
+    keeper.peer.take_in(px4.heartbeat(), 16.0)
+    assert keeper.has_nothing_to_keep(16.0, guides)
+
+
+def test_it_tells_the_runtime_that_it_has_px4_hold():
+    keeper, px4 = flying()
+    keeper.from_runtime(ENGAGE + b"\x07", 9.0)
+    keeper.from_runtime(frame(), 10.0)
+    assert keeper.to_runtime(10.1) is None
+    play(keeper, px4, 10.0, 10.3)
+    assert keeper.to_runtime(10.3) == HOLDS + b"\x07"
+    assert keeper.to_runtime(10.35) is None, "not at every turn"
+    assert keeper.to_runtime(10.45) == HOLDS + b"\x07"
+    keeper.from_runtime(ENGAGE + b"\x08", 10.5)
+    assert keeper.to_runtime(10.6) is None
+
+
+def test_the_runtime_believes_that_of_its_last_word_to_engage_alone(tmp_path: Path):
+    path = str(tmp_path / "runtime")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
+        link = MavlinkLink(KeeperChannel(tmp_path / "nobody", tmp_path / "runtime"), Peer())
+        for said, is_kept in ((HOLDS + b"\x00", False), (HOLDS + b"\x01", True), (HOLDS + b"\x01", False)):
+            if not said.endswith(b"\x01") or not is_kept:
+                link.engage()
+            local.sendto(said, path)
+            assert [*link.wait(time.monotonic())] == []
+            assert link.is_kept is is_kept
 
 
 def test_a_busy_runtime_gets_everything_late_and_in_order(tmp_path: Path):

@@ -9,7 +9,7 @@ import random
 import pytest
 from flying import is_asked_for_its_mode
 from pymavlink.dialects.v20 import common, development
-from standin import AUTO, LAND, LOITER, OFFBOARD, POSCTL, RTL, TERMINATION, Standin, custom_mode
+from standin import AUTO, LAND, LOITER, MISSION, OFFBOARD, POSCTL, RTL, TERMINATION, Standin, custom_mode
 
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.mavlink_state import mode_of
@@ -93,6 +93,71 @@ def test_no_odometry_from_before_takes_back_an_attitude():
     px4.truth.rate_frd = (9.0, 9.0, 9.0)
     peer.take_in(px4.odometry(100.49), 100.54)
     assert peer.reader.state.omega_b == pytest.approx((0.01, -0.02, -0.03))
+
+
+def test_a_place_that_px4_no_longer_measures_is_none():
+    """Its estimator goes on telling one, as fresh as ever; attitude and rates live on its IMU."""
+    px4 = Standin()
+    px4.pos_std_m = 0.3
+    peer = connected(px4)
+    peer.take_in(px4.odometry(100.5), 100.5)
+    px4.pos_std_m, px4.truth.pos_ned, px4.truth.rate_frd = 1.5, (50.0, 50.0, -3.0), (9.0, 9.0, 9.0)
+    peer.take_in(px4.odometry(100.6), 100.6)
+    peer.take_in(px4.position(100.61), 100.61)
+    state = peer.reader.state
+    assert state.pos_w == pytest.approx((2.0, 1.0, 3.0))
+    assert state.stamp_s == state.pose_stamp_s == pytest.approx(100.5, abs=1e-5)
+    assert state.attitude_stamp_s == pytest.approx(100.6, abs=1e-5)
+    assert state.omega_b == pytest.approx((9.0, -9.0, -9.0))
+    px4.pos_std_m = 0.3
+    peer.take_in(px4.odometry(100.7), 100.7)
+    assert state.stamp_s == pytest.approx(100.7, abs=1e-5), "until it measures it again"
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_placed"),
+    [
+        (common.ESTIMATOR_POS_HORIZ_REL | common.ESTIMATOR_PRED_POS_HORIZ_REL, True),
+        # On the ground, at rest, PX4 has its place stand still beside what measures it.
+        (
+            common.ESTIMATOR_POS_HORIZ_REL
+            | common.ESTIMATOR_PRED_POS_HORIZ_REL
+            | common.ESTIMATOR_CONST_POS_MODE,
+            True,
+        ),
+        (common.ESTIMATOR_ATTITUDE | common.ESTIMATOR_CONST_POS_MODE, False),
+        (common.ESTIMATOR_POS_HORIZ_REL, False),  # nothing has measured it yet
+        (common.ESTIMATOR_PRED_POS_HORIZ_REL, False),  # something will
+    ],
+)
+def test_a_place_that_px4_has_nothing_to_measure_by_is_none(flags: int, is_placed: bool):
+    """On the ground it believes to stand still, and so to know its place as well as can be."""
+    px4 = Standin()
+    px4.pos_std_m = 0.01
+    peer = connected(px4)
+    peer.take_in(px4.estimator(100.4, flags), 100.4)
+    peer.take_in(px4.odometry(100.5), 100.5)
+    peer.take_in(px4.position(100.51), 100.51)
+    assert math.isfinite(peer.reader.state.pose_stamp_s) is is_placed
+    assert math.isfinite(peer.reader.state.attitude_stamp_s)
+    asked = {message.param1 for message in px4.commands(common.MAV_CMD_SET_MESSAGE_INTERVAL)}
+    assert common.MAVLINK_MSG_ID_ESTIMATOR_STATUS in asked
+
+
+def test_a_place_is_one_for_a_second_after_the_last_measurement():
+    """Motion capture that is late now and then does not end a flight."""
+    px4 = Standin()
+    peer = connected(px4)
+    valid = common.ESTIMATOR_POS_HORIZ_REL
+    for now_s, flags, is_placed in (
+        (101.0, valid | common.ESTIMATOR_PRED_POS_HORIZ_REL, True),
+        (101.9, valid, True),
+        (102.1, valid, False),
+        (102.2, valid | common.ESTIMATOR_PRED_POS_HORIZ_REL, True),
+    ):
+        peer.take_in(px4.estimator(now_s, flags), now_s)
+        peer.take_in(px4.odometry(now_s), now_s)
+        assert (peer.reader.state.pose_stamp_s > now_s - 0.001) is is_placed
 
 
 def test_a_change_of_mode_is_heard_before_the_next_heartbeat():
@@ -194,7 +259,8 @@ def test_what_the_autopilot_says_of_itself():
         (OFFBOARD, 0, Mode.OFFBOARD),
         (AUTO, LOITER, Mode.HOLD),
         (AUTO, LAND, Mode.LAND),
-        (AUTO, 4, Mode.OTHER),
+        (AUTO, MISSION, Mode.AUTO),
+        (AUTO, RTL, Mode.AUTO),
         (POSCTL, 0, Mode.OTHER),
     ],
 )

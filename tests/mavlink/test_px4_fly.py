@@ -11,7 +11,7 @@ import pytest
 from flying import Fault, FlyingStandin, VirtualLink
 from mcap.reader import make_reader
 from pymavlink.dialects.v20 import common
-from standin import AUTO, LAND
+from standin import AUTO, LAND, LOITER, MISSION, TAKEOFF
 
 from corvids.cli import main
 from corvids.commands.flying import px4 as px4_fly
@@ -20,7 +20,7 @@ from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.px4 import flight
 from corvids.deploy.px4.flight import Px4Flight
-from corvids.deploy.supervision.checks import Word
+from corvids.deploy.supervision.checks import Mode, Word
 from corvids.deploy.supervision.reactions import State
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.conditions import APEX_M, PLACE_W_M
@@ -52,7 +52,7 @@ def test_it_takes_off_juggles_and_lands(capsys):
     assert outcome.has_ended_safely
     assert not px4.crashed
     assert outcome.was_armed and not px4.armed
-    assert (px4.main, px4.sub) == (AUTO, LAND)
+    assert px4.commands(common.MAV_CMD_DO_SET_MODE)[-1].param3 == LAND
     assert outcome.hits >= 3, "of about 5 in the 5 s that are left after the ball's first fall"
     said = capsys.readouterr().out
     for step in ("ready -> armed", "armed -> engaging", "engaging -> policy", "policy -> landing"):
@@ -75,7 +75,7 @@ def test_a_heavier_vehicle_hovers_where_it_should():
     )
     assert outcome.states["engaging"] > 9.0
     assert outcome.has_ended_safely
-    settled_m = [height_m for now_s, height_m in heights_m.items() if 11.0 < now_s < 13.0]
+    settled_m = [height_m for now_s, height_m in heights_m.items() if 10.0 < now_s < 12.0]
     assert settled_m == pytest.approx([PLACE_W_M[2]] * len(settled_m), abs=0.05)
 
 
@@ -181,16 +181,66 @@ def test_after_a_flight_it_arms_again():
 
 def test_the_operator_does_not_take_back_what_somebody_took():
     operator = Operator(seconds=20.0, now_s=0.0)
-    assert operator.words(State.READY, 0.5) == NOTHING, "a second to look round first"
-    assert operator.words(State.READY, 1.1) == {Word.ARM}
-    assert operator.words(State.READY, 1.9) == NOTHING
-    assert operator.words(State.READY, 2.2) == {Word.ARM}, "until it is armed"
-    assert operator.words(State.ARMED, 3.3) == {Word.ENGAGE}
-    assert operator.words(State.ENGAGING, 4.4) == NOTHING
-    assert operator.words(State.ARMED, 8.0) == NOTHING, "a pilot took over"
-    assert operator.words(State.READY, 12.0) == NOTHING, "and landed"
-    assert operator.words(State.POLICY, 24.0) == NOTHING
-    assert operator.words(State.POLICY, 24.5) == {Word.LAND}, "20 s after it was engaged"
+    assert operator.words(State.READY, Mode.HOLD, 0.5) == NOTHING, "a second to look round first"
+    assert operator.words(State.READY, Mode.HOLD, 1.1) == {Word.ARM}
+    assert operator.words(State.READY, Mode.HOLD, 1.9) == NOTHING
+    assert operator.words(State.READY, Mode.HOLD, 2.2) == {Word.ARM}, "until it is armed"
+    assert operator.words(State.ARMED, Mode.HOLD, 3.3) == {Word.ENGAGE}
+    assert operator.words(State.ENGAGING, Mode.HOLD, 4.4) == NOTHING
+    assert operator.words(State.ARMED, Mode.OTHER, 8.0) == NOTHING, "a pilot took over"
+    assert operator.words(State.READY, Mode.OTHER, 12.0) == NOTHING, "and landed"
+    assert operator.words(State.POLICY, Mode.OFFBOARD, 24.0) == NOTHING
+    assert operator.words(State.POLICY, Mode.OFFBOARD, 24.5) == {Word.LAND}, "20 s after it was engaged"
+
+
+def test_the_operator_does_not_engage_what_a_pilot_took_as_soon_as_it_was_armed():
+    operator = Operator(seconds=20.0, now_s=0.0)
+    assert operator.words(State.READY, Mode.OFFBOARD, 1.1) == {Word.ARM}, "the mode of the last flight"
+    assert operator.words(State.ARMED, Mode.HOLD, 1.5) == NOTHING
+    assert not operator.was_taken
+    for now_s, mode in ((1.8, Mode.OTHER), (2.2, Mode.OTHER), (3.3, Mode.HOLD)):
+        assert operator.words(State.ARMED, mode, now_s) == NOTHING
+        assert operator.was_taken
+
+
+def test_a_flight_that_the_keeper_had_held_ends_on_the_ground(capsys):
+    """The runtime is stopped for half a second; when time is up, PX4 holds, and nobody else has taken it."""
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    link = VirtualLink(px4, Fault(start_s=8.0, battery=100, once=lambda link: link.pause(0.5)))
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), plan(12.0))
+    said = capsys.readouterr().out
+    assert "the operator said land, and the autopilot holds" in said
+    assert outcome.has_ended_safely and not px4.armed and not px4.crashed
+    assert outcome.states["armed"] > 3.0, "silent while PX4 holds"
+
+
+def test_a_flight_that_a_pilot_holds_is_the_pilots():
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+
+    def choose_hold(link: VirtualLink) -> None:
+        link.px4.main, link.px4.sub = AUTO, LOITER
+
+    link = VirtualLink(px4, Fault(start_s=8.0, battery=100, once=choose_hold))
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), plan(6.0))
+    assert px4.armed and not outcome.has_ended_safely
+    assert (px4.main, px4.sub) == (AUTO, LOITER)
+
+
+@pytest.mark.parametrize("sub_mode", [MISSION, TAKEOFF])
+def test_px4_does_not_arm_into_a_plan_of_its_own(monkeypatch, sub_mode: int):
+    monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+    px4.main, px4.sub, armed_in = AUTO, sub_mode, []
+    obey = px4._obey
+
+    def watching(message, now_s: float) -> bytes:
+        if message.command == common.MAV_CMD_COMPONENT_ARM_DISARM:
+            armed_in.append((px4.main, px4.sub))
+        return obey(message, now_s)
+
+    px4._obey = watching
+    fly_over(read_policy_file(POLICY, "juggle"), AIR, VirtualLink(px4), ball(), plan(1.0))
+    assert set(armed_in) == {(AUTO, LOITER)}
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Sky:
         """``work_s``: what a decision takes, and its rehearsal."""
         self.work_s = work_s
         self.now_s, self.state, self.autopilot = 0.0, VehicleState(), Autopilot()
+        self.is_kept = False
         self.arrived: list[float] = []
         self.decided: list[float] = []
         self.rehearsed: list[float] = []

@@ -123,6 +123,7 @@ class MessagePx4(FlyingStandin):
             "velocity_frame": 1,
             "velocity": list(truth.vel_ned),
             "angular_velocity": list(truth.rate_frd),
+            "position_variance": [1e-4] * 3,
             "reset_counter": self.reset_counter % 256,
             "quality": 100,
         }

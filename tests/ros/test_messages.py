@@ -11,13 +11,14 @@ from message_px4 import MessagePx4, hash_of
 from px4_layouts import LAYOUTS
 from virtual_dds import MESSAGES, VirtualDds, VirtualTransport
 
+from corvids.deploy.px4.channels import HOLDS
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.supervision.checks import Mode
 from corvids.deploy.supervision.supervisor import Request
 from corvids.errors import CorvidsError
 from corvids_ros.message_formats import fields, format_hash, mismatch
-from corvids_ros.message_link import HOLDS, MessageLink, hear_all
+from corvids_ros.message_link import MessageLink, hear_all
 from corvids_ros.poses import Pose, PoseSource
 from corvids_ros.px4_messages import Px4Messages, text_of
 from corvids_ros.px4_reader import Counters, MessageReader
@@ -39,6 +40,7 @@ def odometry(**changes: Any) -> SimpleNamespace:
         "velocity": [0.1, 0.2, -0.3],
         "angular_velocity": [0.5, 0.6, 0.7],
         "reset_counter": 0,
+        "position_variance": [math.nan] * 3,
     }
     return SimpleNamespace(**{**usual, **changes})
 
@@ -97,6 +99,18 @@ def test_what_is_not_understood_changes_nothing_but_a_counter(change: dict, coun
     assert getattr(reader.counters, counter) == 1
 
 
+def test_a_place_that_px4_no_longer_measures_is_none():
+    """Its estimator goes on telling one, as fresh as ever; attitude and rates live on its IMU."""
+    reader = MessageReader()
+    for stamp_us, std_m in ((5_000_000, 0.3), (5_100_000, 1.5)):
+        variance = [0.01, std_m**2, 0.01]
+        said = odometry(timestamp=stamp_us, timestamp_sample=stamp_us, position_variance=variance)
+        reader.take_in("vehicle_odometry", said, 95.0 + 1e-6 * stamp_us)
+    assert reader.state.pose_stamp_s == pytest.approx(100.0)
+    assert reader.state.attitude_stamp_s == pytest.approx(100.1)
+    assert reader.counters.stale == 0
+
+
 @pytest.mark.parametrize(
     ("nav_state", "mode", "killed"),
     [
@@ -104,6 +118,8 @@ def test_what_is_not_understood_changes_nothing_but_a_counter(change: dict, coun
         (4, Mode.HOLD, False),
         (18, Mode.LAND, False),
         (2, Mode.OTHER, False),
+        (3, Mode.AUTO, False),
+        (17, Mode.AUTO, False),
         (13, Mode.OTHER, True),
     ],
 )

@@ -41,8 +41,12 @@ class Auditor:
         self._repeated_since_s = math.inf
         self._asked_hold_or_land = False
         self._offboard_seen = False
+        self._mode_before = Mode.OTHER
+        """The autopilot's mode when the operator engaged."""
         self._land_seen = False
         """Whether the autopilot has begun the landing that it was asked for."""
+        self._is_held = self._was_asked = False
+        """Whether the autopilot has been in HOLD since it was flown, and whether for the supervisor."""
 
     def check(self, seen: Seen, verdict: Verdict) -> None:
         """Raises AssertionError where ``verdict`` breaks a rule."""
@@ -107,12 +111,28 @@ class Auditor:
         if verdict.request is Request.OFFBOARD:
             assert Word.ENGAGE in self._said
             assert verdict.state is State.ENGAGING
-        if verdict.request in (Request.HOLD, Request.LAND):
+        if verdict.request in (Request.HOLD, Request.LAND) and verdict.state is not State.ARMED:
             assert verdict.state in (State.RECOVERING, State.LANDING)
             assert not self._land_seen, "who takes over from there would be overruled"
             self._asked_hold_or_land = True
+        self._check_held(seen, verdict)
         if verdict.state in (State.POLICY, State.ENGAGING) or verdict.state not in STREAMING:
             self._asked_hold_or_land = False
+
+    def _check_held(self, seen: Seen, verdict: Verdict) -> None:
+        """An autopilot that holds for the supervisor or its keeper, and nobody else, lands on the operator's word."""
+        is_hold = seen.autopilot.mode is Mode.HOLD
+        was_held = self._is_held and is_hold and (self._was_asked or seen.is_kept)
+        if verdict.state is State.ARMED and verdict.request is not None:
+            assert verdict.request is Request.LAND
+            assert Word.LAND in self._said
+            assert was_held, "whoever flies would be overruled"
+        if verdict.state is self.state is State.ARMED and was_held and Word.LAND in seen.words:
+            assert verdict.request is Request.LAND
+        if verdict.state is State.ARMED and self.state in STREAMING:
+            self._is_held = is_hold
+            self._was_asked = self.state is State.RECOVERING and self._asked_hold_or_land
+        self._is_held &= is_hold and verdict.state is State.ARMED
 
     def _check_reactions(self, seen: Seen, verdict: Verdict) -> None:
         """Every violation that has lasted as long as declared has at least its reaction."""
@@ -120,13 +140,14 @@ class Auditor:
         if self.state in STREAMING:
             mode = seen.autopilot.mode
             self._offboard_seen |= mode is Mode.OFFBOARD
-            is_foreign = self._offboard_seen and mode is Mode.OTHER  # nobody asks for that one
+            is_foreign = mode in (Mode.OTHER, Mode.AUTO)  # nobody asks for these
+            is_foreign &= self._offboard_seen or mode is not self._mode_before
             if is_foreign or (self._land_seen and mode is not Mode.LAND):
                 found[Violation.TAKEOVER] = ""
             if not seen.autopilot.armed:
                 found[Violation.DISARMED] = ""
         else:
-            self._offboard_seen = False
+            self._offboard_seen, self._mode_before = False, seen.autopilot.mode
         self._since = {violation: self._since.get(violation, self._clock_s) for violation in found}
         for violation, since_s in self._since.items():
             rule = self.rules[violation]

@@ -65,6 +65,7 @@ class Scene:
     proposal: Proposal | None = GOOD
     compute_s: float = 1e-4
     words: frozenset[Word] = frozenset()
+    is_kept: bool = False
     wiggle: float = 0.0
 
     def heal(self) -> None:
@@ -122,6 +123,7 @@ class Scene:
             compute_s=self.compute_s,
             place_w=PLACE_W,
             words=words,
+            is_kept=self.is_kept,
         )
 
     def obey(self, request: Request | None) -> None:

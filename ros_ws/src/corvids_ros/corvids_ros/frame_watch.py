@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from corvids.deploy.px4.channels import ENGAGE, RELEASE, SAFE, SETPOINT
+from corvids.deploy.px4.channels import ENGAGE, HOLDS, RELEASE, SAFE, SETPOINT
 from corvids.deploy.px4.frames import Quaternion
 from corvids.deploy.px4.keeping import Keeping, Level, StreamWatch
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple
-from corvids_ros.message_link import HOLDS, Transport
+from corvids_ros.message_link import Transport
 from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from corvids.deploy.mocap.correction import MocapCorrection
 from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.deploy.mocap.state_stream import StateSink
-from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
+from corvids.deploy.px4.channels import ENGAGE, HOLDS, PACKET, RELEASE, SETPOINT
 from corvids.deploy.px4.keeping import Level
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.supervision.checks import Autopilot, Mode
@@ -25,9 +25,6 @@ from corvids_ros.px4_messages import Px4Messages
 from corvids_ros.px4_reader import MessageReader
 from corvids_ros.topics import HEARD
 
-HOLDS = b"H"
-"""First byte of what the keeper tells while PX4 is asked to hold, and afterwards: set-points do not count. Then follows
-what came with the operator's last word to engage, so that no answer of before is taken for one of after."""
 BACKLOG_MAX = 100
 """So many messages that are there already are taken in although time is up: a flood must not stop the ticks."""
 ORIGIN_S = 3.0
@@ -113,6 +110,10 @@ class MessageLink:
     @property
     def autopilot(self) -> Autopilot:
         return self.reader.autopilot
+
+    @property
+    def is_kept(self) -> bool:
+        return self._is_held
 
     def listen(self, topic: str) -> None:
         """Hear one more of PX4's topics."""

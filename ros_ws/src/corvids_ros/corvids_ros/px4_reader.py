@@ -9,7 +9,7 @@ from typing import Any
 
 from corvids.deploy.px4.clock import Px4Clock
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned, rotate
-from corvids.deploy.px4.state import VehicleState, is_news, unit
+from corvids.deploy.px4.state import VehicleState, is_news, is_place, unit
 from corvids.deploy.supervision.checks import Autopilot, Mode
 
 ARMED = 2
@@ -19,7 +19,10 @@ KILL_SWITCH, KILLED_S = 9, 2.0
 for another, whether the switch is still on or not."""
 HOLD, TERMINATION, OFFBOARD, LAND = 4, 13, 14, 18
 """``nav_state``."""
-MODES = {OFFBOARD: Mode.OFFBOARD, HOLD: Mode.HOLD, LAND: Mode.LAND}
+AUTO = (3, 5, 17, 19, 20, 21, 22)
+"""Likewise, where PX4 flies by a plan of its own: mission, return, take-off, follow, precision landing, orbit, VTOL
+take-off."""
+MODES = {OFFBOARD: Mode.OFFBOARD, HOLD: Mode.HOLD, LAND: Mode.LAND, **dict.fromkeys(AUTO, Mode.AUTO)}
 POSE_NED = 1
 VELOCITY_NED, VELOCITY_BODY_FRD = 1, 3
 SYNCED_BY_DDS = 2
@@ -68,8 +71,9 @@ class MessageReader:
         """A message, of which topic (as :class:`Topics` names its field), received at ``now_s`` on our clock [s]."""
         received = self.counters.received
         received[topic] = received.get(topic, 0) + 1
-        self.autopilot = self.autopilot._replace(heard_s=now_s)
         self._readers[topic](message, now_s)
+        if "vehicle_status" in received:
+            self.autopilot = self.autopilot._replace(heard_s=now_s)
 
     def stamp_us(self, now_s: float) -> int:
         """``now_s`` on our clock [s] as PX4 stamps it [µs]; 0 before anything came of it."""
@@ -112,12 +116,14 @@ class MessageReader:
             self.counters.malformed += 1
             return
         state, stamp_s = self.state, self.clock.ours_s(1e-6 * message.timestamp_sample)
-        if not is_news(stamp_s, state.pose_stamp_s, now_s):
+        if not is_news(stamp_s, state.attitude_stamp_s, now_s):
             self.counters.stale += 1
             return
         in_body = message.velocity_frame == VELOCITY_BODY_FRD
-        state.pose_stamp_s = state.attitude_stamp_s = stamp_s
-        state.pos_w, state.vel_w = enu_ned(pos_ned), enu_ned(rotate(quat, vel) if in_body else vel)
+        if is_place(*message.position_variance):
+            state.pose_stamp_s = stamp_s
+            state.pos_w, state.vel_w = enu_ned(pos_ned), enu_ned(rotate(quat, vel) if in_body else vel)
+        state.attitude_stamp_s = stamp_s
         state.quat_wb, state.omega_b = quat_enu_ned(quat), flu_frd(omega_frd)
         state.count_resets(int(message.reset_counter))
 

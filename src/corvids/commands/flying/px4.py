@@ -37,7 +37,7 @@ from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.record_about import about
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.deploy.supervision.checks import Seen, Word
+from corvids.deploy.supervision.checks import Mode, Seen, Word
 from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
@@ -47,6 +47,8 @@ from corvids.vehicle import Vehicle
 
 KEEPER_START_S = 30.0
 """How long the keeper may take to start [s]."""
+KEEPER_END_S = 8.0
+"""A keeper with nothing to keep ends within that time [s] after its runtime."""
 PLACE_W_M, APEX_M = (0.0, 0.0, 1.0), 0.6
 """The task command [m] where none is given: as in the conditions that policies are judged in."""
 PREPARE_S, LANDING_S = 60.0, 20.0
@@ -70,20 +72,28 @@ class Ball(Protocol):
 class Operator:
     """Says what an operator who typed ``--arm`` says: arm until it is, engage once it is, land when time is up.
 
-    A vehicle that somebody took over, or that has disarmed, is left alone.
+    A vehicle that somebody took over, or that has disarmed, is left alone; so is one whose mode is changed once it is
+    armed, before it is engaged.
     """
 
     def __init__(self, seconds: float, now_s: float) -> None:
         """``seconds``: from engaging until landing."""
         self._seconds, self._end_s, self._said_s = seconds, now_s + PREPARE_S, now_s
         self._has_armed = self._has_engaged = False
+        self._armed_in: Mode | None = None
+        """In which mode it was armed."""
+        self.was_taken = False
+        """Whether somebody changed that mode before the word to engage, which is not said any more then."""
 
     def is_over(self, now_s: float) -> bool:
         """Whether time is up: for flying, or, before that, for getting ready."""
         return now_s >= self._end_s
 
-    def words(self, state: State, now_s: float) -> frozenset[Word]:
-        """The word for ``state``, at most one a second."""
+    def words(self, state: State, mode: Mode, now_s: float) -> frozenset[Word]:
+        """The word for ``state`` of the supervisor and ``mode`` of the autopilot, at most one a second."""
+        if state is State.ARMED and not self._has_engaged:
+            self._armed_in = self._armed_in or mode
+            self.was_taken |= mode is not self._armed_in
         self._has_armed |= state is State.ARMED or state in STREAMING
         if state in STREAMING and not self._has_engaged:
             self._has_engaged, self._end_s = True, now_s + self._seconds
@@ -93,7 +103,7 @@ class Operator:
             word = Word.LAND
         elif state is State.READY and not self._has_armed:
             word = Word.ARM
-        elif state is State.ARMED and not self._has_engaged:
+        elif state is State.ARMED and not (self._has_engaged or self.was_taken):
             word = Word.ENGAGE
         else:
             return frozenset()
@@ -255,9 +265,10 @@ def fly_over(
     states: dict[str, float] = {}
     told = None
     hits = hits_before = 0
+    is_taken_told = False
 
     def watch(seen: Seen, verdict: Verdict) -> None:
-        nonlocal told, hits, hits_before
+        nonlocal told, hits, hits_before, is_taken_told
         states[verdict.state.value] = states.get(verdict.state.value, 0.0) + 1.0 / contract.control_hz
         course.watch(seen, verdict)
         if ball and verdict.state is State.POLICY:
@@ -267,6 +278,10 @@ def fly_over(
         for entry in verdict.entries:
             change = f"{entry.before.value} -> {entry.after.value}"
             print(f"{entry.now_s - start_s:8.2f} s  {change}: {entry.reason}", flush=True)
+        if operator.was_taken and not is_taken_told:
+            is_taken_told = True
+            mode = seen.autopilot.mode.value
+            print(f"{seen.now_s - start_s:8.2f} s  not engaged: somebody chose mode {mode}", flush=True)
         if (text := peer.messages.get("STATUSTEXT")) is not None and text is not told:
             told = text
             print(f"{seen.now_s - start_s:8.2f} s  PX4 says: {text.text.strip()}", flush=True)
@@ -281,7 +296,7 @@ def fly_over(
         hover_thrust_n=craft.weight_n,
         ball=ball,
         rehearses=is_real_time,
-        words=lambda state: operator.words(state, channel.now_s),
+        words=lambda state: operator.words(state, peer.reader.autopilot.mode, channel.now_s),
         watcher=watch,
     )
     flight = fly(
@@ -368,4 +383,8 @@ def _keeper(
         try:
             yield folder
         finally:
-            process.wait()
+            try:
+                process.wait(timeout=KEEPER_END_S)
+            except subprocess.TimeoutExpired:
+                print("the link is kept until PX4 has disarmed: it does not say so yet; land it", flush=True)
+                process.wait()
