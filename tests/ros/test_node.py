@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,28 @@ def test_whole_numbers_will_do_for_real_ones(tmp_path: Path):
         operator.say("command 0 0 1 1")
         assert operator.ask("get command") == "[0.0, 0.0, 1.0, 1.0]"
         operator.say("command 0 0 1000 1", "refused")
+
+
+def within(is_so: Callable[[], bool]) -> bool:
+    """Whether it becomes so."""
+    deadline_s = time.monotonic() + START_S
+    while not is_so():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_launch_files_name_one_node_and_may_send_poses_elsewhere(tmp_path: Path):
+    """They say so to the whole process, in which PX4's topics have a node of their own, whose name must be another."""
+    rules = ("-r", "__node:=corvids", "-r", "ball/pose:=/tracker/ball")
+    node = VehicleNode(
+        tmp_path, *rules, namespace="px4_2", check_messages=False, keeper=False, use_sim_time=True
+    )
+    operator = Client(tmp_path, "px4_2")
+    with ended(operator, node):
+        operator.say("stop")
+        assert within(lambda: operator.ask("nodes") == "/operator /px4_2/corvids /px4_2/corvids_px4")
+        assert within(lambda: operator.ask("readers /tracker/ball") == "1")
+        assert operator.ask("readers /px4_2/ball/pose") == "0"
+        assert operator.ask("readers /clock") == "1", "of the node that stamps diagnostics"

@@ -180,7 +180,9 @@ class VehicleNode(LifecycleNode):
                 then(pose)
 
         if self._transport and settings[f"{of}_topic"]:
-            self._transport.watch(POSE_TYPES[settings[f"{of}_type"]], settings[f"{of}_topic"], heard)
+            # The transport's node has names of its own: this one knows how its topics were remapped.
+            name = self.resolve_topic_name(settings[f"{of}_topic"])
+            self._transport.watch(POSE_TYPES[settings[f"{of}_type"]], name, heard)
         return source
 
     def _close(self) -> None:
