@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -194,6 +195,7 @@ def test_messages_that_mean_something_else_are_refused(option: list[str], said: 
         ({"command": 3}, "parameter command = 3: must be a list of numbers"),
         ({"target_system": 1.0}, "parameter target_system = 1.0: must be a whole number"),
         ({"autostart": 1}, "parameter autostart = 1: must be true or false"),
+        ({"ball_topic": "ball-1/pose"}, "parameter ball_topic = 'ball-1/pose': must be the name of a topic"),
     ],
 )
 def test_mistakes_are_said_in_one_line(parameters: dict, said: str, tmp_path: Path):
@@ -231,6 +233,39 @@ def within(is_so: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.1)
     return True
+
+
+def test_what_nobody_foresaw_is_told_and_leaves_nothing_open(tmp_path: Path):
+    """rclpy says nothing of what a transition raises. Such a name is one by its letters, but too long for DDS."""
+    node = VehicleNode(tmp_path, autostart=False, check_messages=False, keeper=False, ball_topic="a" * 300)
+    operator = Client(tmp_path)
+    with ended(operator, node):
+        assert operator.ask("configure") == "refused"
+        assert "[ERROR]" in node.wait_for("Traceback")
+        assert operator.ask("stop") == "refused", "it is not configured"
+        assert within(lambda: operator.ask("nodes") == "/corvids /operator")
+        assert node.end() == 0
+
+
+def test_a_record_that_cannot_be_finished_leaves_nothing_open(tmp_path: Path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    record = str(folder / "flight.mcap")
+    node = VehicleNode(tmp_path, check_messages=False, keeper=False, record=record)
+    operator = Client(tmp_path)
+    with ended(operator, node):
+        operator.say("stop")
+        shutil.rmtree(folder)
+        operator.say("deactivate")
+        assert within(lambda: operator.ask("nodes") == "/corvids /operator")
+        folder.mkdir()
+        operator.say("activate")
+        shutil.rmtree(folder)
+        assert node.end() == 0, "Ctrl-C"
+    errors = [line for line in node.lines if "[ERROR]" in line]
+    assert len(errors) == 2
+    assert all(f"{record}: cannot be finished" in line for line in errors)
+    assert not any("Traceback" in line for line in node.lines)
 
 
 def test_launch_files_name_one_node_and_may_send_poses_elsewhere(tmp_path: Path):
