@@ -1,4 +1,5 @@
-# Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++.
+# Every target does its own set-up. A fresh machine needs Python 3.11 or later with venv, make, and g++; for onboard, 3.10
+# will do, and no g++.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo carry-table test test-supervisor test-slow test-ros bench-ros setup-ros test-isaac setup-isaac lint types format onboard clean
 
@@ -6,6 +7,9 @@ ifndef PYTHON
 PYTHON := $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 endif
+# What flies runs on 3.10, too: Ubuntu 22.04 has nothing later.
+ONBOARD_PYTHON := $(shell for python in $(or $(PYTHON),python3.10 python3); do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$python; break; }; done)
 ifndef PYTHON_312
 PYTHON_312 := $(shell for python in python3.12 $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12.*/bin/python3.12; do \
 	$$python -c 'import ensurepip' 2>/dev/null && { echo $$python; break; }; done)
@@ -22,6 +26,7 @@ ROS_INSTALLED := .venv-ros/installed
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/cpu.txt
+ONBOARD_PIP := .venv-onboard/bin/python -m pip --disable-pip-version-check
 # One thread per test process: as many processes as cores run at once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
@@ -106,10 +111,15 @@ $(ISAAC_INSTALLED): constraints/isaac.txt
 	@touch $@
 
 onboard:  ## the base install alone, in .venv-onboard, as a vehicle's computer has it: no torch, under 200 MB
-	$(PYTHON) -m venv --without-pip .venv-onboard
-	$(PYTHON) -m pip --python .venv-onboard/bin/python install --quiet --disable-pip-version-check --no-compile .
+	@test -n "$(ONBOARD_PYTHON)" || { echo "Python 3.10 or later with venv not found: install it (Debian, Ubuntu: apt-get" \
+		"install python3-venv) or name it with make onboard PYTHON=..." >&2; exit 1; }
+	$(ONBOARD_PYTHON) -m venv .venv-onboard
+	@# The environment's own pip: that of Ubuntu 22.04 cannot install elsewhere.
+	$(ONBOARD_PIP) install --quiet --no-compile .
 	@# pymavlink brings every dialect in two versions, as large as everything else but onnxruntime; one is used.
 	find .venv-onboard -path '*/pymavlink/dialects/*' -type f ! -path '*/v20/common.py' ! -name __init__.py -delete
+	@# What installed it takes space, too.
+	$(ONBOARD_PIP) uninstall --quiet --quiet --yes setuptools pip
 	du -sm .venv-onboard
 
 clean:  ## remove the environment and what tools left behind

@@ -6,12 +6,14 @@ import configparser
 import dataclasses
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 from corvids.cli import COMMANDS
@@ -58,6 +60,83 @@ def test_a_base_install_has_no_torch_and_takes_less_than_200_mb():
     assert {"numpy", "onnxruntime", "pymavlink", "mcap", "tyro"} <= names
     assert not names & set(HEAVY)
     assert 50e6 < size < LIMIT_BYTES, f"{size / 1e6:.0f} MB"
+
+
+PRETENDED = """#!/bin/sh
+echo "$0 $*" >> calls
+case "$2" in
+    venv) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    pip) ;;
+    *) exec {python} -c 'import sys; sys.version_info = {version}; exec(sys.argv[2])' "$@" ;;
+esac
+"""
+"""An interpreter of some version, whose venv and pip only say that they were asked."""
+
+
+def make_onboard(
+    folder: Path, interpreters: dict[str, tuple[int, int]], *given: str
+) -> tuple[int, str, list[str]]:
+    """`make onboard` where there are these interpreters alone: exit code, errors, and what they were asked to do."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name in ("cp", "du", "find", "mkdir"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    for name, version in interpreters.items():
+        (programs / name).write_text(PRETENDED.format(python=sys.executable, version=version))
+        (programs / name).chmod(0o755)
+    done = subprocess.run(
+        [str(shutil.which("make")), "--silent", "-f", str(ROOT / "Makefile"), "onboard", *given],
+        cwd=folder,
+        env={"PATH": str(programs)},  # no MAKEFLAGS of the make that may run these tests
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    log = folder / "calls"
+    calls = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    asked = [f"{Path(call[0]).name} {' '.join(call[1:])}" for call in calls if call[1] == "-m"]
+    return done.returncode, done.stderr, asked
+
+
+@pytest.mark.parametrize(
+    ("interpreters", "given", "chosen"),
+    [
+        ({"python3.10": (3, 10)}, (), "python3.10"),
+        ({"python3": (3, 10)}, (), "python3"),
+        ({"python3.10": (3, 10), "python3.12": (3, 12)}, (), "python3.12"),
+        ({"python3.10": (3, 10), "python3.12": (3, 12)}, ("PYTHON=python3.10",), "python3.10"),
+    ],
+)
+def test_it_is_made_by_python_310_where_there_is_no_other(
+    interpreters: dict[str, tuple[int, int]], given: tuple[str, ...], chosen: str, tmp_path: Path
+):
+    """Ubuntu 22.04 has Python 3.10, and a pip that installs where it is itself alone."""
+    code, said, asked = make_onboard(tmp_path, interpreters, *given)
+    assert code == 0, said
+    assert asked[0] == f"{chosen} -m venv .venv-onboard"
+    assert all(call.startswith("python -m pip ") for call in asked[1:]), "the environment's own"
+    verbs = [next(word for word in ("install", "uninstall") if word in call.split()) for call in asked[1:]]
+    assert verbs == ["install", "uninstall"], "what installed it does not stay"
+    assert not any("--python" in call for call in asked)
+
+
+@pytest.mark.parametrize(
+    ("interpreters", "given"),
+    [
+        ({}, ()),
+        ({"python3": (3, 9)}, ()),
+        ({"python3.9": (3, 9), "python3.12": (3, 12)}, ("PYTHON=python3.9",)),
+    ],
+)
+def test_without_an_interpreter_that_will_do_it_says_which_would(
+    interpreters: dict[str, tuple[int, int]], given: tuple[str, ...], tmp_path: Path
+):
+    code, said, asked = make_onboard(tmp_path, interpreters, *given)
+    first, *others = said.splitlines()
+    assert code != 0
+    assert first.startswith("Python 3.10 or later with venv not found")
+    assert all(line.startswith("make: ***") for line in others)
+    assert asked == []
 
 
 def test_what_flies_loads_without_torch():

@@ -80,6 +80,9 @@ class IncludeLaunchDescription:
 class IfCondition:
     value: Any
 
+    def evaluate(self, context: Context) -> bool:
+        return performed(self.value, context) == "true"
+
 
 @dataclass
 class LaunchDescription:
@@ -148,6 +151,6 @@ def _run(path: Path, arguments: Context) -> list[dict[str, Any]]:
         elif isinstance(entity, IncludeLaunchDescription):
             given = {name: performed(value, context) for name, value in entity.launch_arguments}
             found += _run(Path(performed(entity.source.path, context)), given)
-        elif "condition" not in entity.known or performed(entity.known["condition"].value, context) == "true":
+        elif "condition" not in entity.known or entity.known["condition"].evaluate(context):
             found.append({name: performed(value, context) for name, value in entity.known.items()})
     return found

@@ -17,7 +17,11 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.parameter import parameter_value_to_python
 from std_srvs.srv import Trigger
 
-TRANSITIONS = {"activate": Transition.TRANSITION_ACTIVATE, "deactivate": Transition.TRANSITION_DEACTIVATE}
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+}
 
 
 def main(namespace: str) -> None:
@@ -38,6 +42,15 @@ def main(namespace: str) -> None:
             status = diagnosed[0].status[0]
             facts = {pair.key: pair.value for pair in status.values}
             print(json.dumps({"level": ord(status.level), "message": status.message, **facts}), flush=True)
+            continue
+        if word == "nodes":
+            nodes = sorted(
+                f"{space.rstrip('/')}/{name}" for name, space in node.get_node_names_and_namespaces()
+            )
+            print(f"{word}: {' '.join(nodes)}", flush=True)
+            continue
+        if word.startswith("readers "):
+            print(f"{word}: {node.count_subscribers(word.removeprefix('readers '))}", flush=True)
             continue
         if word.startswith("command "):
             numbers = word.split()[1:]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from typing import Any
 import pytest
 from launch_stand_in import PACKAGE, started
 
-VEHICLE, TEAM = (PACKAGE / f"launch/{name}.launch.py" for name in ("vehicle", "team"))
+VEHICLE, TEAM, SIMULATION = (
+    PACKAGE / f"launch/{name}.launch.py" for name in ("vehicle", "team", "simulation")
+)
 README = PACKAGE.parents[2] / "README.md"
 
 
@@ -48,6 +54,72 @@ def test_what_is_given_has_its_type():
         started(VEHICLE, {"mocap_vehicle": "one"})
 
 
+@pytest.fixture(autouse=True)
+def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What launch files leave in the folder of temporary files goes with the test's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def recorder(arguments: dict[str, str]) -> list[str]:
+    """The command that records a vehicle's bag."""
+    all_started = started(VEHICLE, {"record": "true", **arguments})
+    (command,) = [entity["cmd"] for entity in all_started if "cmd" in entity]
+    return command
+
+
+def test_each_flight_has_a_bag_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    """`ros2 bag record` refuses a folder that exists."""
+    assert option(recorder({"bag": "practice"}), "--output") == "practice", "the user's to choose"
+    written = time.strftime
+    for now_s, then in ((0, "1970-01-01T00-00-00"), (86401, "1970-01-02T00-00-01")):
+        monkeypatch.setattr(time, "strftime", lambda form, now_s=now_s: written(form, time.gmtime(now_s)))
+        assert option(recorder({}), "--output") == f"corvids_bag_{then}"
+        assert option(recorder({"namespace": "px4_2"}), "--output") == f"corvids_bag_px4_2_{then}"
+        assert option(recorder({"namespace": "/room/px4_2"}), "--output") == f"corvids_bag_room_px4_2_{then}"
+
+
+@pytest.mark.parametrize("looks_for", [re.search, re.fullmatch])
+def test_a_bag_holds_its_own_vehicle(looks_for: Callable[[str, str], object]):
+    """By releases of ros2 bag that look for the expression in a name, and by those that compare all of it."""
+    own = ("fmu/out/vehicle_odometry", "fmu/in/vehicle_command", "corvids/vehicle", "ball/pose", "load/pose")
+    shared = ("/ball/pose", "/load/pose", "/diagnostics", "/rosout")
+    one, all_ = (option(recorder({"namespace": name}), "--regex") for name in ("px4_1", ""))
+    for topic in (*(f"/px4_1/{name}" for name in own), *shared):
+        assert looks_for(one, topic), topic
+        assert looks_for(all_, topic), topic
+    for name in own:
+        for others in ("/px4_2", "/px4_11", "/room/px4_1", "/room"):
+            assert not looks_for(one, f"{others}/{name}"), f"{others}/{name}"
+        assert looks_for(all_, f"/{name}")
+    for topic in ("/parameter_events", "/px4_1/rosout", "/diagnostics_agg", "/px4_1/other/fmu/out/x"):
+        assert not looks_for(one, topic), topic
+
+
+def test_a_bags_profile_names_the_topics_that_it_holds():
+    """ros2 bag knows topics by their full names: below another namespace the profile would go unused."""
+    common = re.findall(r"^/(\S+):", (PACKAGE / "config/recording.yaml").read_text("utf-8"), re.MULTILINE)
+    assert "fmu/out/vehicle_odometry" in common
+    for namespace in ("", "px4_1"):
+        command = recorder({"namespace": namespace})
+        text = Path(option(command, "--qos-profile-overrides-path")).read_text("utf-8")
+        named = re.findall(r"^(/\S+):", text, re.MULTILINE)
+        assert named == [f"{namespace and '/' + namespace}/{name}" for name in common]
+        assert all(re.fullmatch(option(command, "--regex"), name) for name in named)
+
+
+def test_what_launch_files_start_is_declared():
+    """Humble's ros2 bag has no MCAP by itself."""
+    all_started = started(SIMULATION, {"policy": "juggle.onnx", "rviz": "true"})
+    all_started += started(VEHICLE, {"policy": "juggle.onnx", "record": "true"})
+    needed = {entity["package"] for entity in all_started if "package" in entity}
+    for command in (entity["cmd"] for entity in all_started if "cmd" in entity):
+        if command[0] == "ros2":
+            needed |= {f"ros2{command[1]}", f"rosbag2_storage_{option(command, '--storage')}"}
+    declared = {node.text for node in ElementTree.parse(PACKAGE / "package.xml").iter("exec_depend")}
+    assert {"corvids_ros", "rviz2", "ros2bag"} <= needed
+    assert needed - {"corvids_ros"} <= declared
+
+
 def test_the_launch_arguments_that_the_readme_names_are_some():
     section = README.read_text("utf-8").partition("## With ROS 2")[2].partition("\n## ")[0]
     named = dict(re.findall(r"\b([a-z_]+):=([^\s`]+)", section))
@@ -69,7 +141,8 @@ def test_every_vehicle_of_a_team_has_a_place_a_body_and_a_bag_of_its_own(
     more: dict[str, str], x_w_m: list[float]
 ):
     all_started = started(
-        TEAM, {"policy": "juggle.onnx", "record": "true", "mocap_stream": "udp:14600", **more}
+        TEAM,
+        {"policy": "juggle.onnx", "record": "true", "bag": "practice", "mocap_stream": "udp:14600", **more},
     )
     nodes = [entity for entity in all_started if "parameters" in entity]
     bags = [option(entity["cmd"], "--output") for entity in all_started if "cmd" in entity]
@@ -79,7 +152,7 @@ def test_every_vehicle_of_a_team_has_a_place_a_body_and_a_bag_of_its_own(
     assert [parameters(node)["mocap_stream"] for node in nodes] == [f"udp:{14599 + i}" for i in numbers]
     assert [parameters(node)["target_system"] for node in nodes] == [i + 1 for i in numbers]
     assert [node["namespace"] for node in nodes] == [f"px4_{i}" for i in numbers]
-    assert bags == [f"corvids_bag_px4_{i}" for i in numbers]
+    assert bags == [f"practice_px4_{i}" for i in numbers]
 
 
 @pytest.mark.ros

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,7 @@ def test_messages_that_mean_something_else_are_refused(option: list[str], said: 
         ({"command": 3}, "parameter command = 3: must be a list of numbers"),
         ({"target_system": 1.0}, "parameter target_system = 1.0: must be a whole number"),
         ({"autostart": 1}, "parameter autostart = 1: must be true or false"),
+        ({"ball_topic": "ball-1/pose"}, "parameter ball_topic = 'ball-1/pose': must be the name of a topic"),
     ],
 )
 def test_mistakes_are_said_in_one_line(parameters: dict, said: str, tmp_path: Path):
@@ -220,3 +223,61 @@ def test_whole_numbers_will_do_for_real_ones(tmp_path: Path):
         operator.say("command 0 0 1 1")
         assert operator.ask("get command") == "[0.0, 0.0, 1.0, 1.0]"
         operator.say("command 0 0 1000 1", "refused")
+
+
+def within(is_so: Callable[[], bool]) -> bool:
+    """Whether it becomes so."""
+    deadline_s = time.monotonic() + START_S
+    while not is_so():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_what_nobody_foresaw_is_told_and_leaves_nothing_open(tmp_path: Path):
+    """rclpy says nothing of what a transition raises. Such a name is one by its letters, but too long for DDS."""
+    node = VehicleNode(tmp_path, autostart=False, check_messages=False, keeper=False, ball_topic="a" * 300)
+    operator = Client(tmp_path)
+    with ended(operator, node):
+        assert operator.ask("configure") == "refused"
+        assert "[ERROR]" in node.wait_for("Traceback")
+        assert operator.ask("stop") == "refused", "it is not configured"
+        assert within(lambda: operator.ask("nodes") == "/corvids /operator")
+        assert node.end() == 0
+
+
+def test_a_record_that_cannot_be_finished_leaves_nothing_open(tmp_path: Path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    record = str(folder / "flight.mcap")
+    node = VehicleNode(tmp_path, check_messages=False, keeper=False, record=record)
+    operator = Client(tmp_path)
+    with ended(operator, node):
+        operator.say("stop")
+        shutil.rmtree(folder)
+        operator.say("deactivate")
+        assert within(lambda: operator.ask("nodes") == "/corvids /operator")
+        folder.mkdir()
+        operator.say("activate")
+        shutil.rmtree(folder)
+        assert node.end() == 0, "Ctrl-C"
+    errors = [line for line in node.lines if "[ERROR]" in line]
+    assert len(errors) == 2
+    assert all(f"{record}: cannot be finished" in line for line in errors)
+    assert not any("Traceback" in line for line in node.lines)
+
+
+def test_launch_files_name_one_node_and_may_send_poses_elsewhere(tmp_path: Path):
+    """They say so to the whole process, in which PX4's topics have a node of their own, whose name must be another."""
+    rules = ("-r", "__node:=corvids", "-r", "ball/pose:=/tracker/ball")
+    node = VehicleNode(
+        tmp_path, *rules, namespace="px4_2", check_messages=False, keeper=False, use_sim_time=True
+    )
+    operator = Client(tmp_path, "px4_2")
+    with ended(operator, node):
+        operator.say("stop")
+        assert within(lambda: operator.ask("nodes") == "/operator /px4_2/corvids /px4_2/corvids_px4")
+        assert within(lambda: operator.ask("readers /tracker/ball") == "1")
+        assert operator.ask("readers /px4_2/ball/pose") == "0"
+        assert operator.ask("readers /clock") == "1", "of the node that stamps diagnostics"

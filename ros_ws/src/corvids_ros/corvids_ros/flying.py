@@ -81,8 +81,6 @@ class FlyingVehicle:
         """Statistics."""
         self._tell = tell
         self._words: queue.SimpleQueue[Word] = queue.SimpleQueue()
-        path = Path(settings["record"]).expanduser() if settings["record"] else None
-        self._record = FlightRecord(path, about(file, craft)) if path else None
         self._mocap = ball if isinstance(ball, MocapInput) else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -103,6 +101,9 @@ class FlyingVehicle:
             words=self._said,
             watcher=self._watch,
         )
+        # Last: nothing can fail any more that would leave the beginning of a record behind.
+        path = Path(settings["record"]).expanduser() if settings["record"] else None
+        self._record = FlightRecord(path, about(file, craft)) if path else None
 
     @property
     def has_failed(self) -> bool:
@@ -137,17 +138,22 @@ class FlyingVehicle:
         return True
 
     def close(self) -> None:
-        """End; a keeper whose vehicle still listens to set-points stays."""
+        """End; a keeper whose vehicle still listens to set-points stays.
+
+        Raises :class:`CorvidsError` where the record cannot be finished; all else is closed by then.
+        """
         self._is_over.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._line:
-            self._line.close()
-        # Not waited for: it ends by itself once nothing needs keeping, and takes its socket away.
-        if self._folder and (self._keeper is None or self._keeper.poll() is not None):
-            self._folder.cleanup()
-        if self._record:
-            self._record.close()
+        try:
+            if self._line:
+                self._line.close()
+            # Not waited for: it ends by itself once nothing needs keeping, and takes its socket away.
+            if self._folder and (self._keeper is None or self._keeper.poll() is not None):
+                self._folder.cleanup()
+        finally:
+            if self._record:
+                self._record.close()
 
     def _run(self) -> None:
         with awake():

@@ -45,8 +45,15 @@ class RosTransport:
     ) -> None:
         self.topics, self.messages = topics, messages
         # Parameters and their services belong to the lifecycle node: each would be waited for at every tick.
+        # Launch files name a process's node by an argument for all nodes in it, which would have two of one name; PX4's
+        # topics are called what the parameters say, for the keeper, which has no such arguments, too.
         self.node = Node(
-            name, context=context, namespace=namespace, start_parameter_services=False, enable_rosout=False
+            name,
+            context=context,
+            namespace=namespace,
+            use_global_arguments=False,
+            start_parameter_services=False,
+            enable_rosout=False,
         )
         self.executor = make_executor(context)
         self.executor.add_node(self.node)
@@ -73,7 +80,7 @@ class RosTransport:
         self._readers[topic] = self.node.create_subscription(kind, name, take, FROM_PX4, raw=True)
 
     def watch(self, kind: Any, name: str, heard: Callable[[Any], None]) -> None:
-        """Likewise, any topic by its name and its class of messages, which need not be plain."""
+        """Likewise, any topic by its full name and its class of messages, which need not be plain."""
         self._readers[name] = self.node.create_subscription(kind, name, heard, POSES)
 
     def advertise(self, topic: str, *, reliable: bool = False) -> None:
@@ -102,8 +109,10 @@ class RosTransport:
 
     def close(self) -> None:
         """Leave ROS."""
-        self.executor.shutdown()
-        self.node.destroy_node()
+        try:
+            self.executor.shutdown()
+        finally:
+            self.node.destroy_node()
 
 
 def make_executor(context: Context) -> Any:

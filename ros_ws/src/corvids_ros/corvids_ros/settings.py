@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -25,6 +26,15 @@ class Setting(NamedTuple):
     """Range, for numbers and lists of them."""
     high: float | None = None
     choices: tuple[str, ...] = ()
+    topic: re.Pattern[str] | None = None
+    """What is the name of a topic, for those that must be one."""
+
+
+NAMES = r"[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*"
+"""What a topic is called below a namespace or node."""
+PX4_TOPIC = re.compile(rf"/?{NAMES}")
+POSE_TOPIC = re.compile(rf"((~?/)?{NAMES})?")
+"""Of poses; that may be below the node, or nothing."""
 
 
 SETTINGS = (
@@ -44,15 +54,16 @@ SETTINGS = (
     Setting("keeper", True, "start the process that keeps the stream of set-points if this one dies"),
     Setting("imu", False, "read sensor_combined too"),
     Setting("world_frame", "map", "what pose messages must call the world (ENU); empty: anything"),
-    Setting("ball_topic", "ball/pose", "poses of the ball"),
+    Setting("ball_topic", "ball/pose", "poses of the ball; empty: none", topic=POSE_TOPIC),
     Setting("ball_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
-    Setting("load_topic", "", "poses of the load; empty: none"),
+    Setting("load_topic", "", "poses of the load; empty: none", topic=POSE_TOPIC),
     Setting("load_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
     Setting(
         "mocap_topic",
         "",
         "poses of the vehicle, stamped when the pictures were taken: for PX4's estimator, and to correct what it says;"
         " empty: PX4 gets them otherwise",
+        topic=POSE_TOPIC,
     ),
     Setting("mocap_type", "PoseStamped", "their type", choices=("PoseStamped", "Odometry")),
     Setting("mocap_pos_std_m", 0.002, "standard deviation of such a place [m]", 1e-5, 1),
@@ -77,7 +88,12 @@ SETTINGS = (
     ),
     Setting("record", "", "flight record to write (.mcap); empty: none"),
     *(
-        Setting(f"topics.{field.name}", field.default, "PX4's topic, below the vehicle's namespace")
+        Setting(
+            f"topics.{field.name}",
+            field.default,
+            "PX4's topic, below the vehicle's namespace",
+            topic=PX4_TOPIC,
+        )
         for field in dataclasses.fields(Topics)
     ),
 )
@@ -166,6 +182,11 @@ def problem(setting: Setting, value: Any) -> str:
         return f"parameter {setting.name} = {value!r}: must be {KINDS[type(setting.default)]}"
     if setting.choices and value not in setting.choices:
         return f"parameter {setting.name} = {value!r}: must be one of {', '.join(setting.choices)}"
+    if setting.topic and not setting.topic.fullmatch(value):
+        return (
+            f"parameter {setting.name} = {value!r}: must be the name of a topic, such as ball/pose:"
+            " letters, digits and _ in parts between /, none of which begins with a digit"
+        )
     if setting.low is None or setting.high is None:
         return ""
     for number in value if is_list else [value]:

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,22 +69,12 @@ class VehicleNode(LifecycleNode):
             )
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._configure()
-        except CorvidsError as error:
-            self.get_logger().error(str(error))
-            self._close()
+        if not self._succeeds(self._configure):
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            # A flight is flown once: after one, everything is looked at anew.
-            flying = self._flying or self._configure()
-            flying.start(self.get_namespace())
-        except CorvidsError as error:
-            self.get_logger().error(str(error))
-            self._close()
+        if not self._succeeds(self._activate):
             return TransitionCallbackReturn.FAILURE
         return super().on_activate(state)
 
@@ -157,6 +148,11 @@ class VehicleNode(LifecycleNode):
         self._reports = Reports(self, self._flying, sources)
         return self._flying
 
+    def _activate(self) -> None:
+        # A flight is flown once: after one, everything is looked at anew.
+        flying = self._flying or self._configure()
+        flying.start(self.get_namespace())
+
     def _watch_ball(self, link: MessageLink, settings: Settings) -> PoseSource | MocapInput:
         """The ball, as poses of it or in a state stream, which the keeper hands on."""
         if not settings["mocap_stream"]:
@@ -180,17 +176,37 @@ class VehicleNode(LifecycleNode):
                 then(pose)
 
         if self._transport and settings[f"{of}_topic"]:
-            self._transport.watch(POSE_TYPES[settings[f"{of}_type"]], settings[f"{of}_topic"], heard)
+            # The transport's node has names of its own: this one knows how its topics were remapped.
+            name = self.resolve_topic_name(settings[f"{of}_topic"])
+            self._transport.watch(POSE_TYPES[settings[f"{of}_type"]], name, heard)
         return source
 
+    def _succeeds(self, step: Callable[[], object]) -> bool:
+        """Take a step; one that fails is told of and taken back, for rclpy would say nothing, and leave all open."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001
+            self._complain(error)
+            self._close()
+            return False
+        return True
+
     def _close(self) -> None:
-        if self._reports:
-            self._reports.close()
-        if self._flying:
-            self._flying.close()
-        if self._transport:
-            self._transport.close()
+        """End and take back whatever there is; what of it fails is told, and keeps nothing else open."""
+        parts = self._reports, self._flying, self._transport
         self._reports = self._flying = self._transport = None
+        for part in parts:
+            try:
+                if part:
+                    part.close()
+            except Exception as error:  # noqa: BLE001
+                self._complain(error)
+
+    def _complain(self, error: Exception) -> None:
+        """Tell of a user's mistake in one line; anything else is a defect, and keeps its traceback."""
+        is_mistake = isinstance(error, CorvidsError)
+        said = str(error) if is_mistake else "".join(traceback.format_exception(error)).rstrip()
+        self.get_logger().error(said)
 
     def _hear(self, word: Word, answer: Any) -> Any:
         if self._flying is None:

@@ -35,7 +35,7 @@ ARGUMENTS = {
     "origin": ("", "[latitude, longitude, height] of the world's origin [°, m]; empty: what params says"),
     "autostart": ("true", "configure and activate at once"),
     "record": ("false", "record a bag of each"),
-    "bag": ("corvids_bag", "where to; the namespace is added"),
+    "bag": ("", "where to; the namespace is added; empty: named after namespace, date and time"),
 }
 
 
@@ -88,7 +88,7 @@ def vehicles(context: LaunchContext) -> list[IncludeLaunchDescription]:
                 "command": command,
                 "mocap_vehicle": str(number),
                 "mocap_stream": port_above(stream, number - 1),
-                "bag": f"{given['bag']}_{given['prefix']}{number}",
+                "bag": given["bag"] and f"{given['bag']}_{given['prefix']}{number}",
             }.items(),
         )
         for number, command in enumerate(places, start=1)

@@ -1,10 +1,15 @@
 """One vehicle: ``ros2 launch corvids_ros vehicle.launch.py policy:=juggle.onnx``.
 
 ``params`` names a file of parameters (config/vehicle.yaml is the model), over which the other parameters here go where
-they are given; ``namespace`` is PX4's; ``record:=true`` records a bag with the profile in config/recording.yaml.
+they are given; ``namespace`` is PX4's; ``record:=true`` records a bag of this vehicle, with the profile in
+config/recording.yaml.
 """
 
 import json
+import re
+import tempfile
+import time
+from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
@@ -36,7 +41,7 @@ ARGUMENTS = {
         "configure and activate at once; nothing is streamed before an operator says engage",
     ),
     "record": ("false", "record a bag"),
-    "bag": ("corvids_bag", "where to"),
+    "bag": ("", "where to, a folder that is not there yet; empty: one named after namespace, date and time"),
 }
 
 
@@ -77,17 +82,50 @@ def vehicle(context: LaunchContext) -> list[LifecycleNode]:
     ]
 
 
+def recording(context: LaunchContext) -> list[ExecuteProcess]:
+    """What records the vehicle's bag, if one is wanted."""
+    if not IfCondition(LaunchConfiguration("record")).evaluate(context):
+        return []
+    namespace = LaunchConfiguration("namespace").perform(context).strip("/")
+    profile = Path(PathJoinSubstitution([CONFIG, "recording.yaml"]).perform(context))
+    # ros2 bag refuses a folder that exists, such as the flight's before.
+    parts = ("corvids_bag", *namespace.split("/"), time.strftime("%Y-%m-%dT%H-%M-%S"))
+    bag = LaunchConfiguration("bag").perform(context) or "_".join(part for part in parts if part)
+    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", bag]
+    command += ["--qos-profile-overrides-path", profile_below(namespace, profile)]
+    return [ExecuteProcess(cmd=[*command, "--regex", topics_below(namespace)], output="screen")]
+
+
+def topics_below(namespace: str) -> str:
+    """Which topics are recorded: of all vehicles, where no namespace tells this one's from theirs.
+
+    Ball and load may be everybody's, and then outside any namespace. Some releases of ros2 bag look for the expression
+    anywhere in a name, hence its ends.
+    """
+    own = f"/{namespace}/" if namespace else "/(.*/)?"
+    return f"^({own}(fmu/(in|out)|corvids|ball|load)/.*|/(ball|load)/.*|/diagnostics|/rosout)$"
+
+
+def profile_below(namespace: str, profile: Path) -> str:
+    """Path of the recording profile for a namespace: ros2 bag knows topics by their full names alone.
+
+    As launch_ros does with parameters, it goes to a temporary file, which stays.
+    """
+    if not namespace:
+        return str(profile)
+    text = re.sub("^/", f"/{namespace}/", profile.read_text("utf-8"), flags=re.MULTILINE)
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="corvids_recording_", suffix=".yaml", delete=False
+    ) as file:
+        file.write(text)
+    return file.name
+
+
 def generate_launch_description() -> LaunchDescription:
-    profile = PathJoinSubstitution([CONFIG, "recording.yaml"])
-    topics = r"(.*/)?(fmu/(in|out)/.*|corvids/.*|ball/.*|load/.*)|/diagnostics|/rosout"
-    record = ["ros2", "bag", "record", "--storage", "mcap", "--qos-profile-overrides-path", profile]
-    bag = ExecuteProcess(
-        cmd=[*record, "--output", LaunchConfiguration("bag"), "--regex", topics],
-        condition=IfCondition(LaunchConfiguration("record")),
-        output="screen",
-    )
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=about)
         for name, (default, about) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=vehicle), bag])
+    return LaunchDescription(
+        [*declared, OpaqueFunction(function=vehicle), OpaqueFunction(function=recording)]
+    )
