@@ -65,6 +65,10 @@ class Listener(Peer):
             if self.arrivals[name] > before.get(name, 0):
                 self._note(name, self.messages[name], now_s)
 
+    def ask_estimator(self) -> bytes:
+        """The request for ESTIMATOR_STATUS, which few links send by themselves often enough."""
+        return self._command(common.MAV_CMD_REQUEST_MESSAGE, common.MAVLINK_MSG_ID_ESTIMATOR_STATUS)
+
     def _note(self, name: str, message: Any, now_s: float) -> None:
         stamp_s = _stamp_s(message)
         if name == "SYSTEM_TIME":
