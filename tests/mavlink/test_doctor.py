@@ -196,6 +196,12 @@ def test_a_shorter_loss_time_is_as_good():
     assert "COM_OF_LOSS_T" not in verdicts(px4)
 
 
+@pytest.mark.parametrize("loss_s", [0.0, -1.0])
+def test_a_loss_time_at_which_every_stream_is_lost_is_none(loss_s: float):
+    found = verdicts(healthy({**parameters_of(VEHICLE), "COM_OF_LOSS_T": loss_s}))
+    assert found["COM_OF_LOSS_T"] == found["parameters"] == "no-go"
+
+
 @pytest.mark.parametrize(("action", "is_offered"), [(4, True), (5, True), (0, False)])
 def test_what_px4_does_without_a_stream_may_be_chosen(action: int, is_offered: bool):
     """As `px4-params --loss-action` does."""
