@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 from mocap_lab import NatNetServer, vicon_datagram
+from test_sih_truth import packet as sih_packet
 
 from corvids.cli import main
 from corvids.commands import mocap
 from corvids.deploy.mocap import natnet
+from corvids.deploy.mocap.relay import mocap_config
+from corvids.deploy.mocap.state_packet import BodyPose
 from corvids.deploy.mocap.state_port import StatePort
-from corvids.deploy.mocap.state_stream import StateReceiver
+from corvids.deploy.mocap.state_stream import StateReceiver, StateSender
 
 
 def free_port() -> int:
@@ -24,16 +27,20 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def listen(port: int, wanted: int) -> list:
-    """The first frames that arrive there; the sender is pinged."""
-    receiver = StateReceiver()
-    state_port = StatePort(f"udp:127.0.0.1:{port}", receiver)
+def listen(port: int, wanted: int, *, is_ptp: bool = False) -> list:
+    """The first frames that arrive there, received as by a flight; without PTP the sender is pinged."""
+    ahead_s = time.time() - time.monotonic()
+    where = f"udp:127.0.0.1:{port}"
+    receiver = StateReceiver(
+        mocap_config(where, 1, None, is_ptp=is_ptp, least_ms=2.0, ahead_s=ahead_s).stream
+    )
+    state_port = StatePort(where, receiver)
     frames, deadline_s = [], time.monotonic() + 120.0
     while len(frames) < wanted and time.monotonic() < deadline_s:
         state_port.wait(0.05)
         frames += state_port.frames(time.monotonic())
     state_port.close()
-    assert receiver.offset.samples > 0, "the bridge answered pings"
+    assert is_ptp or receiver.offset.samples > 0, "the bridge answered pings"
     return frames
 
 
@@ -48,17 +55,25 @@ def end_bridges(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Lets the time of the bridges be over when a test has heard enough, however long that took."""
     ahead_s = [0.0]
     clock = SimpleNamespace(
-        monotonic=lambda: time.monotonic() + ahead_s[0], monotonic_ns=time.monotonic_ns, sleep=time.sleep
+        monotonic=lambda: time.monotonic() + ahead_s[0],
+        monotonic_ns=time.monotonic_ns,
+        time_ns=time.time_ns,
+        sleep=time.sleep,
     )
     monkeypatch.setattr(mocap, "time", clock)
     return lambda: ahead_s.append(ahead_s.pop() + 1e6)
 
 
-def test_vicon_on_loopback(end_bridges: Callable[[], None], capsys):
+PTP = pytest.mark.parametrize("is_ptp", [False, True], ids=["echoes", "ptp"])
+"""Whether PTP keeps both ends' clocks together, as the options on both sides say."""
+
+
+@PTP
+def test_vicon_on_loopback(is_ptp: bool, end_bridges: Callable[[], None], capsys):
     vicon_port, state_port = free_port(), free_port()
     bridge = in_background(
         "vicon", "--listen", f"udp:127.0.0.1:{vicon_port}", "--rate-hz", "100", "--bodies", "drone=3",
-        "--to", f"127.0.0.1:{state_port}", "--seconds", "1000",
+        "--to", f"127.0.0.1:{state_port}", "--seconds", "1000", *(["--ptp"] if is_ptp else []),
     )  # fmt: skip
     is_over = threading.Event()
 
@@ -72,7 +87,7 @@ def test_vicon_on_loopback(end_bridges: Callable[[], None], capsys):
 
     tracker = threading.Thread(target=track, daemon=True)
     tracker.start()
-    frames = listen(state_port, 60)
+    frames = listen(state_port, 60, is_ptp=is_ptp)
     said, deadline_s = "", time.monotonic() + 120.0
     while " malformed" not in said and time.monotonic() < deadline_s:
         time.sleep(0.02)
@@ -87,12 +102,13 @@ def test_vicon_on_loopback(end_bridges: Callable[[], None], capsys):
     assert "0 malformed" in said
 
 
-def test_natnet_on_loopback(end_bridges: Callable[[], None], monkeypatch):
+@PTP
+def test_natnet_on_loopback(is_ptp: bool, end_bridges: Callable[[], None], monkeypatch):
     command_port, data_port, state_port = free_port(), free_port(), free_port()
     monkeypatch.setattr(natnet, "COMMAND_PORT", command_port)
     bridge = in_background(
         "natnet", "--multicast", "", "--data-port", str(data_port), "--up", "Z",
-        "--to", f"127.0.0.1:{state_port}", "--seconds", "1000",
+        "--to", f"127.0.0.1:{state_port}", "--seconds", "1000", *(["--ptp"] if is_ptp else []),
     )  # fmt: skip
     is_over = threading.Event()
 
@@ -116,7 +132,7 @@ def test_natnet_on_loopback(end_bridges: Callable[[], None], monkeypatch):
 
     server = threading.Thread(target=serve, daemon=True)
     server.start()
-    frames = listen(state_port, 60)
+    frames = listen(state_port, 60, is_ptp=is_ptp)
     is_over.set()
     server.join()
     end_bridges()
@@ -127,9 +143,58 @@ def test_natnet_on_loopback(end_bridges: Callable[[], None], monkeypatch):
     assert all(0.0 < frame.arrived_s - frame.stamp_s < 60.0 for frame in frames)
 
 
-def test_listening_to_nothing_says_so(capsys):
-    assert main(["mocap", "listen", "--listen", f"udp:127.0.0.1:{free_port()}", "--seconds", "0.1"]) == 0
+@PTP
+def test_px4s_simulator_on_loopback(is_ptp: bool, end_bridges: Callable[[], None]):
+    sih_port, state_port, is_over = free_port(), free_port(), threading.Event()
+    bridge = in_background(
+        "sih", "--listen", f"udp:127.0.0.1:{sih_port}", "--to", f"127.0.0.1:{state_port}", "--seconds", "1000",
+        *(["--ptp"] if is_ptp else []),
+    )  # fmt: skip
+
+    def simulate() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as px4:
+            while not is_over.wait(0.01):
+                px4.sendto(sih_packet(), ("127.0.0.1", sih_port))
+
+    px4 = threading.Thread(target=simulate, daemon=True)
+    px4.start()
+    frames = listen(state_port, 60, is_ptp=is_ptp)
+    is_over.set()
+    px4.join()
+    end_bridges()
+    bridge.join()
+    assert len(frames) >= 60
+    assert all(-0.02 < frame.arrived_s - frame.stamp_s < 60.0 for frame in frames)
+
+
+@pytest.mark.parametrize("options", [[], ["--ptp"]])
+def test_listening_to_nothing_says_so(options: list[str], capsys):
+    where = f"udp:127.0.0.1:{free_port()}"
+    assert main(["mocap", "listen", "--listen", where, "--seconds", "0.1", *options]) == 0
     assert "nothing of use was heard" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("is_ptp", [False, True])
+def test_who_listens_by_ptp_hears_stamps_that_are_dates(is_ptp: bool, capsys):
+    port, is_over = free_port(), threading.Event()
+    ahead_ns = (lambda: time.time_ns() - time.monotonic_ns()) if is_ptp else (lambda: 0)
+
+    def send() -> None:
+        sender = StateSender(ahead_ns=ahead_ns)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            while not is_over.wait(0.01):
+                now_ns = time.monotonic_ns()
+                pose = BodyPose(1, (0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0))
+                out.sendto(sender.state(now_ns - 1_000_000, now_ns, (pose,)), ("127.0.0.1", port))
+
+    sending = threading.Thread(target=send, daemon=True)
+    sending.start()
+    assert main(["mocap", "listen", "--ptp", "--listen", f"udp:127.0.0.1:{port}", "--seconds", "1"]) == 0
+    is_over.set()
+    sending.join()
+    said = capsys.readouterr().out
+    assert ("ms old at arrival" in said) == is_ptp
+    assert (" ill-timed" in said) != is_ptp
 
 
 @pytest.mark.parametrize(

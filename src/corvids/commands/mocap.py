@@ -56,6 +56,8 @@ class MocapOptions:
     """For sih: how high above where it would lie on the racket the ball is held, before it is let go [m]."""
     key: Path | None = None
     """File of 64 hexadecimal digits with which to sign; or, for listen, to verify."""
+    ptp: bool = False
+    """PTP keeps both computers' clocks: stamps are dates, as `fly --mocap-ptp` takes them, and then listen, too."""
     seconds: float = float("inf")
     """How long to go on."""
 
@@ -77,17 +79,21 @@ def main(argv: list[str]) -> int:
     key = read_key(options.key) if options.key else None
     if source == "listen":
         _listen(options, key)
-    elif source == "natnet":
-        _follow_natnet(options, StateSender(key))
-    elif source == "sih":
-        _follow_sih(options, StateSender(key))
-    else:
-        _follow_vicon(options, StateSender(key))
+        return 0
+    sender = StateSender(key, ahead_ns=_date_ahead_ns) if options.ptp else StateSender(key)
+    follow = {"natnet": _follow_natnet, "sih": _follow_sih, "vicon": _follow_vicon}[source]
+    follow(options, sender)
     return 0
 
 
+def _date_ahead_ns() -> int:
+    """How far the clock that PTP keeps, which tells the date, is ahead of the one that is never set."""
+    return time.time_ns() - time.monotonic_ns()
+
+
 def _listen(options: MocapOptions, key: bytes | None) -> None:
-    receiver = StateReceiver(StreamConfig(key, Clock.ECHO, least_s=1e-3 * options.least_ms))
+    clock = Clock.SHARED if options.ptp else Clock.ECHO
+    receiver = StateReceiver(StreamConfig(key, clock, 1e-9 * _date_ahead_ns(), 1e-3 * options.least_ms))
     with contextlib.closing(StatePort(options.listen or f"udp:{DEFAULT_PORT}", receiver)) as port:
         end_s = said_s = time.monotonic()
         end_s += options.seconds
