@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -195,6 +196,97 @@ def test_who_listens_by_ptp_hears_stamps_that_are_dates(is_ptp: bool, capsys):
     said = capsys.readouterr().out
     assert ("ms old at arrival" in said) == is_ptp
     assert (" ill-timed" in said) != is_ptp
+
+
+class Cards:
+    """Sockets of a computer whose card at ``address``, if it has one there, leads to every server."""
+
+    def __init__(self, address: str | None) -> None:
+        self.address = address
+        self.towards: list[tuple[str, int]] = []
+        self.joined: list[bytes] = []
+
+    def __call__(self, *arguments: object) -> Cards:
+        return self
+
+    def connect(self, server: tuple[str, int]) -> None:
+        self.towards.append(server)
+        if self.address is None:
+            raise OSError("Network is unreachable")
+
+    def getsockname(self) -> tuple[str, int]:
+        return self.address or "", 40000
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP)
+        self.joined.append(value)
+
+    def bind(self, where: tuple[str, int]) -> None: ...
+    def setblocking(self, waits: bool) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Cards:
+        return self
+
+    def __exit__(self, *arguments: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("address", "card"),
+    [
+        ("10.7.0.2", "10.7.0.2"),  # not the default route's
+        ("127.0.0.1", "0.0.0.0"),  # loopback has no multicast
+        (None, "0.0.0.0"),
+    ],
+)
+def test_a_group_is_joined_on_the_card_that_leads_to_the_server(address: str | None, card: str, monkeypatch):
+    cards = Cards(address)
+    monkeypatch.setattr(socket, "socket", cards)
+    mocap._natnet_socket(mocap.MocapOptions(), ("10.7.0.9", natnet.COMMAND_PORT))
+    assert cards.towards == [("10.7.0.9", 1510)]
+    assert cards.joined == [socket.inet_aton("239.255.42.99") + socket.inet_aton(card)]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (["natnet", "--multicast", ""], "127.0.0.1 does not answer at port"),
+        (["vicon", "--rate-hz", "100", "--bodies", "drone=1"], "does the Tracker stream objects there?"),
+    ],
+)
+def test_a_source_that_is_silent_is_said_to_be(source: list[str], said: str, monkeypatch, capsys):
+    monkeypatch.setattr(mocap, "SAY_S", 0.05)
+    monkeypatch.setattr(natnet, "COMMAND_PORT", free_port())
+    data = ["--data-port", str(free_port()), "--listen", f"udp:127.0.0.1:{free_port()}"]
+    assert main(["mocap", *source, *data, "--to", f"127.0.0.1:{free_port()}", "--seconds", "0.3"]) == 0
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("0 frames, ")
+    assert said in line
+
+
+def test_a_server_that_answers_but_sends_no_frames_is_told_apart(monkeypatch, capsys):
+    """As where it sends to a group that was not joined, or to another port."""
+    command_port, is_over = free_port(), threading.Event()
+    monkeypatch.setattr(mocap, "SAY_S", 0.05)
+    monkeypatch.setattr(natnet, "COMMAND_PORT", command_port)
+
+    def serve() -> None:
+        server = NatNetServer((4, 1))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as command:
+            command.bind(("127.0.0.1", command_port))
+            command.settimeout(0.01)
+            while not is_over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    request, client = command.recvfrom(2048)
+                    command.sendto(server.answer(request, time.monotonic()) or b"", client)
+
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    port = free_port()
+    options = ["--multicast", "", "--data-port", str(port), "--to", f"127.0.0.1:{free_port()}"]
+    assert main(["mocap", "natnet", *options, "--seconds", "2"]) == 0
+    is_over.set()
+    serving.join()
+    assert f"no frame comes to this host, port {port}" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
