@@ -198,6 +198,21 @@ def test_who_listens_by_ptp_hears_stamps_that_are_dates(is_ptp: bool, capsys):
     assert (" ill-timed" in said) != is_ptp
 
 
+def test_a_process_that_is_held_up_between_two_clocks_stamps_by_them_all_the_same(monkeypatch):
+    """The date is read 1 ms after our clock at first, while it works at something else; then within 2 µs."""
+    now_ns, held_up_ns = 5_000_000_000, [1_000_000, 1_000, 1_000]
+
+    def date() -> int:
+        nonlocal now_ns
+        now_ns += held_up_ns.pop(0)
+        date_ns = now_ns + 1_800_000_000_000_000_000
+        now_ns += 1_000
+        return date_ns
+
+    monkeypatch.setattr(mocap, "time", SimpleNamespace(monotonic_ns=lambda: now_ns, time_ns=date))
+    assert mocap._date_ahead_ns() == pytest.approx(1_800_000_000_000_000_000, abs=2_000, rel=0.0)
+
+
 class Cards:
     """Sockets of a computer whose card at ``address``, if it has one there, leads to every server."""
 
