@@ -21,6 +21,9 @@ ECHO_S, CONNECT_S, SILENT_S = 0.1, 1.0, 3.0
 is asked for them again [s]."""
 POSES_MAX, POINTS_MAX = 12, 64
 """More do not fit a datagram; the first are sent."""
+STAMP_MAX_S = 1e9
+"""Our clock counts from about this computer's start, which is no 30 years ago. Where stamps are to be dates, the sender
+makes them that afterwards."""
 
 
 class Up(enum.Enum):
@@ -49,7 +52,9 @@ class Tally:
     """Sent on."""
     malformed: int = 0
     unsynchronised: int = 0
-    """Frames that came before the clocks were compared."""
+    """Frames that came before the clocks were compared, or whose time cannot be."""
+    empty: int = 0
+    """Frames in which nothing was seen."""
 
 
 class NatNetBridge:
@@ -154,7 +159,11 @@ def _sent(
     bodies: list[BodyPose],
     points: list[Point],
 ) -> bytes | None:
-    if not (bodies or points) or not 0.0 < stamp_s < 1e9:
+    if not (bodies or points):
+        tally.empty += 1
+        return None
+    if not 0.0 < stamp_s < STAMP_MAX_S:
+        tally.unsynchronised += 1
         return None
     datagram = sender.state(
         round(1e9 * stamp_s), round(1e9 * now_s), tuple(bodies[:POSES_MAX]), tuple(points[:POINTS_MAX])

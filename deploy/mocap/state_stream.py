@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import random
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from corvids.deploy.clock_offset import ClockOffset
@@ -204,10 +205,16 @@ class StateReceiver:
 class StateSender:
     """Numbers and signs what is sent, and answers pings."""
 
-    def __init__(self, key: bytes | None = None, session: int | None = None) -> None:
-        """``session``: drawn at random where it is not given."""
+    def __init__(
+        self,
+        key: bytes | None = None,
+        session: int | None = None,
+        ahead_ns: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``session``: drawn at random where it is not given; ``ahead_ns`` says how far the clock that it stamps by is
+        ahead of the one that its caller goes by [ns], asked each time: one that keeps dates may be set anew."""
         check_key(key)
-        self.key = key
+        self.key, self._ahead_ns = key, ahead_ns
         self.session = random.SystemRandom().getrandbits(32) if session is None else session
         self.sent = self.answered = self.ignored = 0
         """States, echoes, and datagrams that were no pings."""
@@ -217,8 +224,9 @@ class StateSender:
     ) -> bytes:
         """The datagram of what was seen at ``stamp_ns``, on the clock of ``now_ns``."""
         self.sent += 1
-        sequence = self.sent & 0xFFFFFFFF
-        return encode(Packet(Kind.STATE, self.session, sequence, stamp_ns, now_ns, poses, points), self.key)
+        sequence, ahead_ns = self.sent & 0xFFFFFFFF, self._ahead_ns()
+        times_ns = stamp_ns + ahead_ns, now_ns + ahead_ns
+        return encode(Packet(Kind.STATE, self.session, sequence, *times_ns, poses, points), self.key)
 
     def answer(self, datagram: bytes, now_ns: int) -> bytes | None:
         """The echo of a ping; nothing for anything else."""
@@ -230,6 +238,7 @@ class StateSender:
             self.ignored += 1
             return None
         self.answered += 1
+        now_ns += self._ahead_ns()
         echo = Packet(Kind.PONG, self.session, packet.sequence, packet.stamp_ns, now_ns)
         return encode(echo, self.key)
 

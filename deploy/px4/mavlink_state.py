@@ -77,8 +77,7 @@ class StateReader:
         self.autopilot = Autopilot()
         self._is_told = False
         """Whether a heartbeat has come."""
-        self._is_aided, self._is_sure = True, True
-        """Whether PX4's estimator says that it measures its place, and that it knows it well enough."""
+        self._is_aided = self._is_sure = True
         self._aided_s = -math.inf
         """When it said last that it measures it [s]."""
         self._attitude_heard_s = -math.inf
@@ -95,6 +94,11 @@ class StateReader:
             "LOCAL_POSITION_NED": self._read_position,
             "HIGHRES_IMU": self._read_imu,
         }
+
+    @property
+    def knows_place(self) -> bool:
+        """Whether PX4's estimator says, if it says anything of that, that it measures its place, and well enough."""
+        return self._is_aided and self._is_sure
 
     def take_in(self, message: Any, now_s: float) -> None:
         """One message of the vehicle's, received at ``now_s`` on our clock [s]."""
@@ -164,7 +168,7 @@ class StateReader:
             return
         state, variances = self.state, message.pose_covariance
         self._is_sure = is_place(variances[0], variances[6], variances[11])
-        if self._is_aided and self._is_sure:
+        if self.knows_place:
             state.pose_stamp_s, state.pos_w = stamp_s, enu_ned((message.x, message.y, message.z))
             state.vel_w = enu_ned(vel_ned)
         is_streamed = now_s - self._attitude_heard_s <= ATTITUDE_STREAM_S
@@ -186,7 +190,7 @@ class StateReader:
 
     def _read_position(self, message: Any, now_s: float) -> None:
         pos_ned, vel_ned = (message.x, message.y, message.z), (message.vx, message.vy, message.vz)
-        if not (finite(pos_ned, vel_ned) and self._is_aided and self._is_sure):
+        if not (finite(pos_ned, vel_ned) and self.knows_place):
             return
         stamp_s = self._stamp(1e-3 * message.time_boot_ms, self.state.pose_stamp_s, now_s)
         if stamp_s is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import struct
 from typing import Any
 
 from pymavlink.dialects.v20 import common, development
@@ -21,6 +22,13 @@ LOSS_S = 0.2
 def custom_mode(main: int, sub: int = 0) -> int:
     """PX4's heartbeat field: main mode in bits 16 to 23, sub-mode above."""
     return main << 16 | sub << 24
+
+
+def as_stored(value: int | float) -> tuple[float, int]:
+    """A parameter as PX4 sends it, and its type: a whole number goes as the bytes of an integer."""
+    if isinstance(value, int):
+        return struct.unpack("<f", struct.pack("<i", value))[0], common.MAV_PARAM_TYPE_INT32
+    return value, common.MAV_PARAM_TYPE_REAL32
 
 
 @dataclasses.dataclass

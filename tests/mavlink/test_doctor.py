@@ -5,104 +5,18 @@ from __future__ import annotations
 import json
 import math
 import socket
-import struct
 import time
 from pathlib import Path
 
 import pytest
+from doctor_lab import VEHICLE, Talk, healthy, table, verdicts
 from pymavlink.dialects.v20 import common
-from standin import Standin
 
 from corvids.cli import main
 from corvids.commands.doctor import diagnose, listen
-from corvids.commands.doctoring.line import Line
 from corvids.commands.px4_params import parameters_of, sih_parameters_of
 from corvids.deploy.px4.mavlink_peer import STREAMS_HZ, PeerConfig
 from corvids.vehicle import load_vehicle
-
-VEHICLE = load_vehicle("px4_sih")
-
-
-STEP_S = 0.002
-
-
-class Talk:
-    """A channel to a stand-in, in virtual time."""
-
-    def __init__(self, px4: Standin, odometry_hz: float = 100.0) -> None:
-        self.px4, self.period_s, self.now_s = px4, 1.0 / odometry_hz, 0.0
-        self.late_s = 0.0
-        """How long PX4's streams are under way [s]."""
-        self.silent: set[str] = set()
-        """Streams that do not come."""
-        self.date_off_s: float | None = 0.0
-        """How far PX4's calendar is ahead of this computer's [s]; None: it knows no date."""
-        self._answers: list[bytes] = []
-        self._due_s = 0.0
-
-    def wait(self, until_s: float):
-        while self.now_s < until_s:
-            self.now_s += STEP_S
-            if self.now_s >= self._due_s:
-                self._due_s += self.period_s
-                yield self.px4.odometry(self.now_s - self.late_s)
-            if round(self.now_s / STEP_S) % 500 == 1:
-                yield self.px4.heartbeat()
-            yield from self._streams(round(self.now_s / STEP_S))
-            while self._answers:
-                yield self._answers.pop(0)
-
-    def _streams(self, step: int):
-        """All but odometry, each as often as it is asked for."""
-        px4, sent_s = self.px4, self.now_s - self.late_s
-        due = {
-            "ATTITUDE_QUATERNION": (4, lambda: px4.attitude(sent_s)),
-            "HIGHRES_IMU": (10, lambda: px4.imu(sent_s)),
-            "CURRENT_MODE": (250, px4.current_mode),
-            "EXTENDED_SYS_STATE": (100, lambda: px4.landed(True)),
-            "BATTERY_STATUS": (250, lambda: px4.battery(80)),
-            "SYSTEM_TIME": (500, self._date),
-        }
-        for name, (steps, packet) in due.items():
-            if step % steps == 0 and name not in self.silent:
-                yield packet()
-
-    def _date(self) -> bytes:
-        unix_us = 0 if self.date_off_s is None else int(1e6 * (time.time() + self.date_off_s))
-        return self.px4.pack(common.MAVLink_system_time_message(unix_us, 1000))
-
-    def accept(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def send(self, kind: bytes, packet: bytes = b"", safe=(0.0, 0.0)) -> None:
-        self._answers += self.px4.take_in(packet, self.now_s)
-
-
-def healthy(parameters: dict[str, int | float] | None = None) -> Standin:
-    px4 = Standin(boot_s=-100.0)
-    for name, value in (parameters or parameters_of(VEHICLE)).items():
-        is_whole = isinstance(value, int)
-        sent = struct.unpack("<f", struct.pack("<i", value))[0] if is_whole else value
-        px4.parameters[name] = (
-            sent,
-            common.MAV_PARAM_TYPE_INT32 if is_whole else common.MAV_PARAM_TYPE_REAL32,
-        )
-    return px4
-
-
-def table(channel: Talk, wanted: dict[str, int | float] | None = None) -> dict[str, Line]:
-    wanted = wanted or parameters_of(VEHICLE)
-    peer = listen(channel, PeerConfig(), wanted, 4.0)
-    return {line.check: line for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
-
-
-def verdicts(
-    px4: Standin, odometry_hz: float = 100.0, wanted: dict[str, int | float] | None = None
-) -> dict[str, str]:
-    return {check: line.verdict for check, line in table(Talk(px4, odometry_hz), wanted).items()}
 
 
 def test_a_healthy_vehicle_is_go():
@@ -189,17 +103,6 @@ def test_it_says_whether_processors_may_be_kept_awake(monkeypatch: pytest.Monkey
         lines = {line.check: line for line in diagnose(peer, VEHICLE, wanted, channel.now_s, 4.0)}
         line = lines["processor's sleep"]
         assert (line.found, line.verdict, bool(line.fix)) == (said, "go", not may)
-
-
-def test_a_place_that_is_known_too_badly_to_juggle_is_said_so():
-    px4 = healthy()
-    assert "place" not in verdicts(px4), "this PX4 does not say how well it knows its place"
-    px4.pos_std_m = 0.0
-    assert "place" not in verdicts(px4), "nor this one, which leaves it out"
-    px4.pos_std_m = 0.01
-    assert verdicts(px4)["place"] == "go"
-    px4.pos_std_m = 0.35
-    assert verdicts(px4)["place"] == "warn"
 
 
 def test_a_vehicle_that_sends_no_odometry_gets_its_table(monkeypatch: pytest.MonkeyPatch):
@@ -291,6 +194,12 @@ def test_a_shorter_loss_time_is_as_good():
     px4 = healthy()
     px4.parameters["COM_OF_LOSS_T"] = (0.1, common.MAV_PARAM_TYPE_REAL32)
     assert "COM_OF_LOSS_T" not in verdicts(px4)
+
+
+@pytest.mark.parametrize("loss_s", [0.0, -1.0])
+def test_a_loss_time_at_which_every_stream_is_lost_is_none(loss_s: float):
+    found = verdicts(healthy({**parameters_of(VEHICLE), "COM_OF_LOSS_T": loss_s}))
+    assert found["COM_OF_LOSS_T"] == found["parameters"] == "no-go"
 
 
 @pytest.mark.parametrize(("action", "is_offered"), [(4, True), (5, True), (0, False)])

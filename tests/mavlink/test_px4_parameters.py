@@ -9,7 +9,7 @@ import struct
 
 import pytest
 from pymavlink.dialects.v20 import common
-from standin import Standin
+from standin import Standin, as_stored
 
 from corvids.commands.flying.px4_check import check_px4
 from corvids.commands.px4_params import load_into, parameters_of, sih_parameters_of
@@ -83,35 +83,56 @@ def test_one_that_arms_meanwhile_is_left_alone_at_once(arms_s: float):
     assert max(while_armed_s, default=arms_s) < arms_s + 0.01, "they were under way"
 
 
-HOVER, LOSS = AIR.px4.MPC_THR_HOVER, 0.2
+HOVER, LOSS, ACTION = AIR.px4.MPC_THR_HOVER, 0.2, 4
 
 
 @pytest.mark.parametrize(
-    ("hover", "loss_s", "refused"),
+    ("hover", "loss_s", "action", "refused"),
     [
-        (HOVER, LOSS, ""),
-        (0.8 * HOVER, LOSS, ""),
-        (0.7 * HOVER, LOSS, "MPC_THR_HOVER is 0.19, vehicle 'air' hovers at 0.271"),
-        (1.3 * HOVER, LOSS, "MPC_THR_HOVER"),
-        (math.nan, LOSS, "MPC_THR_HOVER"),
-        (HOVER, 1.0, "COM_OF_LOSS_T is 1 s"),
-        (HOVER, 0.0, "COM_OF_LOSS_T is 0 s"),
+        (HOVER, LOSS, ACTION, ""),
+        (HOVER, LOSS, 5, ""),  # hold, as px4-params --loss-action offers
+        (HOVER, 0.1, ACTION, ""),
+        (0.8 * HOVER, LOSS, ACTION, ""),
+        (0.7 * HOVER, LOSS, ACTION, "MPC_THR_HOVER is 0.19, vehicle 'air' hovers at 0.271"),
+        (1.3 * HOVER, LOSS, ACTION, "MPC_THR_HOVER"),
+        (math.nan, LOSS, ACTION, "MPC_THR_HOVER"),
+        (HOVER, 1.0, ACTION, "COM_OF_LOSS_T is 1 s"),
+        (HOVER, 0.21, ACTION, "COM_OF_LOSS_T is 0.21 s: must be above 0 and at most 0.2 s"),
+        (HOVER, 0.0, ACTION, "COM_OF_LOSS_T is 0 s"),
+        (HOVER, math.nan, ACTION, "COM_OF_LOSS_T"),
+        (HOVER, LOSS, 0, r"COM_OBL_RC_ACT is 0: must be 4 \(land\) or 5 \(hold\)"),  # as PX4 comes
+        (HOVER, LOSS, 3, "COM_OBL_RC_ACT is 3"),
+        (HOVER, LOSS, 7, "COM_OBL_RC_ACT is 7"),
     ],
 )
-def test_a_flight_begins_on_the_vehicle_that_it_is_for(hover: float, loss_s: float, refused: str):
+def test_a_flight_begins_on_the_vehicle_that_it_is_for(
+    hover: float, loss_s: float, action: int, refused: str
+):
     """As vehicle `air`, an x500 was commanded a fifth of the thrust that it hovers with."""
     px4 = Standin(boot_s=-100.0)
-    px4.parameters |= {"MPC_THR_HOVER": (hover, 9), "COM_OF_LOSS_T": (loss_s, 9)}
+    stored = {"MPC_THR_HOVER": hover, "COM_OF_LOSS_T": loss_s, "COM_OBL_RC_ACT": action}
+    px4.parameters |= {name: as_stored(value) for name, value in stored.items()}
     with pytest.raises(CorvidsError, match=refused) if refused else contextlib.nullcontext():
         check_px4(Talk(px4, lossy=True), Peer(), AIR, 10.0)
     assert not [message for message in px4.heard if message.get_type() == "PARAM_SET"]
+
+
+@pytest.mark.parametrize(
+    "wanted", [parameters_of(AIR), sih_parameters_of(AIR), parameters_of(AIR, loss_action=5)]
+)
+def test_what_px4_params_loads_is_flown(wanted: dict[str, int | float]):
+    px4 = fresh(wanted)
+    load_into(Talk(px4), wanted)
+    check_px4(Talk(px4), Peer(), AIR, 10.0)
 
 
 def test_a_flight_that_hears_no_px4_of_its_system_says_so():
     px4 = Standin(boot_s=-100.0)
     with pytest.raises(CorvidsError, match="no PX4 was heard as MAVLink system 7"):
         check_px4(Talk(px4), Peer(PeerConfig(7)), AIR, 10.0)
-    with pytest.raises(CorvidsError, match="system 1 says nothing of MPC_THR_HOVER, COM_OF_LOSS_T"):
+    with pytest.raises(
+        CorvidsError, match="system 1 says nothing of MPC_THR_HOVER, COM_OF_LOSS_T, COM_OBL_RC_ACT"
+    ):
         check_px4(Talk(px4), Peer(), AIR, 10.0)
 
 

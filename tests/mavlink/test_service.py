@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 from flying import STEP_S, FlyingStandin
-from standin import AUTO, LOITER, OFFBOARD
-from test_link_keeper import free_port
+from standin import AUTO, LOITER, OFFBOARD, as_stored
+from test_channels import free_port
 
 from corvids.vehicle import load_vehicle
 
@@ -102,7 +102,8 @@ class Px4:
     def __init__(self, way: Network | SerialLine, key: bytes | None) -> None:
         began_s = time.monotonic()
         self.px4 = FlyingStandin(AIR.max_thrust_n / AIR.body.mass_kg, boot_s=began_s - 50.0, key=key)
-        self.px4.parameters |= {"MPC_THR_HOVER": (AIR.px4.MPC_THR_HOVER, 9), "COM_OF_LOSS_T": (0.2, 9)}
+        stored = {"MPC_THR_HOVER": AIR.px4.MPC_THR_HOVER, "COM_OF_LOSS_T": 0.2, "COM_OBL_RC_ACT": 4}
+        self.px4.parameters |= {name: as_stored(value) for name, value in stored.items()}
         self.px4.mav.signing.timestamp = int(
             1e5 * (time.time() - 1420070400.0)
         )  # since 2015, as signatures count

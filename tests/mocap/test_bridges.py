@@ -11,7 +11,7 @@ from mocap_lab import NatNetServer, rotated_about, vicon_datagram
 from corvids.deploy.mocap import natnet, vicon
 from corvids.deploy.mocap.bridge import NatNetBridge, Up, ViconBridge
 from corvids.deploy.mocap.state_packet import Packet, PacketError, decode
-from corvids.deploy.mocap.state_stream import StateSender
+from corvids.deploy.mocap.state_stream import Clock, StateReceiver, StateSender, StreamConfig
 from corvids.deploy.px4.frames import rotate
 from corvids.errors import CorvidsError
 
@@ -20,9 +20,9 @@ LEVEL = (0.0, 0.0, 0.0, 1.0)
 VERSIONS = [(3, 0), (3, 1), (4, 0), (4, 1)]
 
 
-def connected(server: NatNetServer, up: Up = Up.Z) -> NatNetBridge:
+def connected(server: NatNetServer, up: Up = Up.Z, sender: StateSender | None = None) -> NatNetBridge:
     """A bridge that has asked, and has compared clocks for a second; echoes take 1 ms each way."""
-    bridge = NatNetBridge(StateSender(), up)
+    bridge = NatNetBridge(sender or StateSender(), up)
     for index in range(30):
         now_s = 100.0 + 0.1 * index
         for request in bridge.requests(now_s):
@@ -95,6 +95,35 @@ def test_natnet_frames_wait_for_the_clock():
     bridge.take_in(answer, 100.0)
     assert bridge.take_in(frame, 100.0) is None
     assert bridge.tally.unsynchronised == 1
+
+
+def test_stamps_are_dates_for_who_goes_by_ptp():
+    """Where clocks are kept together nothing is compared: what is sent is what is believed."""
+    date_s = 1.8e9  # in 2027
+    server, ahead_s = NatNetServer(), date_s - 103.0
+    bridge = connected(server, sender=StateSender(ahead_ns=lambda: round(1e9 * ahead_s)))
+    receiver = StateReceiver(StreamConfig(clock=Clock.SHARED, shared_ahead_s=ahead_s))
+    still = StateReceiver(StreamConfig(clock=Clock.SHARED, shared_ahead_s=ahead_s))
+    for number in range(5):
+        taken_s = 103.0 + 0.01 * number
+        datagram = server.frame(taken_s, taken_s, [(1, (0.5, -0.25, 1.5), LEVEL, True)], [])
+        said = bridge.take_in(datagram, taken_s + 0.002)
+        assert sent(said).stamp_ns == pytest.approx(1e9 * (taken_s + ahead_s), abs=1e6)
+        frame = receiver.take_in(said or b"", taken_s + 0.003)
+        assert frame
+        assert frame.stamp_s == pytest.approx(taken_s, abs=5e-4)
+        # A sender that stamps by a clock of its own is not believed, and no frame is ever used.
+        other = connected(server).take_in(datagram, taken_s + 0.002)
+        assert still.take_in(other or b"", taken_s + 0.003) is None
+    assert still.counters.ill_timed == 5
+
+
+@pytest.mark.parametrize("bodies", [[], [(1, (9.0, 9.0, 9.0), LEVEL, False)]])
+def test_frames_in_which_nothing_is_seen_are_counted(bodies: list):
+    server = NatNetServer()
+    bridge = connected(server)
+    assert bridge.take_in(server.frame(103.0, 103.0, bodies, []), 103.001) is None
+    assert (bridge.tally.frames, bridge.tally.empty, bridge.tally.unsynchronised) == (0, 1, 0)
 
 
 def test_a_natnet_server_that_is_silent_is_asked_anew():

@@ -89,6 +89,13 @@ def test_a_shared_clock_is_taken_at_its_word():
     assert network.receiver.ping(network.now_s) is None
 
 
+def test_a_sender_that_stamps_by_the_date_is_followed_by_echoes_all_the_same():
+    network = Network()
+    network.sender = StateSender(ahead_ns=lambda: 1_800_000_000_000_000_000)  # in 2027
+    assert network.run(5.0) == 1000
+    assert max(map(abs, network.errors_s[500:])) < 5e-4
+
+
 def test_losses_repetitions_and_overtaking_are_counted():
     network = Network()
     network.run(0.5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 from corvids.cli import parse
 from corvids.commands.doctoring.line import Line
 from corvids.commands.doctoring.parameters import parameter_lines
-from corvids.commands.doctoring.streams import STATE_AGE_MAX_S, Listener, date_line, stream_lines
+from corvids.commands.doctoring.place import Source, place_lines
+from corvids.commands.doctoring.streams import Listener, date_line, stream_lines
 from corvids.commands.files import check_writable
 from corvids.commands.px4_params import parameters_of, sih_parameters_of, without_estimator
 from corvids.deploy.mocap.state_port import read_key
@@ -30,8 +30,6 @@ NO_GO = 3
 TESTED_VERSION = (1, 17)
 """PX4's version that this code was written against."""
 ROUND_TRIP_MAX_S = 0.02
-PLACE_STD_MAX_M = 0.05
-"""Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +54,7 @@ class DoctorOptions:
     tracked: bool = False
     """With --sih: its position comes from `corvids mocap sih`."""
     gnss: bool = False
-    """Its position comes from a satellite receiver (RTK): nothing is expected of its estimator."""
+    """Its position comes from a satellite receiver (RTK): all that is expected of its estimator is a fix."""
     json: Path | None = None
     """Where to write the table as JSON, too."""
 
@@ -78,12 +76,14 @@ def main(argv: list[str]) -> int:
         wanted = without_estimator(wanted)
     if options.sih:
         wanted = sih_parameters_of(vehicle, wanted, tracked=options.tracked)
+    is_by_satellites = options.gnss or (options.sih and not options.tracked)
+    source = Source.SATELLITES if is_by_satellites else Source.MOCAP
     key = read_key(options.mavlink_key) if options.mavlink_key else None
     channel = open_link(options.link)
     try:
         config = PeerConfig(target_system=options.system, key=key)
         peer = listen(channel, config, wanted, options.seconds)
-        lines = [*diagnose(peer, vehicle, wanted, channel.now_s, options.seconds)]
+        lines = [*diagnose(peer, vehicle, wanted, channel.now_s, options.seconds, source)]
     finally:
         channel.close()
     width = max(len(line.check) for line in lines)
@@ -116,9 +116,17 @@ def listen(channel: Channel, config: PeerConfig, names: Iterable[str], seconds: 
 
 
 def diagnose(
-    peer: Listener, vehicle: Vehicle, wanted: Mapping[str, int | float], now_s: float, seconds: float
+    peer: Listener,
+    vehicle: Vehicle,
+    wanted: Mapping[str, int | float],
+    now_s: float,
+    seconds: float,
+    source: Source = Source.MOCAP,
 ) -> Iterator[Line]:
-    """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``."""
+    """The table, after listening for ``seconds`` to a PX4 that should have the parameters ``wanted``.
+
+    ``source``: what is to tell it where it is.
+    """
     heard_s = now_s - peer.reader.autopilot.heard_s
     if not heard_s < 2.0:
         fix = "is it running, and does it send to this port?"
@@ -131,7 +139,7 @@ def diagnose(
     yield _clock(peer)
     yield date_line(peer)
     yield from stream_lines(peer, seconds)
-    yield from _place(peer, now_s)
+    yield from place_lines(peer, now_s, source)
     if peer.reader.autopilot.failsafe or peer.reader.autopilot.killed:
         yield Line("autopilot", "in failsafe or killed", "no-go", "clear it, and see PX4's console")
     yield from parameter_lines(peer.parameters, wanted, vehicle.name)
@@ -179,27 +187,3 @@ def _clock(peer: Peer) -> Line:
         "go" if is_quick else "warn",
         "" if is_quick else "a faster link",
     )
-
-
-def _place(peer: Peer, now_s: float) -> Iterator[Line]:
-    age_s = now_s - peer.reader.state.stamp_s
-    if math.isnan(age_s):
-        yield Line("vehicle state", "none", "no-go", "the estimator has no position: motion capture, or GPS")
-        return
-    is_young = age_s <= STATE_AGE_MAX_S
-    fix = "" if is_young else f"policies train with up to {1e3 * STATE_AGE_MAX_S:.0f} ms"
-    yield Line("vehicle state", f"{1e3 * age_s:.0f} ms old", "go" if is_young else "warn", fix)
-    odometry = peer.messages.get("ODOMETRY")
-    variances = [odometry.pose_covariance[index] for index in (0, 6, 11)] if odometry else [math.nan]
-    if all(0.0 < variance < math.inf for variance in variances):
-        std_m = math.sqrt(max(variances))
-        is_sure = std_m <= PLACE_STD_MAX_M
-        fix = "" if is_sure else "enough to hover; to juggle it takes motion capture, or RTK"
-        yield Line("place", f"known to {100.0 * std_m:.0f} cm, says PX4", "go" if is_sure else "warn", fix)
-    fix = (
-        "so PX4 cannot hold its position: corvids fly … --origin LATITUDE LONGITUDE HEIGHT"
-        if peer.is_lost
-        else ""
-    )
-    found = "PX4 knows none" if peer.is_lost else "known"
-    yield Line("place on the globe", found, "warn" if peer.is_lost else "go", fix)

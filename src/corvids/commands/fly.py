@@ -68,7 +68,7 @@ class FlyOptions:
     mocap_key: Path | None = None
     """File of 64 hexadecimal digits: only what is signed with them counts."""
     mocap_ptp: bool = False
-    """Both computers' clocks are kept together by PTP: take the stamps as they are."""
+    """PTP keeps both computers' clocks together: take the stamps as they are, which `corvids mocap … --ptp` sends."""
     mocap_least_ms: float = 2.0
     """Least time from picture to arrival, for a source that echoes nothing."""
     imu_noise: float = 1.0

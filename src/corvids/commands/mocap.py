@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import select
 import socket
 import time
@@ -24,6 +25,8 @@ from corvids.vehicle import load_vehicle
 SOURCES = ("natnet", "vicon", "sih", "listen")
 DEFAULT_PORT = 14600
 """Where `corvids fly --mocap` is told to listen, in all examples."""
+ANYWHERE = "0.0.0.0"
+"""No network card in particular."""
 SAY_S = 2.0
 """Time between two lines about the stream [s]."""
 
@@ -56,6 +59,8 @@ class MocapOptions:
     """For sih: how high above where it would lie on the racket the ball is held, before it is let go [m]."""
     key: Path | None = None
     """File of 64 hexadecimal digits with which to sign; or, for listen, to verify."""
+    ptp: bool = False
+    """PTP keeps both computers' clocks: stamps are dates, as `fly --mocap-ptp` takes them, and then listen, too."""
     seconds: float = float("inf")
     """How long to go on."""
 
@@ -77,17 +82,28 @@ def main(argv: list[str]) -> int:
     key = read_key(options.key) if options.key else None
     if source == "listen":
         _listen(options, key)
-    elif source == "natnet":
-        _follow_natnet(options, StateSender(key))
-    elif source == "sih":
-        _follow_sih(options, StateSender(key))
-    else:
-        _follow_vicon(options, StateSender(key))
+        return 0
+    sender = StateSender(key, ahead_ns=_date_ahead_ns) if options.ptp else StateSender(key)
+    follow = {"natnet": _follow_natnet, "sih": _follow_sih, "vicon": _follow_vicon}[source]
+    follow(options, sender)
     return 0
 
 
+def _date_ahead_ns() -> int:
+    """How far the clock that PTP keeps, which tells the date, is ahead of the one that is never set.
+
+    By the quickest of three readings: whoever is held up between the clocks would stamp a frame by so much too late.
+    """
+    readings = []
+    for _ in range(3):
+        before_ns, date_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+        readings.append((after_ns - before_ns, date_ns - (before_ns + after_ns) // 2))
+    return min(readings)[1]
+
+
 def _listen(options: MocapOptions, key: bytes | None) -> None:
-    receiver = StateReceiver(StreamConfig(key, Clock.ECHO, least_s=1e-3 * options.least_ms))
+    clock = Clock.SHARED if options.ptp else Clock.ECHO
+    receiver = StateReceiver(StreamConfig(key, clock, 1e-9 * _date_ahead_ns(), 1e-3 * options.least_ms))
     with contextlib.closing(StatePort(options.listen or f"udp:{DEFAULT_PORT}", receiver)) as port:
         end_s = said_s = time.monotonic()
         end_s += options.seconds
@@ -105,7 +121,7 @@ def _follow_natnet(options: MocapOptions, sender: StateSender) -> None:
     bridge = NatNetBridge(sender, options.up)
     command_port = (_resolved(options.server, "--server"), natnet.COMMAND_PORT)
     with contextlib.ExitStack() as stack:
-        data = stack.enter_context(contextlib.closing(_natnet_socket(options)))
+        data = stack.enter_context(contextlib.closing(_natnet_socket(options, command_port)))
         command = stack.enter_context(contextlib.closing(listening_socket_anywhere()))
         out = stack.enter_context(contextlib.closing(listening_socket_anywhere()))
 
@@ -114,16 +130,24 @@ def _follow_natnet(options: MocapOptions, sender: StateSender) -> None:
                 with contextlib.suppress(OSError):  # lost like any datagram
                     command.sendto(request, command_port)
 
-        _pump(bridge, sender, [data, command], out, options, ask)
+        def silence() -> str:
+            if bridge.server is None:
+                return f"{options.server} does not answer at port {natnet.COMMAND_PORT}: is it --server, and streaming?"
+            where = f"{options.multicast or 'this host'}, port {options.data_port}"
+            return f"the server answers, but no frame comes to {where}: is it sent there (--multicast, --data-port)?"
+
+        _pump(bridge, sender, [data, command], out, options, ask, silence)
 
 
 def _follow_vicon(options: MocapOptions, sender: StateSender) -> None:
     bridge = ViconBridge(sender, _numbers(options.bodies), options.rate_hz, 1e-3 * options.least_ms)
+    where = options.listen or f"udp:{vicon.PORT}"
+    silence = f"nothing comes to {where}: does the Tracker stream objects there?"
     with (
-        contextlib.closing(listening_socket(options.listen or f"udp:{vicon.PORT}")) as data,
+        contextlib.closing(listening_socket(where)) as data,
         contextlib.closing(listening_socket_anywhere()) as out,
     ):
-        _pump(bridge, sender, [data], out, options, lambda now_s: None)
+        _pump(bridge, sender, [data], out, options, lambda now_s: None, lambda: silence)
 
 
 def _follow_sih(options: MocapOptions, sender: StateSender) -> None:
@@ -143,7 +167,8 @@ def _follow_sih(options: MocapOptions, sender: StateSender) -> None:
                 with contextlib.suppress(OSError):  # it does not run yet
                     data.sendto(request, px4)
 
-        _pump(bridge, sender, [data], out, options, ask)
+        silence = f"no truth comes to {where}: does PX4's simulator run?"
+        _pump(bridge, sender, [data], out, options, ask, lambda: silence)
 
 
 def _pump(
@@ -153,8 +178,9 @@ def _pump(
     out: socket.socket,
     options: MocapOptions,
     ask: Callable[[float], None],
+    silence: Callable[[], str],
 ) -> None:
-    """From ``sources`` through the bridge to ``options.to``, and echoes back."""
+    """From ``sources`` through the bridge to ``options.to``, and echoes back; says ``silence`` while nothing comes."""
     where = _address(options.to)
     said_s = time.monotonic()
     end_s = said_s + options.seconds
@@ -173,15 +199,17 @@ def _pump(
                         out.sendto(answer, target)
         if now_s - said_s >= SAY_S:
             said_s = now_s
-            fates = ", ".join(f"{count} {fate}" for fate, count in vars(bridge.tally).items())
-            print(f"{fates}; {sender.answered} echoes", flush=True)
+            counts = vars(bridge.tally)
+            fates = ", ".join(f"{count} {fate}" for fate, count in counts.items())
+            hint = "" if any(counts.values()) else f"; {silence()}"
+            print(f"{fates}; {sender.answered} echoes{hint}", flush=True)
 
 
-def _natnet_socket(options: MocapOptions) -> socket.socket:
+def _natnet_socket(options: MocapOptions, server: tuple[str, int]) -> socket.socket:
     data = listening_socket(f"udp:{options.data_port}")
     if options.multicast:
         try:
-            group = socket.inet_aton(options.multicast) + socket.inet_aton("0.0.0.0")
+            group = socket.inet_aton(options.multicast) + socket.inet_aton(_card_towards(server))
             data.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
         except OSError as error:
             data.close()
@@ -189,10 +217,22 @@ def _natnet_socket(options: MocapOptions) -> socket.socket:
     return data
 
 
+def _card_towards(server: tuple[str, int]) -> str:
+    """Our address on the network where the server is, whose card must join its group: left to the system, that would be
+    the default route's. 0.0.0.0, the system's choice, for a server on this computer, or one that no card leads to."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(server)  # sends nothing
+            address = probe.getsockname()[0]
+        except OSError:
+            return ANYWHERE
+    return ANYWHERE if ipaddress.ip_address(address).is_loopback else address
+
+
 def listening_socket_anywhere() -> socket.socket:
     """A UDP socket on any free port."""
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    one.bind(("0.0.0.0", 0))
+    one.bind((ANYWHERE, 0))
     one.setblocking(False)
     return one
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from corvids.commands.doctoring.line import Line
+from corvids.commands.doctoring.line import Line, Verdict
 
 TOLERANCE = 1e-3
 """Relative difference at which a parameter counts as different."""
@@ -25,29 +25,44 @@ def parameter_lines(
     """One line for every parameter that differs, and one for how many agree: no better than the worst of those."""
     agreeing, is_fatal = 0, False
     for name, value in wanted.items():
-        has = found.get(name, math.nan)  # which agrees with nothing
-        is_near = abs(has - value) <= TOLERANCE * max(abs(value), 1e-3)
-        is_as_good = (name == "COM_OF_LOSS_T" and has <= value + 1e-6) or (
-            name == "COM_OBL_RC_ACT" and has in LOSS_ACTIONS
-        )
-        if is_near or is_as_good:
+        has = found.get(name, math.nan)
+        verdict = verdict_of(name, has, value)
+        if verdict == "go":
             agreeing += 1
             continue
-        grave = is_grave(name, has, value)
-        is_fatal |= grave
+        is_fatal |= verdict == "no-go"
         said, fix = "not answered", "listen longer: --seconds 15"
         if name in found:
             said = f"{has:.6g}"
             fix = f"param set {name} {value:.6g}, or load the file of: corvids px4-params"
             if name == "EKF2_EV_DELAY":
                 fix += f"; if it was made with --ev-delay-ms {has:.6g}, tell doctor, too"
-        yield Line(name, said, "no-go" if grave else "warn", fix)
+        yield Line(name, said, verdict, fix)
     verdict = "go" if agreeing == len(wanted) else "no-go" if is_fatal else "warn"
     yield Line("parameters", f"{agreeing} of {len(wanted)} match {vehicle}", verdict)
 
 
-def is_grave(name: str, has: float, wanted: float) -> bool:
-    """Whether the parameter ``name`` must not be ``has`` where it differs from ``wanted``; NaN is not known."""
+def verdict_of(name: str, has: float, wanted: float) -> Verdict:
+    """Whether to fly with the parameter ``name`` at ``has`` where px4-params writes ``wanted``; NaN is not known.
+
+    The doctor and a flight's own check both go by this.
+    """
+    if _agrees(name, has, wanted):
+        return "go"
+    return "no-go" if _is_grave(name, has, wanted) else "warn"
+
+
+def _agrees(name: str, has: float, wanted: float) -> bool:
+    """Whether it is as wanted, or as good; NaN agrees with nothing."""
+    if name == "COM_OF_LOSS_T":  # sooner is as good, but at 0 every stream is lost at once
+        return 0.0 < has <= wanted + 1e-6
+    if name == "COM_OBL_RC_ACT":
+        return has in LOSS_ACTIONS
+    return abs(has - wanted) <= TOLERANCE * max(abs(wanted), 1e-3)
+
+
+def _is_grave(name: str, has: float, wanted: float) -> bool:
+    """Whether it must not be ``has`` where that does not agree."""
     if (
         name == "EKF2_EV_CTRL"
     ):  # bits: what of motion capture is fused; more of it than is asked for does less harm

@@ -39,6 +39,9 @@ NEEDS = {
     "CURRENT_MODE": Need(
         0.1, "warn", "so a pilot's change of mode is heard by heartbeat, up to a second late"
     ),
+    "ESTIMATOR_STATUS": Need(
+        1.0, "warn", "so a place that nothing measures any more is noticed late, by its uncertainty alone"
+    ),
     "EXTENDED_SYS_STATE": Need(0.5, "warn", "so nobody knows whether it is on the ground"),
     "BATTERY_STATUS": Need(0.5, "warn", "so nobody notices a low battery: set up PX4's power monitor"),
 }
