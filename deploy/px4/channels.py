@@ -21,8 +21,9 @@ SETPOINT, PACKET, ENGAGE, RELEASE = b"S", b"P", b"E", b"R"
 """First byte of a frame to the keeper: a set-point with what to do without it, any other packet, the operator's word
 to engage, and that nobody streams any more."""
 HOLDS = b"H"
-"""First byte of what the keeper tells while PX4 is asked to hold, and afterwards: set-points do not count. Then follows
-what came with the operator's last word to engage, so that no answer of before is taken for one of after."""
+"""First byte of what the keeper tells once set-points stayed away, until the operator engages: none counts. Then
+follows what came with the operator's last word to engage, so that no answer of before is taken for one of after; and 1
+or 0, whether PX4 holds for the keeper, see :attr:`corvids.deploy.px4.keeping.StreamWatch.has_hold`."""
 SAFE = struct.Struct("<ff")
 """In a set-point's frame, before its packet: heading [rad from north] and normalised thrust for level flight."""
 BUFFER = 4096

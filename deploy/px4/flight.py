@@ -49,7 +49,7 @@ class Link(Protocol):
 
     @property
     def is_kept(self) -> bool:
-        """Whether the keeper, if there is one, has asked PX4 to hold since :meth:`engage`."""
+        """Whether PX4 holds for the keeper, which asked for that since :meth:`engage`, and for nobody else."""
         ...
 
     def wait(self, until_s: float) -> Iterator[None]:
@@ -104,14 +104,15 @@ class Readings(NamedTuple):
 
 
 def ask(link: Link, request: Request | None) -> None:
-    """Ask PX4 for something, if for anything; to hold before it arms where it would not do so on the ground.
+    """Ask PX4 for something, if for anything; to hold before it arms where it would not stay on the ground.
 
-    PX4 keeps the mode of the last flight. In LAND and OFFBOARD it does not arm; in a mission or a take-off it does, and
-    flies it.
+    PX4 keeps the mode of the last flight. In LAND and OFFBOARD it does not arm. In a mission or a take-off it does, and
+    flies it: there it must have been heard to hold before it is asked to arm, and that request is repeated.
     """
-    if request is Request.ARM and link.autopilot.mode in (Mode.LAND, Mode.OFFBOARD, Mode.AUTO):
+    mode = link.autopilot.mode
+    if request is Request.ARM and mode in (Mode.LAND, Mode.OFFBOARD, Mode.AUTO):
         link.request(Request.HOLD)
-    if request is not None:
+    if request is not None and not (request is Request.ARM and mode is Mode.AUTO):
         link.request(request)
 
 

@@ -69,12 +69,16 @@ class StreamWatch:
     def __init__(self, config: KeeperConfig | None = None) -> None:
         self.config = config or KeeperConfig()
         self.keeping = Keeping.IDLE
+        self.has_hold = False
+        """Whether PX4 was asked to hold, since the operator engaged, and nobody has chosen another mode since."""
+        self._is_reached = False
+        """Whether it has been seen to."""
         self._level = Level(0.0, 0.0)
         self._setpoint_s = self._own_s = self._asked_s = self._holding_s = -1e9
 
     def engage(self) -> None:
         """The operator's word to engage."""
-        self.keeping = Keeping.IDLE
+        self.keeping, self.has_hold = Keeping.IDLE, False
 
     def release(self) -> None:
         """Nobody streams any more."""
@@ -91,6 +95,9 @@ class StreamWatch:
 
     def watch(self, now_s: float, autopilot: Autopilot) -> tuple[Level | None, Request | None]:
         """To be called every few milliseconds; what to send to the autopilot now."""
+        mode = autopilot.mode
+        self.has_hold &= mode is Mode.HOLD or (mode is Mode.OFFBOARD and not self._is_reached)
+        self._is_reached = self.has_hold and mode is Mode.HOLD
         if self.keeping is Keeping.IDLE:
             return None, None
         config, age_s = self.config, now_s - self._setpoint_s
@@ -100,7 +107,7 @@ class StreamWatch:
             self.keeping, self._holding_s = Keeping.LEVELLING, now_s
             if age_s > config.hold_s:
                 self.keeping = Keeping.HOLDING
-        is_offboard = autopilot.mode is Mode.OFFBOARD
+        is_offboard = mode is Mode.OFFBOARD
         if not is_offboard and age_s > config.hold_s + HEARTBEAT_LATE_S:
             return None, None
         waited_s = now_s - self._holding_s
@@ -113,6 +120,7 @@ class StreamWatch:
         if self.keeping is Keeping.HOLDING and is_offboard and now_s - self._asked_s >= config.ask_every_s:
             self._asked_s = now_s
             request = Request.HOLD if waited_s <= config.land_s else Request.LAND
+            self.has_hold = request is Request.HOLD
         return level, request
 
     def has_nothing_to_keep(self, now_s: float, autopilot: Autopilot, guides: bool = False) -> bool:

@@ -54,7 +54,8 @@ from corvids.errors import CorvidsError
 PENDING_MAX = 1000
 """Datagrams kept for a runtime that is busy: about a second of them; then the oldest are dropped."""
 TELL_S = 0.1
-"""How often the runtime is told that PX4 is asked to hold [s]: of what is pending too long the oldest is dropped."""
+"""How often the runtime is told that its set-points do not count [s]: of what is pending too long the oldest is
+dropped."""
 STALE_S = 0.05
 """Motion capture older than this is not handed to a runtime that has not fetched it."""
 BEHIND = 60
@@ -117,7 +118,7 @@ class Keeper:
         if self.stream.keeping is not Keeping.HOLDING or now_s - self._told_s < TELL_S:
             return None
         self._told_s = now_s
-        return HOLDS + self._turn
+        return HOLDS + self._turn + bytes([self.stream.has_hold])
 
     def has_nothing_to_keep(self, now_s: float, guides: bool = False) -> bool:
         """Whether nobody would miss it; see :meth:`corvids.deploy.px4.keeping.StreamWatch.has_nothing_to_keep`."""

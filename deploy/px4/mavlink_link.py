@@ -53,7 +53,8 @@ class MavlinkLink:
                 yield
                 continue
             if datagram[:1] == HOLDS:
-                self._is_kept |= datagram == HOLDS + bytes([self._turn])
+                if datagram[1:2] == bytes([self._turn]):
+                    self._is_kept = datagram[2:] == b"\x01"
                 continue
             received = counters.received
             self._peer.take_in(datagram, self.now_s)

@@ -19,11 +19,11 @@ MAIN_AUTO, MAIN_OFFBOARD, MAIN_TERMINATION = 4, 6, 10
 SUB_LOITER, SUB_LAND = 3, 6
 """PX4's sub-modes of AUTO: hold and land."""
 AIDING, VALID = common.ESTIMATOR_PRED_POS_HORIZ_REL, common.ESTIMATOR_POS_HORIZ_REL
-"""Flags of ESTIMATOR_STATUS: PX4's estimator measures its place, or its velocity, now; and has done so not long ago, or
-stands where it will once it flies (EKF2_NOAID_TOUT: 5 s)."""
+"""Flags of ESTIMATOR_STATUS: PX4's estimator counts on something that measures its place, or its velocity; and was told
+by it not long ago, or stands where it will be once it flies (EKF2_NOAID_TOUT: 5 s). It counts on motion capture that
+has stopped for 0.4 s, on fixes for 7 s."""
 UNAIDED_MAX_S = 1.0
-"""A place that has not been measured for longer is none [s]: in 5 s a vehicle that is told a wrong one leaves its
-fence."""
+"""A place that nothing is counted on to measure for longer is none [s]."""
 ATTITUDE_STREAM_S = 0.03
 """As long as ATTITUDE_QUATERNION comes this often [s], attitude and rates are its: they have passed PX4's filter of
 the gyroscope, those of ODOMETRY have not."""
@@ -116,6 +116,7 @@ class StateReader:
         self.autopilot = self.autopilot._replace(
             armed=bool(message.base_mode & common.MAV_MODE_FLAG_SAFETY_ARMED),
             mode=mode_of(message.custom_mode),
+            mode_code=message.custom_mode,
             failsafe=message.system_status in (common.MAV_STATE_CRITICAL, common.MAV_STATE_EMERGENCY),
             killed=message.system_status == common.MAV_STATE_FLIGHT_TERMINATION
             or is_terminated(message.custom_mode),
@@ -126,6 +127,7 @@ class StateReader:
         is_by_itself = message.intended_custom_mode not in (0, message.custom_mode)  # 0: not told
         self.autopilot = self.autopilot._replace(
             mode=mode_of(message.custom_mode),
+            mode_code=message.custom_mode,
             failsafe=self.autopilot.failsafe or is_by_itself,
             killed=self.autopilot.killed or is_terminated(message.custom_mode),
         )

@@ -224,6 +224,7 @@ class Px4Team:
             proposal=proposal,
             place_w=self.places_w[index],
             words=self._words(index),
+            is_kept=link.is_kept,
         )
         before = supervisor.state
         verdict = supervisor.tick(seen)

@@ -52,6 +52,8 @@ class Autopilot(NamedTuple):
     """None before it was told."""
     battery: float = math.nan
     """Remaining share, 0 to 1; NaN where unknown."""
+    mode_code: int = 0
+    """Its own number of its mode: of those that are one :class:`Mode`, a pilot may choose another."""
 
 
 class Proposal(NamedTuple):
@@ -100,7 +102,7 @@ class Seen(NamedTuple):
     """Why the load was not believed to be where it was measured last, by
     :mod:`corvids.deploy.supervision.load_watch`; empty where it was."""
     is_kept: bool = False
-    """Whether the keeper has asked the autopilot to hold since the operator engaged, as commands had stayed away."""
+    """Whether the autopilot holds for the keeper, as commands had stayed away, and for nobody else."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -115,8 +115,8 @@ class Supervisor:
         """Whether the policy may fly again without a word of the operator's."""
         self._confirmed = False
         """Whether OFFBOARD was seen since the operator engaged."""
-        self._mode_before = Mode.OTHER
-        """In which mode the autopilot was then."""
+        self._mode_before = 0
+        """In which mode the autopilot was then, by its own number."""
         self._holds = self._was_asked_to_hold = False
         """Whether the autopilot has been in HOLD ever since it was flown, and whether this asked for it."""
         self._handover = Handover(envelope, fallback, self.fence)
@@ -182,7 +182,7 @@ class Supervisor:
             return
         is_asked_for = asked is not None and _MODES.get(asked) is mode
         self._reached |= is_asked_for
-        is_left = self._confirmed or mode is not self._mode_before
+        is_left = self._confirmed or seen.autopilot.mode_code != self._mode_before
         if is_left and not is_asked_for and mode is not Mode.OFFBOARD:
             found[Violation.TAKEOVER] = f"mode {mode.value}"
         if not seen.autopilot.armed:
@@ -291,7 +291,7 @@ class Supervisor:
         if against:
             return f"not engaged: {against}"
         self._enter(State.ENGAGING)
-        self._mode_before = seen.autopilot.mode
+        self._mode_before = seen.autopilot.mode_code
         x, y, z = seen.pos_w
         self._handover.hold(seen.place_w or (x, y, max(z, self.procedure.take_off_m)))
         return "the operator said engage"

@@ -38,7 +38,7 @@ from corvids.deploy.processor_sleep import awake
 from corvids.deploy.px4.channels import KeeperChannel
 from corvids.deploy.px4.frames import enu_ned, flu_frd, quat_enu_ned
 from corvids.deploy.runtime import Tick
-from corvids.deploy.supervision.checks import Mode, Word
+from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import State
 from corvids.vehicle import load_vehicle
 
@@ -192,12 +192,12 @@ class Insistent(px4_fly.Operator):
 
     _first_end_s: float | None = None
 
-    def words(self, state: State, mode: Mode, now_s: float) -> frozenset[Word]:
+    def words(self, state: State, mode_code: int, now_s: float) -> frozenset[Word]:
         if not self.is_over(now_s):
             self._has_armed &= state is not State.READY
             self._has_engaged &= state is not State.ARMED
         self._armed_in, self.was_taken = None, False
-        words = super().words(state, mode, now_s)
+        words = super().words(state, mode_code, now_s)
         if state in AGAIN and not self.is_over(now_s) and now_s - self._said_s >= 1.0:
             self._said_s, words = now_s, frozenset({AGAIN[state]})
         if self._has_engaged:

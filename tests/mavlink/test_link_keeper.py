@@ -185,9 +185,14 @@ def test_it_tells_the_runtime_that_it_has_px4_hold():
     keeper.from_runtime(frame(), 10.0)
     assert keeper.to_runtime(10.1) is None
     play(keeper, px4, 10.0, 10.3)
-    assert keeper.to_runtime(10.3) == HOLDS + b"\x07"
+    assert keeper.to_runtime(10.3) == HOLDS + b"\x07\x01"
     assert keeper.to_runtime(10.35) is None, "not at every turn"
-    assert keeper.to_runtime(10.45) == HOLDS + b"\x07"
+    for mode, holds in (((AUTO, LOITER), 1), ((POSCTL, 0), 0), ((AUTO, LOITER), 0)):
+        px4.main, px4.sub = mode
+        keeper.peer.take_in(px4.heartbeat(), 10.4)
+        keeper.watch(10.4)
+        keeper._told_s = 0.0
+        assert keeper.to_runtime(10.45) == HOLDS + bytes([7, holds]), "until a pilot takes it"
     keeper.from_runtime(ENGAGE + b"\x08", 10.5)
     assert keeper.to_runtime(10.6) is None
 
@@ -196,12 +201,13 @@ def test_the_runtime_believes_that_of_its_last_word_to_engage_alone(tmp_path: Pa
     path = str(tmp_path / "runtime")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
         link = MavlinkLink(KeeperChannel(tmp_path / "nobody", tmp_path / "runtime"), Peer())
-        for said, is_kept in ((HOLDS + b"\x00", False), (HOLDS + b"\x01", True), (HOLDS + b"\x01", False)):
-            if not said.endswith(b"\x01") or not is_kept:
-                link.engage()
-            local.sendto(said, path)
+        link.engage()
+        for turn, holds, is_kept in ((0, 1, False), (1, 1, True), (0, 0, True), (1, 0, False), (1, 1, True)):
+            local.sendto(HOLDS + bytes([turn, holds]), path)
             assert [*link.wait(time.monotonic())] == []
             assert link.is_kept is is_kept
+        link.engage()
+        assert not link.is_kept
 
 
 def test_a_busy_runtime_gets_everything_late_and_in_order(tmp_path: Path):

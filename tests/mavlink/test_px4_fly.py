@@ -11,7 +11,7 @@ import pytest
 from flying import Fault, FlyingStandin, VirtualLink
 from mcap.reader import make_reader
 from pymavlink.dialects.v20 import common
-from standin import AUTO, LAND, LOITER, MISSION, TAKEOFF
+from standin import AUTO, LAND, LOITER, MISSION, POSCTL, TAKEOFF
 
 from corvids.cli import main
 from corvids.commands.flying import px4 as px4_fly
@@ -20,7 +20,7 @@ from corvids.deploy.flight_record import FlightRecord
 from corvids.deploy.policy import read_policy_file
 from corvids.deploy.px4 import flight
 from corvids.deploy.px4.flight import Px4Flight
-from corvids.deploy.supervision.checks import Mode, Word
+from corvids.deploy.supervision.checks import Word
 from corvids.deploy.supervision.reactions import State
 from corvids.envs.physics.nominal import BallConfig
 from corvids.envs.plants.conditions import APEX_M, PLACE_W_M
@@ -181,25 +181,25 @@ def test_after_a_flight_it_arms_again():
 
 def test_the_operator_does_not_take_back_what_somebody_took():
     operator = Operator(seconds=20.0, now_s=0.0)
-    assert operator.words(State.READY, Mode.HOLD, 0.5) == NOTHING, "a second to look round first"
-    assert operator.words(State.READY, Mode.HOLD, 1.1) == {Word.ARM}
-    assert operator.words(State.READY, Mode.HOLD, 1.9) == NOTHING
-    assert operator.words(State.READY, Mode.HOLD, 2.2) == {Word.ARM}, "until it is armed"
-    assert operator.words(State.ARMED, Mode.HOLD, 3.3) == {Word.ENGAGE}
-    assert operator.words(State.ENGAGING, Mode.HOLD, 4.4) == NOTHING
-    assert operator.words(State.ARMED, Mode.OTHER, 8.0) == NOTHING, "a pilot took over"
-    assert operator.words(State.READY, Mode.OTHER, 12.0) == NOTHING, "and landed"
-    assert operator.words(State.POLICY, Mode.OFFBOARD, 24.0) == NOTHING
-    assert operator.words(State.POLICY, Mode.OFFBOARD, 24.5) == {Word.LAND}, "20 s after it was engaged"
+    assert operator.words(State.READY, 3, 0.5) == NOTHING, "a second to look round first"
+    assert operator.words(State.READY, 3, 1.1) == {Word.ARM}
+    assert operator.words(State.READY, 3, 1.9) == NOTHING
+    assert operator.words(State.READY, 3, 2.2) == {Word.ARM}, "until it is armed"
+    assert operator.words(State.ARMED, 3, 3.3) == {Word.ENGAGE}
+    assert operator.words(State.ENGAGING, 3, 4.4) == NOTHING
+    assert operator.words(State.ARMED, 2, 8.0) == NOTHING, "a pilot took over"
+    assert operator.words(State.READY, 2, 12.0) == NOTHING, "and landed"
+    assert operator.words(State.POLICY, 6, 24.0) == NOTHING
+    assert operator.words(State.POLICY, 6, 24.5) == {Word.LAND}, "20 s after it was engaged"
 
 
 def test_the_operator_does_not_engage_what_a_pilot_took_as_soon_as_it_was_armed():
     operator = Operator(seconds=20.0, now_s=0.0)
-    assert operator.words(State.READY, Mode.OFFBOARD, 1.1) == {Word.ARM}, "the mode of the last flight"
-    assert operator.words(State.ARMED, Mode.HOLD, 1.5) == NOTHING
+    assert operator.words(State.READY, 6, 1.1) == {Word.ARM}, "the mode of the last flight"
+    assert operator.words(State.ARMED, 3, 1.5) == NOTHING
     assert not operator.was_taken
-    for now_s, mode in ((1.8, Mode.OTHER), (2.2, Mode.OTHER), (3.3, Mode.HOLD)):
-        assert operator.words(State.ARMED, mode, now_s) == NOTHING
+    for now_s, mode_code in ((1.8, 2), (2.2, 2), (3.3, 3)):
+        assert operator.words(State.ARMED, mode_code, now_s) == NOTHING
         assert operator.was_taken
 
 
@@ -226,14 +226,47 @@ def test_a_flight_that_a_pilot_holds_is_the_pilots():
     assert (px4.main, px4.sub) == (AUTO, LOITER)
 
 
+@pytest.mark.parametrize("pause_s", [0.5, 2.3])
+def test_a_flight_that_a_pilot_holds_is_the_pilots_though_the_runtime_was_paused(pause_s: float):
+    """In the longer pause the keeper has PX4 hold first; then the pilot takes it, and chooses to hold."""
+    px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
+
+    def choose(link: VirtualLink, main: int, sub: int, *others: int) -> None:
+        link.px4.main, link.px4.sub = main, sub
+        if others:
+            link.pause(1.0)
+            choose(link, *others)
+
+    def pause(link: VirtualLink) -> None:
+        if pause_s > 1.0:
+            link.pause(0.3)
+            assert (px4.main, px4.sub) == (AUTO, LOITER)
+            choose(link, POSCTL, 0, AUTO, LOITER)
+            link.pause(1.0)
+        else:
+            choose(link, AUTO, LOITER)
+            link.pause(pause_s)
+
+    link = VirtualLink(px4, Fault(start_s=8.0, battery=100, once=pause))
+    outcome = fly_over(read_policy_file(POLICY, "juggle"), AIR, link, ball(), plan(9.0))
+    assert px4.armed and not outcome.has_ended_safely
+    assert (px4.main, px4.sub) == (AUTO, LOITER)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("sub_mode", [MISSION, TAKEOFF])
-def test_px4_does_not_arm_into_a_plan_of_its_own(monkeypatch, sub_mode: int):
+def test_px4_does_not_arm_into_a_plan_of_its_own(monkeypatch, sub_mode: int, lost: int):
+    """Though the first request to hold gets lost."""
     monkeypatch.setattr(px4_fly, "PREPARE_S", 4.0)
     px4 = FlyingStandin(full_thrust_mps2=AIR.max_thrust_n / AIR.body.mass_kg)
     px4.main, px4.sub, armed_in = AUTO, sub_mode, []
-    obey = px4._obey
+    obey, asked = px4._obey, []
 
     def watching(message, now_s: float) -> bytes:
+        if message.command == common.MAV_CMD_DO_SET_MODE:
+            asked.append(message)
+            if len(asked) <= lost:
+                return b""
         if message.command == common.MAV_CMD_COMPONENT_ARM_DISARM:
             armed_in.append((px4.main, px4.sub))
         return obey(message, now_s)

@@ -120,6 +120,7 @@ def test_a_place_that_px4_no_longer_measures_is_none():
         (2, Mode.OTHER, False),
         (3, Mode.AUTO, False),
         (17, Mode.AUTO, False),
+        (23, Mode.AUTO, False),
         (13, Mode.OTHER, True),
     ],
 )
@@ -330,14 +331,19 @@ def test_a_held_link_streams_nothing_until_the_operator_engages():
     assert dds.runtime.published["vehicle_rates_setpoint"] == [], "PX4 flies by itself"
     assert len(dds.runtime.published["offboard_control_mode"]) == 1, "and hears that there is a stream"
     link.reader.take_in("vehicle_status", SimpleNamespace(arming_state=2, nav_state=14, failsafe=False), 0.0)
-    for answer, sent in ((None, 1), (HOLDS + b"\x00", 2), (HOLDS + b"\x01", 2), (None, 2)):
-        dds.answers = [answer] if answer else []
+    for turn, holds, sent in ((None, 0, 1), (0, 1, 2), (1, 0, 2), (1, 1, 2), (None, 0, 2)):
+        dds.answers = [] if turn is None else [HOLDS + bytes([turn, holds])]
+        was_kept = link.is_kept
         link.stream(0.5, (0.0, 0.0, 0.0), Level(0.0, 0.5))
         assert len(dds.runtime.published["vehicle_rates_setpoint"]) == sent, (
             "an answer to an older word counts nothing"
         )
-    assert link.dropped == 2
+        assert link.is_kept == (holds == 1 if turn == 1 else was_kept), (
+            "held, and perhaps by the keeper's word"
+        )
+    assert link.dropped == 3
     link.engage()
+    assert not link.is_kept
     link.stream(0.5, (0.0, 0.0, 0.0), Level(0.0, 0.5))
     assert len(dds.runtime.published["vehicle_rates_setpoint"]) == 3
 

@@ -41,8 +41,8 @@ class Auditor:
         self._repeated_since_s = math.inf
         self._asked_hold_or_land = False
         self._offboard_seen = False
-        self._mode_before = Mode.OTHER
-        """The autopilot's mode when the operator engaged."""
+        self._mode_before = 0
+        """The autopilot's mode when the operator engaged, by its number."""
         self._land_seen = False
         """Whether the autopilot has begun the landing that it was asked for."""
         self._is_held = self._was_asked = False
@@ -141,13 +141,13 @@ class Auditor:
             mode = seen.autopilot.mode
             self._offboard_seen |= mode is Mode.OFFBOARD
             is_foreign = mode in (Mode.OTHER, Mode.AUTO)  # nobody asks for these
-            is_foreign &= self._offboard_seen or mode is not self._mode_before
+            is_foreign &= self._offboard_seen or seen.autopilot.mode_code != self._mode_before
             if is_foreign or (self._land_seen and mode is not Mode.LAND):
                 found[Violation.TAKEOVER] = ""
             if not seen.autopilot.armed:
                 found[Violation.DISARMED] = ""
         else:
-            self._offboard_seen, self._mode_before = False, seen.autopilot.mode
+            self._offboard_seen, self._mode_before = False, seen.autopilot.mode_code
         self._since = {violation: self._since.get(violation, self._clock_s) for violation in found}
         for violation, since_s in self._since.items():
             rule = self.rules[violation]

@@ -35,6 +35,8 @@ class Scene:
     now_s: float = 100.0
     armed: bool = False
     mode: Mode = Mode.HOLD
+    submode: int = 0
+    """Which of those that are one mode."""
     obeys: bool = True
     """Whether the autopilot does what it is asked for, at the next tick."""
     failsafe: bool = False
@@ -75,6 +77,7 @@ class Scene:
             "now_s",
             "armed",
             "mode",
+            "submode",
             "heard_s",
             "stamp_s",
             "attitude_stamp_s",
@@ -105,7 +108,14 @@ class Scene:
         return Seen(
             now_s=self.now_s,
             autopilot=Autopilot(
-                self.heard_s, self.armed, self.mode, self.failsafe, self.killed, False, self.battery
+                self.heard_s,
+                self.armed,
+                self.mode,
+                self.failsafe,
+                self.killed,
+                False,
+                self.battery,
+                mode_code=10 * [*Mode].index(self.mode) + self.submode,
             ),
             stamp_s=self.stamp_s,
             pos_w=(x + self.wiggle, y, z),

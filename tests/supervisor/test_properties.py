@@ -19,6 +19,8 @@ NAN = math.nan
 EVENTS = {
     **{f"say {word.value}": (lambda s, w=word: setattr(s, "words", frozenset({w}))) for word in Word},
     **{f"mode {mode.value}": (lambda s, m=mode: setattr(s, "mode", m)) for mode in Mode},
+    "another of the mode": lambda s: setattr(s, "submode", 1 - s.submode),
+    "keeper holds no more": lambda s: setattr(s, "is_kept", False),
     "keeper holds": lambda s: (setattr(s, "is_kept", True), setattr(s, "mode", Mode.HOLD)),
     "calm": lambda s: None,
     "heal": Scene.heal,

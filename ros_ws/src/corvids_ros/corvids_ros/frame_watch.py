@@ -55,7 +55,9 @@ class FrameWatch:
 
     def to_runtime(self) -> bytes | None:
         """What to tell the runtime now."""
-        return HOLDS + self._turn if self.stream.keeping is Keeping.HOLDING else None
+        if self.stream.keeping is not Keeping.HOLDING:
+            return None
+        return HOLDS + self._turn + bytes([self.stream.has_hold])
 
     def speak(self, now_s: float, autopilot: Autopilot) -> None:
         """Say what there is to say to PX4 now. It stamps it itself."""

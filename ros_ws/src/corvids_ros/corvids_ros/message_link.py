@@ -86,7 +86,8 @@ class MessageLink:
         self._keeper: KeeperEnd | None = None
         self._mocap: StateSink | None = None
         self._correction: StateSink | MocapCorrection | None = None
-        self._is_held = False
+        self._is_held = self._is_kept = False
+        """Whether set-points do not count, and whether PX4 holds for the keeper."""
         self._turn = 0
         self._greeted_s = 0.0
         self._origin: Triple | None = None
@@ -113,7 +114,7 @@ class MessageLink:
 
     @property
     def is_kept(self) -> bool:
-        return self._is_held
+        return self._is_kept
 
     def listen(self, topic: str) -> None:
         """Hear one more of PX4's topics."""
@@ -179,7 +180,7 @@ class MessageLink:
 
     def engage(self) -> None:
         self._turn = (self._turn + 1) % 256
-        self._is_held = False
+        self._is_held = self._is_kept = False
         if self._keeper:
             self._keeper.send(ENGAGE, bytes([self._turn]))
 
@@ -218,7 +219,8 @@ class MessageLink:
     def _hear_keeper(self) -> None:
         while self._keeper and (said := self._keeper.poll()) is not None:
             if not is_state_packet(said):
-                self._is_held |= said == HOLDS + bytes([self._turn])
+                if said[:2] == HOLDS + bytes([self._turn]):
+                    self._is_held, self._is_kept = True, said[2:] == b"\x01"
             elif self._mocap:
                 self._mocap.take_in(said, self.now_s)
 

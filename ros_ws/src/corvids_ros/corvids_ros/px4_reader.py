@@ -19,9 +19,9 @@ KILL_SWITCH, KILLED_S = 9, 2.0
 for another, whether the switch is still on or not."""
 HOLD, TERMINATION, OFFBOARD, LAND = 4, 13, 14, 18
 """``nav_state``."""
-AUTO = (3, 5, 17, 19, 20, 21, 22)
+AUTO = (3, 5, 17, 19, 20, 21, 22, *range(23, 31))
 """Likewise, where PX4 flies by a plan of its own: mission, return, take-off, follow, precision landing, orbit, VTOL
-take-off."""
+take-off, and other programs' modes."""
 MODES = {OFFBOARD: Mode.OFFBOARD, HOLD: Mode.HOLD, LAND: Mode.LAND, **dict.fromkeys(AUTO, Mode.AUTO)}
 POSE_NED = 1
 VELOCITY_NED, VELOCITY_BODY_FRD = 1, 3
@@ -88,6 +88,7 @@ class MessageReader:
         self.autopilot = self.autopilot._replace(
             armed=is_armed,
             mode=MODES.get(message.nav_state, Mode.OTHER),
+            mode_code=int(message.nav_state),
             failsafe=bool(message.failsafe),
             killed=message.nav_state == TERMINATION or is_killed,
         )

@@ -37,7 +37,7 @@ from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.px4.thrust import thrust_map_of
 from corvids.deploy.record_about import about
 from corvids.deploy.runtime import Flight, Tick, fly
-from corvids.deploy.supervision.checks import Mode, Seen, Word
+from corvids.deploy.supervision.checks import Seen, Word
 from corvids.deploy.supervision.envelope import Fence, Triple, envelope_of
 from corvids.deploy.supervision.reactions import STREAMING, State
 from corvids.deploy.supervision.supervisor import Supervisor, Verdict
@@ -80,8 +80,8 @@ class Operator:
         """``seconds``: from engaging until landing."""
         self._seconds, self._end_s, self._said_s = seconds, now_s + PREPARE_S, now_s
         self._has_armed = self._has_engaged = False
-        self._armed_in: Mode | None = None
-        """In which mode it was armed."""
+        self._armed_in: int | None = None
+        """In which mode it was armed, by PX4's number."""
         self.was_taken = False
         """Whether somebody changed that mode before the word to engage, which is not said any more then."""
 
@@ -89,11 +89,11 @@ class Operator:
         """Whether time is up: for flying, or, before that, for getting ready."""
         return now_s >= self._end_s
 
-    def words(self, state: State, mode: Mode, now_s: float) -> frozenset[Word]:
-        """The word for ``state`` of the supervisor and ``mode`` of the autopilot, at most one a second."""
+    def words(self, state: State, mode_code: int, now_s: float) -> frozenset[Word]:
+        """The word for ``state`` of the supervisor and the autopilot's mode, at most one a second."""
         if state is State.ARMED and not self._has_engaged:
-            self._armed_in = self._armed_in or mode
-            self.was_taken |= mode is not self._armed_in
+            self._armed_in = mode_code if self._armed_in is None else self._armed_in
+            self.was_taken |= mode_code != self._armed_in
         self._has_armed |= state is State.ARMED or state in STREAMING
         if state in STREAMING and not self._has_engaged:
             self._has_engaged, self._end_s = True, now_s + self._seconds
@@ -280,8 +280,7 @@ def fly_over(
             print(f"{entry.now_s - start_s:8.2f} s  {change}: {entry.reason}", flush=True)
         if operator.was_taken and not is_taken_told:
             is_taken_told = True
-            mode = seen.autopilot.mode.value
-            print(f"{seen.now_s - start_s:8.2f} s  not engaged: somebody chose mode {mode}", flush=True)
+            print(f"{seen.now_s - start_s:8.2f} s  not engaged: somebody has changed the mode", flush=True)
         if (text := peer.messages.get("STATUSTEXT")) is not None and text is not told:
             told = text
             print(f"{seen.now_s - start_s:8.2f} s  PX4 says: {text.text.strip()}", flush=True)
@@ -296,7 +295,7 @@ def fly_over(
         hover_thrust_n=craft.weight_n,
         ball=ball,
         rehearses=is_real_time,
-        words=lambda state: operator.words(state, peer.reader.autopilot.mode, channel.now_s),
+        words=lambda state: operator.words(state, peer.reader.autopilot.mode_code, channel.now_s),
         watcher=watch,
     )
     flight = fly(

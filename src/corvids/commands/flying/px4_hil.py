@@ -17,7 +17,7 @@ from corvids.deploy.mocap.input import MocapInput
 from corvids.deploy.mocap.state_packet import BodyPose
 from corvids.deploy.mocap.state_stream import StateSender
 from corvids.deploy.policy import PolicyFile
-from corvids.deploy.px4.channels import PACKET, SAFE, SETPOINT, UdpChannel
+from corvids.deploy.px4.channels import HOLDS, PACKET, SAFE, SETPOINT, UdpChannel
 from corvids.deploy.px4.frames import Globe, on_globe
 from corvids.deploy.px4.hil_link import GpsFix, HilLink, Pose, Sensed, port_of, system_of
 from corvids.deploy.px4.link_keeper import COMPONENT, Keeper
@@ -145,6 +145,8 @@ class HilEnd:
     def heard(self, now_s: float) -> Iterator[bytes]:
         """What PX4 has sent, as the keeper hears it too, and what the keeper has to say."""
         while (datagram := self._udp.receive()) is not None:
+            if datagram[:1] == HOLDS:
+                continue  # that is the keeper's alone to say
             received = self._keeper.peer.counters.received
             self._keeper.peer.take_in(datagram, now_s)
             if self._keeper.peer.counters.received > received:
@@ -152,6 +154,8 @@ class HilEnd:
             yield datagram
         for packet in self._keeper.watch(now_s):
             self._udp.send(SETPOINT, packet)
+        if (told := self._keeper.to_runtime(now_s)) is not None:
+            yield told
 
     def close(self) -> None:
         """Close them; PX4's clock stands still from then on."""
