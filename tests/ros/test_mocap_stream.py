@@ -103,7 +103,7 @@ def test_the_node_flies_by_a_signed_stream_alone_and_again_without_landing(tmp_p
         flight.land()
         flown = flight.px4.result()
         flight.node.end()
-    assert flown["states"][-2:] == [LAND, "disarmed 4 6"]
+    assert flown["states"][-2:] == [LAND, "disarmed 6 0"]
     assert HOLD in flown["states"][2:]
     assert flown["crashed"] == ""
     assert flown["guided_wrong_m"] < 0.5, "nothing of the forger's, and clocks that fit"

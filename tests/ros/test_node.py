@@ -44,7 +44,7 @@ def test_it_takes_off_hands_over_to_the_policy_and_lands(tmp_path: Path):
         assert flight.node.end() == 0
     assert flown["crashed"] == ""
     assert flown["states"][:3] == ["disarmed 4 3", "armed 4 3", OFFBOARD]
-    assert flown["states"][-2:] == [LAND, "disarmed 4 6"]
+    assert flown["states"][-2:] == [LAND, "disarmed 6 0"]
     assert flown["setpoints"] > 100
     assert flown["resumed"] == 0
     assert (said["mode"], said["armed"]) == ("offboard", "True")
