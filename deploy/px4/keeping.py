@@ -11,6 +11,7 @@ import dataclasses
 import enum
 from typing import NamedTuple
 
+from corvids.deploy.px4.channels import HOLDS
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.supervisor import Request
 
@@ -73,12 +74,13 @@ class StreamWatch:
         """Whether PX4 was asked to hold, since the operator engaged, and nobody has chosen another mode since."""
         self._is_reached = False
         """Whether it has been seen to."""
+        self._turn = b""
         self._level = Level(0.0, 0.0)
         self._setpoint_s = self._own_s = self._asked_s = self._holding_s = -1e9
 
-    def engage(self) -> None:
-        """The operator's word to engage."""
-        self.keeping, self.has_hold = Keeping.IDLE, False
+    def engage(self, turn: bytes) -> None:
+        """The operator's word to engage; ``turn`` tells it from others."""
+        self.keeping, self.has_hold, self._turn = Keeping.IDLE, False, turn
 
     def release(self) -> None:
         """Nobody streams any more."""
@@ -123,6 +125,10 @@ class StreamWatch:
             self.has_hold = request is Request.HOLD
         return level, request
 
+    def news(self) -> bytes | None:
+        """What the runtime must know now; see :data:`corvids.deploy.px4.channels.HOLDS`."""
+        return HOLDS + self._turn + bytes([self.has_hold]) if self.keeping is Keeping.HOLDING else None
+
     def has_nothing_to_keep(self, now_s: float, autopilot: Autopilot, guides: bool = False) -> bool:
         """Whether nobody would miss it; a vehicle that it ``guides`` by motion capture does as long as it is armed."""
         # PX4 goes back to OFFBOARD as it disarms after a landing: its mode says nothing any more.
@@ -131,3 +137,23 @@ class StreamWatch:
         if guides:
             return False
         return self.keeping is Keeping.IDLE or autopilot.mode is not Mode.OFFBOARD
+
+
+class KeeperNews:
+    """What a runtime's keeper has told since the operator's last word to engage."""
+
+    def __init__(self) -> None:
+        self.is_held = self.is_kept = False
+        """Whether set-points do not count any more, and whether PX4 holds for the keeper."""
+        self._turn = 0
+
+    def engage(self) -> bytes:
+        """Begin anew; what to tell the keeper with the word."""
+        self._turn = (self._turn + 1) % 256
+        self.is_held = self.is_kept = False
+        return bytes([self._turn])
+
+    def hear(self, said: bytes) -> None:
+        """What it said; of another word than the last it counts nothing."""
+        if said[:2] == HOLDS + bytes([self._turn]):
+            self.is_held, self.is_kept = True, said[2:] == b"\x01"

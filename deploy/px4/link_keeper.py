@@ -45,7 +45,7 @@ from corvids.deploy.px4.channels import (
     is_orphaned,
 )
 from corvids.deploy.px4.framing import VERSION_2, packet_size
-from corvids.deploy.px4.keeping import KeeperConfig, Keeping, Level, StreamWatch
+from corvids.deploy.px4.keeping import KeeperConfig, Level, StreamWatch
 from corvids.deploy.px4.links import check_link, is_serial, open_link
 from corvids.deploy.px4.mavlink_peer import Peer, PeerConfig
 from corvids.deploy.px4.serial_link import SerialChannel
@@ -79,7 +79,6 @@ class Keeper:
         self.peer, self.stream = peer, StreamWatch(config)
         self.dropped = 0
         """Set-points that came while PX4 was asked to hold, or were no set-points."""
-        self._turn = b""
         self._told_s = -1e9
 
     def from_runtime(self, frame: bytes, now_s: float) -> bytes | None:
@@ -88,8 +87,7 @@ class Keeper:
         if kind == PACKET:
             return rest or None
         if kind == ENGAGE:
-            self._turn = rest
-            self.stream.engage()
+            self.stream.engage(rest)
         elif kind == RELEASE:
             self.stream.release()
         elif kind == SETPOINT and len(rest) > SAFE.size:
@@ -114,11 +112,10 @@ class Keeper:
         return out
 
     def to_runtime(self, now_s: float) -> bytes | None:
-        """What to tell the runtime now; see :data:`corvids.deploy.px4.channels.HOLDS`."""
-        if self.stream.keeping is not Keeping.HOLDING or now_s - self._told_s < TELL_S:
-            return None
-        self._told_s = now_s
-        return HOLDS + self._turn + bytes([self.stream.has_hold])
+        """What to tell the runtime now."""
+        news = self.stream.news() if now_s - self._told_s >= TELL_S else None
+        self._told_s = self._told_s if news is None else now_s
+        return news
 
     def has_nothing_to_keep(self, now_s: float, guides: bool = False) -> bool:
         """Whether nobody would miss it; see :meth:`corvids.deploy.px4.keeping.StreamWatch.has_nothing_to_keep`."""

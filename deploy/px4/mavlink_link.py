@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.deploy.mocap.state_stream import StateSink
 from corvids.deploy.px4.channels import ENGAGE, HOLDS, PACKET, RELEASE, SETPOINT, Channel
-from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.keeping import KeeperNews, Level
 from corvids.deploy.px4.mavlink_peer import Peer
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.supervision.checks import Autopilot
@@ -26,7 +26,7 @@ class MavlinkLink:
 
     def __init__(self, channel: Channel, peer: Peer, mocap: StateSink | None = None) -> None:
         self._channel, self._peer, self._mocap = channel, peer, mocap
-        self._turn, self._is_kept = 0, False
+        self._news = KeeperNews()
 
     @property
     def now_s(self) -> float:
@@ -42,7 +42,7 @@ class MavlinkLink:
 
     @property
     def is_kept(self) -> bool:
-        return self._is_kept
+        return self._news.is_kept
 
     def wait(self, until_s: float) -> Iterator[None]:
         counters = self._peer.counters
@@ -53,8 +53,7 @@ class MavlinkLink:
                 yield
                 continue
             if datagram[:1] == HOLDS:
-                if datagram[1:2] == bytes([self._turn]):
-                    self._is_kept = datagram[2:] == b"\x01"
+                self._news.hear(datagram)
                 continue
             received = counters.received
             self._peer.take_in(datagram, self.now_s)
@@ -67,8 +66,7 @@ class MavlinkLink:
             self._channel.send(PACKET, packet)
 
     def engage(self) -> None:
-        self._turn, self._is_kept = (self._turn + 1) % 256, False
-        self._channel.send(ENGAGE, bytes([self._turn]))
+        self._channel.send(ENGAGE, self._news.engage())
 
     def release(self) -> None:
         self._channel.send(RELEASE)

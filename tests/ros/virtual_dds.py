@@ -82,7 +82,7 @@ class VirtualDds:
         self.px4.advance(now_s)
         self._report(now_s)
         self.keeper.speak(now_s, self.reader.autopilot)
-        answer = self.keeper.to_runtime()
+        answer = self.keeper.stream.news()
         if answer is not None:
             self.answers = [*self.answers[-5:], answer]
 

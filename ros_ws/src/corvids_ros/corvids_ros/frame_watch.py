@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from corvids.deploy.px4.channels import ENGAGE, HOLDS, RELEASE, SAFE, SETPOINT
+from corvids.deploy.px4.channels import ENGAGE, RELEASE, SAFE, SETPOINT
 from corvids.deploy.px4.frames import Quaternion
-from corvids.deploy.px4.keeping import Keeping, Level, StreamWatch
+from corvids.deploy.px4.keeping import Level, StreamWatch
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple
 from corvids_ros.message_link import Transport
@@ -37,7 +37,6 @@ class FrameWatch:
     def __init__(self, messages: Px4Messages, transport: Transport) -> None:
         self.stream = StreamWatch()
         self._messages, self._transport = messages, transport
-        self._turn = b""
         for topic in ("offboard_control_mode", "vehicle_attitude_setpoint"):
             transport.advertise(topic)
         transport.advertise("vehicle_command", reliable=True)
@@ -46,18 +45,11 @@ class FrameWatch:
         """A frame of the runtime's; any other than these says nothing."""
         kind = frame[:1]
         if kind == ENGAGE:
-            self._turn = frame[1:]
-            self.stream.engage()
+            self.stream.engage(frame[1:])
         elif kind == RELEASE:
             self.stream.release()
         elif kind == SETPOINT and len(frame) >= 1 + SAFE.size:
             self.stream.setpoint(Level(*SAFE.unpack_from(frame, 1)), now_s)
-
-    def to_runtime(self) -> bytes | None:
-        """What to tell the runtime now."""
-        if self.stream.keeping is not Keeping.HOLDING:
-            return None
-        return HOLDS + self._turn + bytes([self.stream.has_hold])
 
     def speak(self, now_s: float, autopilot: Autopilot) -> None:
         """Say what there is to say to PX4 now. It stamps it itself."""

@@ -76,7 +76,7 @@ def run(
             looked_s = now_s
             hear_all(transport, reader)
             watch.speak(now_s, reader.autopilot)
-            answer = watch.to_runtime()
+            answer = watch.stream.news()
             if answer is not None and runtime is not None:
                 is_taken(local, answer, runtime)  # or lost: it is said again
             is_alone = now_s - heard_s > watch.stream.config.linger_s

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from corvids.deploy.mocap.correction import MocapCorrection
 from corvids.deploy.mocap.state_packet import is_state_packet
 from corvids.deploy.mocap.state_stream import StateSink
-from corvids.deploy.px4.channels import ENGAGE, HOLDS, PACKET, RELEASE, SETPOINT
-from corvids.deploy.px4.keeping import Level
+from corvids.deploy.px4.channels import ENGAGE, PACKET, RELEASE, SETPOINT
+from corvids.deploy.px4.keeping import KeeperNews, Level
 from corvids.deploy.px4.state import VehicleState
 from corvids.deploy.supervision.checks import Autopilot, Mode
 from corvids.deploy.supervision.envelope import Triple
@@ -86,9 +86,7 @@ class MessageLink:
         self._keeper: KeeperEnd | None = None
         self._mocap: StateSink | None = None
         self._correction: StateSink | MocapCorrection | None = None
-        self._is_held = self._is_kept = False
-        """Whether set-points do not count, and whether PX4 holds for the keeper."""
-        self._turn = 0
+        self._keeper_news = KeeperNews()
         self._greeted_s = 0.0
         self._origin: Triple | None = None
         self._told_s = math.inf
@@ -114,7 +112,7 @@ class MessageLink:
 
     @property
     def is_kept(self) -> bool:
-        return self._is_kept
+        return self._keeper_news.is_kept
 
     def listen(self, topic: str) -> None:
         """Hear one more of PX4's topics."""
@@ -179,10 +177,9 @@ class MessageLink:
                 return
 
     def engage(self) -> None:
-        self._turn = (self._turn + 1) % 256
-        self._is_held = self._is_kept = False
+        turn = self._keeper_news.engage()
         if self._keeper:
-            self._keeper.send(ENGAGE, bytes([self._turn]))
+            self._keeper.send(ENGAGE, turn)
 
     def release(self) -> None:
         if self._keeper:
@@ -194,7 +191,7 @@ class MessageLink:
 
     def stream(self, thrust: float, rate_b_radps: Triple, level: Level) -> None:
         self._hear_keeper()
-        if self._is_held:
+        if self._keeper_news.is_held:
             self.dropped += 1
             return
         stamp_us = self.reader.stamp_us(self.now_s)
@@ -219,8 +216,7 @@ class MessageLink:
     def _hear_keeper(self) -> None:
         while self._keeper and (said := self._keeper.poll()) is not None:
             if not is_state_packet(said):
-                if said[:2] == HOLDS + bytes([self._turn]):
-                    self._is_held, self._is_kept = True, said[2:] == b"\x01"
+                self._keeper_news.hear(said)
             elif self._mocap:
                 self._mocap.take_in(said, self.now_s)
 

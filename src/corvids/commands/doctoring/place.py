@@ -11,17 +11,15 @@ from pymavlink.dialects.v20 import common
 from corvids.commands.doctoring.line import Line
 from corvids.commands.doctoring.streams import STATE_AGE_MAX_S
 from corvids.deploy.px4.mavlink_peer import Peer
+from corvids.deploy.px4.mavlink_state import AIDING
+from corvids.deploy.px4.state import PLACE_STD_MAX_M
 
 JUGGLING_STD_MAX_M = 0.05
 """Standard deviation of a coordinate of the vehicle's place beyond which juggling fails."""
-USUAL_STD_MAX_M, FIX_STD_MAX_M = 0.5, 1.0
-"""By satellites: a healthy estimator knows its place to 0.3 to 0.5 m without RTK; one that knows it worse than to the
-latter does not stay in a fence of a few metres."""
-AIDED, AIDED_BY_SATELLITES = (
-    common.ESTIMATOR_PRED_POS_HORIZ_REL,
-    common.ESTIMATOR_PRED_POS_HORIZ_ABS,
-)
-"""Bits of ESTIMATOR_STATUS by which PX4 v1.17 says that it fuses anything that tells how it moves, and fixes.
+USUAL_STD_MAX_M = 0.5
+"""By satellites: a healthy estimator knows its place better without RTK, too [m]."""
+AIDED_BY_SATELLITES = common.ESTIMATOR_PRED_POS_HORIZ_ABS
+"""Bit of ESTIMATOR_STATUS by which PX4 v1.17 says that it fuses fixes, as AIDING's is for anything.
 
 Nothing else tells: ODOMETRY comes all the same, is fresh, and for a vehicle that lies still its place is known to a
 centimetre, for then PX4 makes believe that it sees the last one; and once it was told an origin, it has a place on the
@@ -66,7 +64,7 @@ def _by_satellites(peer: Peer) -> Iterator[Line]:
     said = f"known to {100.0 * std_m:.0f} cm, says PX4"
     if _fuses(peer, AIDED_BY_SATELLITES) is False:
         yield Line("place", "PX4 takes in no fix", "no-go", WAIT)
-    elif std_m > FIX_STD_MAX_M:
+    elif std_m > PLACE_STD_MAX_M:
         yield Line("place", said, "no-go", WAIT)
     elif math.isnan(std_m) or _fuses(peer, AIDED_BY_SATELLITES) is None:
         yield Line("place", "PX4 does not say how it knows it", "warn", "listen longer: --seconds 15")
@@ -77,7 +75,7 @@ def _by_satellites(peer: Peer) -> Iterator[Line]:
 
 
 def _by_mocap(peer: Peer) -> Iterator[Line]:
-    std_m, is_aided = _std_m(peer), _fuses(peer, AIDED)
+    std_m, is_aided = _std_m(peer), _fuses(peer, AIDING)
     unaided = "nothing aids PX4 while doctor runs: motion capture reaches it in flight, through the keeper"
     if is_aided is False:
         yield Line("place", "PX4 takes in no pose", "warn", unaided)
